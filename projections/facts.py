@@ -68,7 +68,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     """Base of all values here: frozen, without cycles, defaults left out of the line."""
 
 
-class Ref(Value, rename={"sender": "from"}):
+class Ref(Value, frozen=True, rename={"sender": "from"}):
     """What every `delivery.*` fact carries: which delivery, of what, for whom, which try.
 
     `attempt` is 0 until the first attempt has begun.
@@ -82,7 +82,7 @@ class Ref(Value, rename={"sender": "from"}):
     attempt: int
 
 
-class Policy(Value):
+class Policy(Value, frozen=True):
     """The numbers in force. Defaults and their reasons are the table of delivery numbers."""
 
     queue_length_max: int = 256
@@ -103,7 +103,7 @@ class Policy(Value):
     recipients_max: int = 1_000
 
 
-class RestartPolicy(Value):
+class RestartPolicy(Value, frozen=True):
     """Whether and how often a program that ended is started again."""
 
     enabled: bool = False
@@ -112,7 +112,7 @@ class RestartPolicy(Value):
     max_consecutive_failures: int = 3
 
 
-class Throttle(Value):
+class Throttle(Value, frozen=True):
     """The pace of typing into one agent, after the outcome that this fact records.
 
     `next_at` is the earliest time of the next typing.
@@ -124,7 +124,7 @@ class Throttle(Value):
     next_at: int
 
 
-class Evidence(Value):
+class Evidence(Value, frozen=True):
     """What was observed, by position and length only; never the text itself.
 
     `how` names the observation: `echo_line` (the text stands in the output stream), `grid_rows` (it
@@ -144,7 +144,7 @@ class Evidence(Value):
 # --- the broker
 
 
-class BrokerStarted(Value):
+class BrokerStarted(Value, frozen=True):
     """A broker serves this journal. Every attempt without an outcome is now in doubt."""
 
     KIND: ClassVar[str] = "broker.started"
@@ -155,7 +155,7 @@ class BrokerStarted(Value):
     instance: str = ""
 
 
-class BrokerStopped(Value):
+class BrokerStopped(Value, frozen=True):
     """A graceful end. Nothing pending was dropped. `agents_kept`: holders were left running."""
 
     KIND: ClassVar[str] = "broker.stopped"
@@ -164,7 +164,7 @@ class BrokerStopped(Value):
     agents_kept: bool = False
 
 
-class PolicyChanged(Value):
+class PolicyChanged(Value, frozen=True):
     """The numbers in force from here on."""
 
     KIND: ClassVar[str] = "policy.changed"
@@ -172,7 +172,7 @@ class PolicyChanged(Value):
     policy: Policy
 
 
-class ClockDiverged(Value):
+class ClockDiverged(Value, frozen=True):
     """The wall clock is more than a second away from the journal's time."""
 
     KIND: ClassVar[str] = "clock.diverged"
@@ -184,7 +184,7 @@ class ClockDiverged(Value):
 # --- agents
 
 
-class AgentSpawned(Value):
+class AgentSpawned(Value, frozen=True):
     """A program runs in a terminal under this name. Environment values are never recorded."""
 
     KIND: ClassVar[str] = "agent.spawned"
@@ -212,8 +212,8 @@ class AgentSpawned(Value):
     restart_count: int = 0
 
 
-class AgentReady(Value):
-    """The terminal takes input. `how`: `prompt`, `quiet`, `deadline`, `input_empty`, `unblocked`."""
+class AgentReady(Value, frozen=True):
+    """The terminal takes input. `how`: `prompt` `quiet` `deadline` `input_empty` `unblocked`."""
 
     KIND: ClassVar[str] = "agent.ready"
 
@@ -228,8 +228,8 @@ class AgentReady(Value):
     session_id: str | None = None
 
 
-class AgentBlocked(Value):
-    """Nothing may be typed now. `until`: a heuristic ends then; None: a veto, for as long as it is."""
+class AgentBlocked(Value, frozen=True):
+    """Nothing may be typed now. `until`: a heuristic ends then; None: a veto, while it lasts."""
 
     KIND: ClassVar[str] = "agent.blocked"
 
@@ -239,7 +239,7 @@ class AgentBlocked(Value):
     until: int | None = None
 
 
-class AgentAdopted(Value):
+class AgentAdopted(Value, frozen=True):
     """A broker that started anew found this agent's holder alive."""
 
     KIND: ClassVar[str] = "agent.adopted"
@@ -249,7 +249,7 @@ class AgentAdopted(Value):
     pid: int
 
 
-class AgentExited(Value):
+class AgentExited(Value, frozen=True):
     """The program ended, or nothing is left that could speak for it.
 
     `reason`: `exited`, `signalled`, `terminal_closed`, `holder_lost`, `ended_with_broker`,
@@ -268,7 +268,7 @@ class AgentExited(Value):
     uptime_ms: int = 0
 
 
-class AgentRestarting(Value):
+class AgentRestarting(Value, frozen=True):
     """The program will be started again at `due_at`."""
 
     KIND: ClassVar[str] = "agent.restarting"
@@ -282,7 +282,7 @@ class AgentRestarting(Value):
     due_at: int
 
 
-class AgentDied(Value):
+class AgentDied(Value, frozen=True):
     """The program is not started again: its restarts are used up."""
 
     KIND: ClassVar[str] = "agent.died"
@@ -292,7 +292,7 @@ class AgentDied(Value):
     reason: str
 
 
-class AgentReleased(Value):
+class AgentReleased(Value, frozen=True):
     """The agent is let go, and with it everything that waited for it, in this one record."""
 
     KIND: ClassVar[str] = "agent.released"
@@ -303,7 +303,7 @@ class AgentReleased(Value):
     dropped: tuple[Ref, ...] = ()
 
 
-class AgentModeChanged(Value):
+class AgentModeChanged(Value, frozen=True):
     """Whether messages are typed as they come or wait for a flush. `revision` rises by one."""
 
     KIND: ClassVar[str] = "agent.mode_changed"
@@ -316,7 +316,7 @@ class AgentModeChanged(Value):
     by: str = ""
 
 
-class AgentSubscribed(Value):
+class AgentSubscribed(Value, frozen=True):
     """`channels` were added; `all` is the set afterwards."""
 
     KIND: ClassVar[str] = "agent.subscribed"
@@ -327,7 +327,7 @@ class AgentSubscribed(Value):
     all: tuple[str, ...]
 
 
-class AgentUnsubscribed(Value):
+class AgentUnsubscribed(Value, frozen=True):
     """`channels` were taken away; `all` is the set afterwards."""
 
     KIND: ClassVar[str] = "agent.unsubscribed"
@@ -338,7 +338,7 @@ class AgentUnsubscribed(Value):
     all: tuple[str, ...]
 
 
-class AgentIdle(Value):
+class AgentIdle(Value, frozen=True):
     """No output for `idle_secs`, since the time `since`."""
 
     KIND: ClassVar[str] = "agent.idle"
@@ -349,7 +349,7 @@ class AgentIdle(Value):
     since: int
 
 
-class AgentResult(Value):
+class AgentResult(Value, frozen=True):
     """The agent handed over a result of its work."""
 
     KIND: ClassVar[str] = "agent.result"
@@ -365,7 +365,7 @@ class AgentResult(Value):
 # --- messages and deliveries
 
 
-class Recipient(Value):
+class Recipient(Value, frozen=True):
     """One delivery of a new message. `parked`: the agent's mode made it wait for a flush."""
 
     delivery_id: DeliveryId
@@ -373,14 +373,14 @@ class Recipient(Value):
     parked: bool = False
 
 
-class RefusedRecipient(Value):
+class RefusedRecipient(Value, frozen=True):
     """A recipient whose queue did not take the message."""
 
     agent: AgentName
     reason: RefusedReason
 
 
-class MessageEnqueued(Value, rename={"sender": "from"}):
+class MessageEnqueued(Value, frozen=True, rename={"sender": "from"}):
     """One message and all its deliveries: all or nothing. The only fact that holds a body.
 
     `content` is a SHA-256 over everything that makes the message the same message; a repeated
@@ -406,7 +406,7 @@ class MessageEnqueued(Value, rename={"sender": "from"}):
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class MessageRefused(Value, rename={"sender": "from"}):
+class MessageRefused(Value, frozen=True, rename={"sender": "from"}):
     """A message that was not taken, and why. Nothing of it waits anywhere."""
 
     KIND: ClassVar[str] = "message.refused"
@@ -422,7 +422,7 @@ class MessageRefused(Value, rename={"sender": "from"}):
     refused: tuple[RefusedRecipient, ...] = ()
 
 
-class KeysForgotten(Value):
+class KeysForgotten(Value, frozen=True):
     """Idempotency keys, as (sender, key), oldest first, that are no longer remembered."""
 
     KIND: ClassVar[str] = "keys.forgotten"
@@ -431,7 +431,7 @@ class KeysForgotten(Value):
     reason: Literal["window", "too_many"]
 
 
-class DeliveryAttempted(Ref):
+class DeliveryAttempted(Ref, frozen=True):
     """The intent to type, durable before the first byte is written.
 
     `hint`: the text ends with how to reply. The windows are those in force for this attempt.
@@ -445,7 +445,7 @@ class DeliveryAttempted(Ref):
     hint: bool = False
 
 
-class DeliveryWritten(Ref):
+class DeliveryWritten(Ref, frozen=True):
     """The terminal took every byte, Enter included.
 
     `offset` is where the output stream stood before the first byte. `salted` hashes are SHA-256 of
@@ -466,7 +466,7 @@ class DeliveryWritten(Ref):
     salted_typed: str = ""
 
 
-class DeliveryAcked(Ref):
+class DeliveryAcked(Ref, frozen=True):
     """Settled: verified by `echo`, or honestly unconfirmed by `timeout_fallback`.
 
     `occupied`: the next delivery waits until this text has left the input line, at most until
@@ -485,7 +485,7 @@ class DeliveryAcked(Ref):
     hold_until: int | None = None
 
 
-class DeliveryAdvanced(Ref):
+class DeliveryAdvanced(Ref, frozen=True):
     """Later evidence raised the level. `by`: who said so, for `consumed` and `answered`."""
 
     KIND: ClassVar[str] = "delivery.advanced"
@@ -496,7 +496,7 @@ class DeliveryAdvanced(Ref):
     by: str = ""
 
 
-class DeliveryRetried(Ref):
+class DeliveryRetried(Ref, frozen=True):
     """An attempt that provably typed nothing; it waits for `due_at` and keeps its place.
 
     `failures` counts consecutive failed attempts. `error` says what failed.
@@ -511,7 +511,7 @@ class DeliveryRetried(Ref):
     throttle: Throttle
 
 
-class DeliveryHeld(Ref):
+class DeliveryHeld(Ref, frozen=True):
     """The head of its agent's queue waits, for `reason`, since here.
 
     `undone`: the attempt was intended and provably not begun; it counts as none. `until`: the
@@ -525,7 +525,7 @@ class DeliveryHeld(Ref):
     until: int | None = None
 
 
-class DeliveryResumed(Ref):
+class DeliveryResumed(Ref, frozen=True):
     """What held the head of the queue (`reason`) holds it no more."""
 
     KIND: ClassVar[str] = "delivery.resumed"
@@ -533,7 +533,7 @@ class DeliveryResumed(Ref):
     reason: HeldReason
 
 
-class DeliveryEvicted(Ref):
+class DeliveryEvicted(Ref, frozen=True):
     """Pushed out of a full queue: the oldest of the least urgent, by the newcomer `by`."""
 
     KIND: ClassVar[str] = "delivery.evicted"
@@ -544,7 +544,7 @@ class DeliveryEvicted(Ref):
     reason: DroppedReason = "queue_full"
 
 
-class DeliveryExpired(Ref):
+class DeliveryExpired(Ref, frozen=True):
     """Its time to live ran out before it was typed."""
 
     KIND: ClassVar[str] = "delivery.expired"
@@ -553,7 +553,7 @@ class DeliveryExpired(Ref):
     reason: DroppedReason = "ttl"
 
 
-class DeliveryCancelled(Ref):
+class DeliveryCancelled(Ref, frozen=True):
     """Taken back before it was typed."""
 
     KIND: ClassVar[str] = "delivery.cancelled"
@@ -562,7 +562,7 @@ class DeliveryCancelled(Ref):
     reason: DroppedReason = "cancelled"
 
 
-class DeliveryDropped(Ref):
+class DeliveryDropped(Ref, frozen=True):
     """A dead letter that had to make room for newer ones."""
 
     KIND: ClassVar[str] = "delivery.dropped"
@@ -571,7 +571,7 @@ class DeliveryDropped(Ref):
     cap: int
 
 
-class DeliveryDeadLettered(Ref):
+class DeliveryDeadLettered(Ref, frozen=True):
     """Given up, kept aside: one `redeliver` brings it back."""
 
     KIND: ClassVar[str] = "delivery.dead_lettered"
@@ -581,7 +581,7 @@ class DeliveryDeadLettered(Ref):
     error: str = ""
 
 
-class DeliveryRedelivered(Ref):
+class DeliveryRedelivered(Ref, frozen=True):
     """The message of this ended delivery was queued again, at the back, as `new_delivery_id`."""
 
     KIND: ClassVar[str] = "delivery.redelivered"
@@ -593,7 +593,7 @@ class DeliveryRedelivered(Ref):
     thread: str | None = None
 
 
-class DeliveryReportRefused(Ref):
+class DeliveryReportRefused(Ref, frozen=True):
     """A report that the world contradicts: `stale_attempt`, `dead_generation`, `unknown`."""
 
     KIND: ClassVar[str] = "delivery.report_refused"
@@ -603,7 +603,7 @@ class DeliveryReportRefused(Ref):
     reason: str
 
 
-class QueueFlushed(Value):
+class QueueFlushed(Value, frozen=True):
     """What was queued for the agent up to the record `through` may be typed; `count` deliveries."""
 
     KIND: ClassVar[str] = "queue.flushed"
