@@ -1,0 +1,281 @@
+"""Frames: what a broker and a holder say to each other, one JSON object a line, over a unix socket.
+
+The broker speaks first, with `Hello`; a holder obeys the highest epoch that it has seen, and before
+it answers `Welcome` it closes every older connection and throws away what it has not read from it.
+Reports are cumulative: a `Report` says all that the holder knows of one attempt, so that repeating
+one is harmless and losing one is made good by the next. A holder keeps the report of an attempt
+until `Settled` says that its record is durable, and begins an attempt, named by its delivery and
+number, at most once.
+
+This module knows the shapes and their bytes; it knows neither sockets nor terminals.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from projections.facts import AgentName, DeliveryId, EventId, Evidence, HeldReason, Mode
+
+PROTOCOL = 1
+FRAME_BYTES_MAX = 8 * 1024 * 1024
+"""A body of 512 KiB grows at most sixfold when escaped; output chunks are far smaller."""
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Base of all frames."""
+
+
+# --- broker to holder
+
+
+class Launch(Frame, frozen=True, tag_field="frame", tag="launch"):
+    """What to run, on the holder's standard input before any socket exists. Never on disk.
+
+    `stay_s`: how long the holder waits for a broker that names it before it ends itself.
+    """
+
+    name: AgentName
+    generation: int
+    command: str
+    args: tuple[str, ...]
+    cwd: str
+    env: dict[str, str]
+    socket: str
+    spool: str
+    rows: int = 24
+    cols: int = 80
+    profile: str = "generic"
+    idle_threshold_s: int = 30
+    stay_s: int = 30
+
+
+class Hello(Frame, frozen=True, tag_field="frame", tag="hello"):
+    """The first frame of a broker. `instance` is unique to the broker's process."""
+
+    epoch: int
+    journal_id: str
+    instance: str
+    protocol: int = PROTOCOL
+
+
+class Named(Frame, frozen=True, tag_field="frame", tag="named"):
+    """The agent's `agent.spawned` is durable: from now on the holder outlives its broker."""
+
+
+class Type(Frame, frozen=True, tag_field="frame", tag="type"):
+    """Type this message and watch for it. Refused when the generation is not the holder's."""
+
+    delivery_id: DeliveryId
+    event_id: EventId
+    attempt: int
+    generation: int
+    header: str
+    body: str
+    hint: str = ""
+    mode: Mode = "wait"
+    window_ms: int = 5_000
+    settle_ms: int = 2_000
+
+
+class Settled(Frame, frozen=True, tag_field="frame", tag="settled"):
+    """The record of this attempt is durable and final: its report may be forgotten."""
+
+    delivery_id: DeliveryId
+    attempt: int
+
+
+class Input(Frame, frozen=True, tag_field="frame", tag="input"):
+    """Keystrokes of a human, as they are. `request` comes back in `InputDone`."""
+
+    request: int
+    data: bytes
+
+
+class Resize(Frame, frozen=True, tag_field="frame", tag="resize"):
+    """The size of the terminal, in cells."""
+
+    rows: int
+    cols: int
+
+
+class ScreenAsked(Frame, frozen=True, tag_field="frame", tag="screen_asked"):
+    """Show what stands on the screen. `request` comes back in `ScreenShown`."""
+
+    request: int
+    format: Literal["plain", "ansi"] = "plain"
+
+
+class Watch(Frame, frozen=True, tag_field="frame", tag="watch"):
+    """Send output as it comes (`on`), and whether a human's terminal is attached to it."""
+
+    on: bool
+    human: bool = False
+
+
+class End(Frame, frozen=True, tag_field="frame", tag="end"):
+    """End the program (hang up, then kill after `grace_ms`) and then the holder."""
+
+    grace_ms: int = 2_000
+
+
+BrokerFrame: TypeAlias = Hello | Named | Type | Settled | Input | Resize | ScreenAsked | Watch | End
+
+
+# --- holder to broker
+
+Phase = Literal["not_begun", "typing", "written", "not_written", "cleared", "unknown"]
+"""How far an attempt has come.
+
+`not_begun`: nothing was typed, and nothing will be for this attempt. `typing`: bytes are on their
+way. `written`: all of them and Enter. `not_written`: provably none reached the program. `cleared`:
+some did and were provably taken back. `unknown`: some did, and nobody can say more.
+"""
+
+
+class Written(Frame, frozen=True):
+    """What was written: see the fact `delivery.written` for the fields."""
+
+    bytes_written: int
+    offset: int
+    form: Literal["plain", "paste", "folded", "spooled"] = "plain"
+    enter: Literal["settled", "deadline"] = "settled"
+    salt: str = ""
+    salted_body: str = ""
+    salted_typed: str = ""
+
+
+class Report(Frame, frozen=True, tag_field="frame", tag="report"):
+    """Everything that the holder knows of one attempt.
+
+    `held` comes with `not_begun` where a veto or a condition stood in the way (None: stale or
+    unknown generation). `seen` and `submitted` are the evidence of those levels, once there.
+    `input_empty`: the input line no longer shows the text. `error` says what failed.
+    """
+
+    delivery_id: DeliveryId
+    attempt: int
+    generation: int
+    phase: Phase
+    held: HeldReason | None = None
+    written: Written | None = None
+    seen: Evidence | None = None
+    submitted: Evidence | None = None
+    input_empty: bool = False
+    error: str = ""
+
+
+class Condition(Frame, frozen=True, tag_field="frame", tag="condition"):
+    """Whether the terminal takes input now.
+
+    `state`: `starting` (not ready yet), `ready`, `blocked` (by `reason`). `how` says what made it
+    ready (`prompt`, `quiet`, `deadline`, `input_empty`, `unblocked`). `heuristic`: the reason is a
+    guess, which a deadline may override; a veto is not.
+    """
+
+    state: Literal["starting", "ready", "blocked"]
+    how: str = ""
+    reason: HeldReason | None = None
+    heuristic: bool = False
+
+
+class Ended(Frame, frozen=True, tag_field="frame", tag="ended"):
+    """The program ended (`code` or `signal`), or its terminal closed (`terminal_closed`)."""
+
+    reason: Literal["exited", "signalled", "terminal_closed"]
+    code: int | None = None
+    signal: int | None = None
+    uptime_ms: int = 0
+
+
+class Welcome(Frame, frozen=True, tag_field="frame", tag="welcome"):
+    """The answer to `Hello`: who this is, how it stands, and every attempt it knows of.
+
+    `pid` is the program's. `offset`: bytes of output so far.
+    """
+
+    name: AgentName
+    generation: int
+    holder_pid: int
+    pid: int
+    named: bool
+    offset: int
+    condition: Condition
+    reports: tuple[Report, ...] = ()
+    ended: Ended | None = None
+    protocol: int = PROTOCOL
+
+
+class InputDone(Frame, frozen=True, tag_field="frame", tag="input_done"):
+    """The terminal took `bytes_written` of the keystrokes; fewer than given says `error`."""
+
+    request: int
+    bytes_written: int
+    error: str = ""
+
+
+class ScreenShown(Frame, frozen=True, tag_field="frame", tag="screen_shown"):
+    """The screen: `plain` is one right-trimmed line a row, `ansi` a repaint with its modes.
+
+    The cursor is (row, column), from 1.
+    """
+
+    request: int
+    format: Literal["plain", "ansi"]
+    rows: int
+    cols: int
+    cursor: tuple[int, int]
+    offset: int
+    text: str
+
+
+class Output(Frame, frozen=True, tag_field="frame", tag="output"):
+    """Bytes of output; `offset` is the stream's length after them. A gap: the watcher fell behind."""
+
+    offset: int
+    data: bytes
+
+
+class Idle(Frame, frozen=True, tag_field="frame", tag="idle"):
+    """No output for `idle_s` seconds."""
+
+    idle_s: int
+
+
+class Refusal(Frame, frozen=True, tag_field="frame", tag="refusal"):
+    """The holder does not obey: a higher epoch was seen, or the protocol is another."""
+
+    reason: Literal["older_epoch", "other_protocol", "bad_frame"]
+    epoch: int = 0
+    detail: str = ""
+
+
+HolderFrame: TypeAlias = (
+    Welcome | Report | Condition | Ended | InputDone | ScreenShown | Output | Idle | Refusal
+)
+
+_encoder = msgspec.json.Encoder()
+_broker_frames: msgspec.json.Decoder[BrokerFrame] = msgspec.json.Decoder(BrokerFrame)
+_holder_frames: msgspec.json.Decoder[HolderFrame] = msgspec.json.Decoder(HolderFrame)
+_launch = msgspec.json.Decoder(Launch)
+
+
+def encode(frame: BrokerFrame | HolderFrame | Launch) -> bytes:
+    """One line, newline included. Bytes travel as base64."""
+    return _encoder.encode(frame) + b"\n"
+
+
+def decode_broker(line: bytes) -> BrokerFrame:
+    """A frame that a broker sent. Raises `msgspec.DecodeError` for anything else."""
+    return _broker_frames.decode(line)
+
+
+def decode_holder(line: bytes) -> HolderFrame:
+    """A frame that a holder sent. Raises `msgspec.DecodeError` for anything else."""
+    return _holder_frames.decode(line)
+
+
+def decode_launch(line: bytes) -> Launch:
+    """The launch order on a holder's standard input."""
+    return _launch.decode(line)
