@@ -231,7 +231,7 @@ class ScreenShown(Frame, frozen=True, tag_field="frame", tag="screen_shown"):
 
 
 class Output(Frame, frozen=True, tag_field="frame", tag="output"):
-    """Bytes of output; `offset` is the stream's length after them. A gap: the watcher fell behind."""
+    """Output; `offset` is the stream's length after it. A gap: the watcher fell behind."""
 
     offset: int
     data: bytes
