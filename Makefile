@@ -1,0 +1,61 @@
+# One door for people and for machines: `make` alone lists what there is.
+# Everything happens in .venv, made here from pinned versions; no activated environment is needed.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+PIP := $(BIN)/python -m pip install --constraint constraints.txt
+ROUNDS ?= 200
+HISTORIES ?= 20000
+
+.PHONY: help demo test lint bench crash histories lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
+
+demo: $(READY) ## the whole story on real programs, in under two minutes, proofs included
+	@$(BIN)/python -m tools.demo
+
+test: $(READY) ## run every test
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+lint: $(READY) ## ruff and mypy, as the tests ask for them
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p journal -p projections -p broker -p tools
+
+bench: $(READY) ## first figures, as ratios to a bare loop in the same run; writes build/bench.json
+	@$(BIN)/python -m tests.bench
+
+crash: $(READY) ## kill real brokers at random moments, ROUNDS=200 times
+	$(BIN)/python -m tests.runtime.campaign --rounds $(ROUNDS)
+
+histories: $(READY) ## crash the journal on a simulated disk, HISTORIES=20000 times
+	$(BIN)/python -m tests.journal.campaign --histories $(HISTORIES)
+
+# The build backend is pinned like everything else, so the build is not isolated from .venv.
+# What pip says is kept in a file and shown only when it fails.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	  "ackbook needs Python 3.11 or newer, and '$(PYTHON)' is missing or older;" \
+	  "name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "setting up .venv (pinned versions, once)"
+	@$(PYTHON) -m venv .venv || { echo \
+	  "'$(PYTHON) -m venv' failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@mkdir -p build && { $(PIP) --upgrade pip setuptools && \
+	  $(PIP) --no-build-isolation --group dev --editable '.[fast]'; } > build/setup.log 2>&1 || \
+	  { cat build/setup.log >&2; exit 1; }
+	@touch $@
+
+lock: ## resolve the newest versions anew and pin them in constraints.txt
+	@rm -rf build/lock && $(PYTHON) -m venv build/lock
+	@build/lock/bin/python -m pip install --quiet --upgrade pip setuptools
+	@build/lock/bin/python -m pip install --quiet --group dev '.[fast]'
+	@{ echo "# Every version that .venv is made of, written by 'make lock'; not edited by hand."; \
+	   build/lock/bin/python -m pip freeze --all --exclude ackbook; } > build/constraints.txt
+	@mv build/constraints.txt constraints.txt && rm -rf build/lock
+	@echo "constraints.txt: $$(grep -c == constraints.txt) versions pinned"
+
+clean: ## remove what was built and what is cached
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
