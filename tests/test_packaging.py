@@ -1,0 +1,139 @@
+"""What is installed is what stands here: complete, typed, and usable away from the checkout.
+
+One wheel is built from a copy of the sources and shared by all tests. Nothing here needs a network:
+the build backend is the one of the running environment, and the fresh environments see its
+libraries through a path file. (`make` itself installs from the registries, once.)
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+TOPS = {
+    "journal": "journal",
+    "projections": "projections",
+    "broker": "broker",
+    "tools": "ackbook_tools",
+}
+
+pytestmark = [pytest.mark.xdist_group("packaging"), pytest.mark.timeout(300)]
+
+
+def run(*command: object, cwd: Path) -> str:
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def shipped_modules() -> Iterator[tuple[str, Path]]:
+    """Every module of the four packages as (name of its package once installed, its path)."""
+    for top, installed in TOPS.items():
+        for path in sorted((ROOT / top).rglob("*.py")):
+            inner = path.parent.relative_to(ROOT / top).parts
+            yield ".".join((installed, *inner)), path
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy to build from, since a build leaves files beside what it builds."""
+    copy = tmp_path_factory.mktemp("sources")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    for top in TOPS:
+        shutil.copytree(ROOT / top, copy / top, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+@pytest.fixture(scope="module")
+def wheel(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation")
+    run(*pip, "--wheel-dir", out, sources, cwd=out)
+    [built] = out.glob("*.whl")
+    return built
+
+
+def fresh_environment(where: Path, *what: object) -> Path:
+    """A new environment with `what` installed by pip; the libraries it needs are on its path."""
+    run(sys.executable, "-m", "venv", "--without-pip", where, cwd=where.parent)
+    python = where / "bin" / "python"
+    site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=where)
+    Path(site.strip(), "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps")
+    run(*pip, "--no-index", "--no-build-isolation", "--ignore-installed", *what, cwd=where)
+    return where / "bin"
+
+
+def test_the_list_of_packages_is_complete() -> None:
+    assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(
+        {package for package, _ in shipped_modules()}
+    )
+
+
+def test_the_wheel_holds_every_module_and_says_that_it_is_typed(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for package, path in shipped_modules():
+        assert package.replace(".", "/") + "/" + path.name in names
+    for top in TOPS.values():
+        assert f"{top}/py.typed" in names
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == set(TOPS.values())
+
+
+def test_an_installed_wheel_runs_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    binaries = fresh_environment(tmp_path / "venv", wheel)
+    version = PROJECT["project"]["version"]
+    assert version in run(binaries / "ackbook", "--version", cwd=tmp_path)
+    where = run(
+        binaries / "python",
+        "-c",
+        "import ackbook_tools; print(ackbook_tools.__file__)",
+        cwd=tmp_path,
+    )
+    assert where.startswith(str(tmp_path))
+
+
+def test_an_editable_install_runs_what_stands_in_the_sources(sources: Path, tmp_path: Path) -> None:
+    binaries = fresh_environment(tmp_path / "venv", "--editable", sources)
+    assert PROJECT["project"]["version"] in run(binaries / "ackbook", "--version", cwd=tmp_path)
+    where = run(
+        binaries / "python",
+        "-c",
+        "import ackbook_tools; print(ackbook_tools.__file__)",
+        cwd=tmp_path,
+    )
+    assert where.startswith(str(sources))
+
+
+def test_what_is_imported_is_declared() -> None:
+    declared = {re.split(r"[^\w.-]", line)[0] for line in PROJECT["project"]["dependencies"]}
+    optional = {"uvloop"}
+    shown_only = {"prompt_toolkit"}  # the chat program of the demo
+    owners = packages_distributions()
+    for package, path in shipped_modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Import(names=names):
+                    targets = {alias.name.split(".")[0] for alias in names}
+                case ast.ImportFrom(level=0, module=str(module)):
+                    targets = {module.split(".")[0]}
+                case _:
+                    continue
+            foreign = targets - set(sys.stdlib_module_names) - set(TOPS) - {"__future__"}
+            for target in foreign:
+                assert set(owners[target]) & (declared | optional | shown_only), (package, target)
