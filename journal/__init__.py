@@ -1,0 +1,78 @@
+"""A journal of numbered, checksummed, durable lines; useful on its own, it knows nothing above it.
+
+```python
+log = open_log(Path("orders"))
+draft = Draft("order.placed", b'{"item":"tea"}')
+if log.secure(log.measure(draft)):
+    log.stage([draft], log.now(), expect=log.next_seq)
+log.commit()  # returns when it is on the disk
+log.close()
+for line in Reader(Path("orders")).lines():
+    print(line.seq, line.kind, line.data)
+```
+Start with `record` (what a line is), `recovery` (what a crash can leave behind, and what follows),
+`writer` (the order of every write).
+"""
+
+from journal.appender import Appender
+from journal.clock import Clock, OsClock
+from journal.control import Opened, RecoveryReport, Repaired, Sealed, SegmentStarted, read_control
+from journal.errors import (
+    Corrupt,
+    Damage,
+    DiskFailed,
+    JournalError,
+    JournalFull,
+    Locked,
+    Lost,
+    NetworkFileSystem,
+    NewerFormat,
+    Poisoned,
+    ReadOnly,
+    RecordRefused,
+    TornTail,
+)
+from journal.files import Files, OsFiles
+from journal.limits import Limits
+from journal.log import Log, LogStatistics
+from journal.opening import open_log
+from journal.reader import Reader
+from journal.record import Draft, Line, Position
+from journal.verify import VerifyReport, verify
+
+__all__ = [
+    "Appender",
+    "Clock",
+    "Corrupt",
+    "Damage",
+    "DiskFailed",
+    "Draft",
+    "Files",
+    "JournalError",
+    "JournalFull",
+    "Limits",
+    "Line",
+    "Locked",
+    "Log",
+    "LogStatistics",
+    "Lost",
+    "NetworkFileSystem",
+    "NewerFormat",
+    "Opened",
+    "OsClock",
+    "OsFiles",
+    "Poisoned",
+    "Position",
+    "ReadOnly",
+    "Reader",
+    "RecordRefused",
+    "RecoveryReport",
+    "Repaired",
+    "Sealed",
+    "SegmentStarted",
+    "TornTail",
+    "VerifyReport",
+    "open_log",
+    "read_control",
+    "verify",
+]

@@ -1,0 +1,127 @@
+"""Reads one segment in blocks of verified lines, in bounded memory.
+
+Each block is checked with one checksum that runs on from the block before; when that fails the
+block is walked line by line, so that everything before the first bad line is still given. Newlines
+at the end are room; when something stands behind them, that is said in `wrong`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from journal.files import Files, Handle
+from journal.record import Position, parse_line
+from journal.scan import Block, Walker, good_block
+
+BLOCK_BYTES = 64 * 1024
+"""Larger blocks leave the cache between the checksum and the decoder."""
+
+
+class Place(Struct, frozen=True, gc=False):
+    """Where the next line of a segment starts, and what is known of everything before it."""
+
+    base: int
+    expected: int
+    offset: int = 0
+    running: int = 0
+    count: int = 0
+
+
+class SegmentBlocks:
+    """Iterate once. `place` is behind the last block that was given; `wrong` says why the blocks
+    ended before the end of the segment, None when they did not."""
+
+    __slots__ = ("_files", "_path", "place", "wrong")
+
+    def __init__(self, files: Files, path: Path, place: Place) -> None:
+        self._files = files
+        self._path = path
+        self.place = place
+        self.wrong: str | None = None
+
+    def __iter__(self) -> Iterator[Block]:
+        handle = self._files.open(self._path, "read")
+        try:
+            yield from self._read(handle)
+        finally:
+            self._files.close(handle)
+
+    def _read(self, handle: Handle) -> Iterator[Block]:
+        held, at_end = b"", False
+        while not at_end:
+            offset = self.place.offset + len(held)
+            # A line longer than a block is read in steps that double.
+            part = self._files.read(handle, offset, max(BLOCK_BYTES, len(held)))
+            at_end = not part
+            held += part
+            whole = held if at_end else held[: held.rfind(b"\n") + 1]
+            content = whole.rstrip(b"\n")
+            if content:
+                block = self._check(content + b"\n")
+                if block is not None:
+                    yield block
+                if self.wrong is not None:
+                    return
+                held = held[len(content) + 1 :]
+            if len(content) + 1 < len(whole):
+                self._check_room(handle)
+                return
+
+    def _check(self, data: bytes) -> Block | None:
+        place = self.place
+        block = good_block(data, place.expected, place.running)
+        if block is not None:
+            count = place.count + block.last.seq - block.first + 1
+            following = block.last.seq + 1
+            offset = place.offset + len(data)
+            self.place = Place(place.base, following, offset, block.running, count)
+            return block
+        return self._walk(data)
+
+    def _walk(self, data: bytes) -> Block | None:
+        place = self.place
+        walker = Walker(
+            data,
+            place.expected,
+            offset=place.offset,
+            running=place.running,
+            count=place.count,
+        )
+        for _ in walker:
+            pass
+        self.wrong = walker.wrong
+        last = walker.last
+        if last is None:
+            return None
+        self.place = Place(place.base, walker.expected, walker.byte, walker.running, walker.count)
+        good = data[: walker.end]
+        first = parse_line(good[: good.index(b"\n")])
+        assert first is not None, "the walker gave it"
+        position = Position(last.seq, last.at, last.crc)
+        return Block(good, first.seq, position, last.d, walker.running, dense=False)
+
+    def _check_room(self, handle: Handle) -> None:
+        offset = self.place.offset
+        while part := self._files.read(handle, offset, BLOCK_BYTES):
+            if part.strip(b"\n"):
+                self.wrong = "a blank line before the end"
+                return
+            offset += len(part)
+
+
+def between(block: Block, after: int, through: int) -> bytes:
+    """The lines of a block with `after < seq <= through`."""
+    if after < block.first and block.last.seq <= through:
+        return block.data
+    lines = block.data[:-1].split(b"\n")
+    if block.dense:
+        chosen = lines[max(0, after + 1 - block.first) : max(0, through + 1 - block.first)]
+    else:
+        chosen = [raw for raw in lines if _is_between(raw, after, through)]
+    return b"\n".join(chosen) + b"\n" if chosen else b""
+
+
+def _is_between(raw: bytes, after: int, through: int) -> bool:
+    line = parse_line(raw)
+    return line is not None and after < line.seq <= through

@@ -1,0 +1,104 @@
+"""What may become a record: every check that a draft passes before a byte of it is staged.
+
+A record that got in is there for ever and every reader has to take it, so what some reader could
+not take (NaN, integers beyond 53 bits, lone surrogates, a newline) is refused here. A caller whose
+encoder cannot produce such bytes says so (`trusted`) and pays for two checks only: newline and
+size. This module knows nothing of what a record means.
+"""
+
+import re
+from typing import cast
+
+import orjson
+
+from journal.control import CONTROL_PREFIX
+from journal.errors import RecordRefused
+from journal.limits import CAUSES_MAX, INTEGER_MAX, KIND_BYTES_MAX, Limits
+from journal.record import Draft, measure_draft
+
+_KIND = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+")
+_LONG_NUMBER = re.compile(rb"[0-9]{16}")
+_OPEN_PREFIX = "x."
+
+
+class Door:
+    """Admits drafts or says why not. Kinds that passed once are remembered."""
+
+    __slots__ = ("_admitted", "_kinds", "_line_bytes_max", "_trusted")
+
+    def __init__(self, kinds: frozenset[str] | None, trusted: bool, limits: Limits) -> None:
+        self._kinds = kinds
+        self._trusted = trusted
+        self._line_bytes_max = limits.line_bytes_max
+        self._admitted: set[str] = set()
+
+    def admit(self, draft: Draft, seq: int) -> None:
+        """Raises `RecordRefused` when this draft cannot be record `seq`."""
+        if draft.kind not in self._admitted:
+            self._admit_kind(draft.kind)
+        if measure_draft(draft) > self._line_bytes_max:
+            size = measure_draft(draft)
+            raise RecordRefused("too_large", f"{size} bytes; a line holds {self._line_bytes_max}")
+        if draft.cause:
+            _admit_cause(draft.cause, seq)
+        self._admit_json(draft.data)
+        if draft.by is not None:
+            self._admit_json(draft.by)
+
+    def _admit_kind(self, kind: str) -> None:
+        if len(kind) > KIND_BYTES_MAX or not _KIND.fullmatch(kind):
+            raise RecordRefused("unknown_kind", f"{kind[:80]!r} is not a dotted lower-case name")
+        if not knows(self._kinds, kind) or kind.startswith(CONTROL_PREFIX):
+            raise RecordRefused("unknown_kind", f"{kind!r} is not a kind of this journal")
+        self._admitted.add(kind)
+
+    def _admit_json(self, data: bytes) -> None:
+        if b"\n" in data:
+            raise RecordRefused("bad_json", "a newline inside a record")
+        if not self._trusted:
+            _check_json(data)
+
+
+def knows(kinds: frozenset[str] | None, kind: str) -> bool:
+    """Whether a writer with this list of kinds understands a record of this kind. Control kinds
+    are closed; without a list everything else is open."""
+    if kind.startswith(CONTROL_PREFIX):
+        return False
+    return kinds is None or kind in kinds or kind.startswith(_OPEN_PREFIX)
+
+
+def _admit_cause(cause: tuple[int, ...], seq: int) -> None:
+    if len(cause) > CAUSES_MAX:
+        raise RecordRefused("bad_cause", f"{len(cause)} causes; at most {CAUSES_MAX}")
+    for each in cause:
+        if not 0 < each < seq:
+            raise RecordRefused("bad_cause", f"cause {each} of record {seq} is not before it")
+
+
+def _check_json(data: bytes) -> None:
+    # The library refuses NaN, lone surrogates and what is not UTF-8. It reads long integers, so
+    # only those are looked for, and only where sixteen digits stand in a row.
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise RecordRefused("bad_json", f"not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise RecordRefused("bad_json", "not a JSON object")
+    if _LONG_NUMBER.search(data):
+        _check_integers(cast("object", value))
+
+
+def _check_integers(value: object) -> None:
+    pending = [value]
+    while pending:
+        match pending.pop():
+            case bool():
+                pass
+            case int() as number if abs(number) > INTEGER_MAX:
+                raise RecordRefused("bad_json", f"the integer {number} is beyond 53 bits")
+            case list() as items:
+                pending.extend(items)
+            case dict() as fields:
+                pending.extend(fields.values())
+            case _:
+                pass

@@ -1,0 +1,227 @@
+"""The only door to the file system.
+
+Everything that the journal does to a disk goes through `Files`, so that a simulated disk can
+stand behind the same door and lose power at every single call. The contract is what POSIX
+promises and no more: `write` may be short; nothing is durable before `sync`; no name is durable
+before `sync_dir`; after a failed `sync` the file may read right and yet not be on the disk.
+
+It knows nothing of lines or segments.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import Literal, NewType, Protocol, assert_never
+
+Handle = NewType("Handle", int)
+Access = Literal["read", "write", "create"]
+
+SPACE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What a disk says when there is no room, as opposed to when it is broken."""
+
+READ_ONLY_ERRORS = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+_NETWORK = frozenset(
+    {"9p", "afs", "beegfs", "ceph", "cifs", "davfs", "gfs2", "gpfs", "lustre", "ncpfs", "nfs"}
+    | {"nfs4", "ocfs2", "smb3", "smbfs"}
+    | {"fuse.davfs", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs"}
+)
+
+
+class Files(Protocol):
+    """Fourteen calls; each raises `OSError` and each may be the last one before a crash."""
+
+    def make_dir(self, directory: Path) -> None:
+        """Make it with its parents, 0700, names durable; nothing when it is there."""
+        ...
+
+    def names(self, directory: Path) -> list[str]:
+        """The names in it, in any order."""
+        ...
+
+    def open(self, path: Path, access: Access) -> Handle:
+        """`create` makes an empty file, 0600; the other two want one that exists."""
+        ...
+
+    def close(self, handle: Handle) -> None: ...
+
+    def size(self, handle: Handle) -> int: ...
+
+    def read(self, handle: Handle, offset: int, size: int) -> bytes:
+        """Up to `size` bytes; fewer only at the end of the file."""
+        ...
+
+    def write(self, handle: Handle, offset: int, data: bytes) -> int:
+        """The number of bytes taken, which may be fewer than given."""
+        ...
+
+    def truncate(self, handle: Handle, size: int) -> None: ...
+
+    def sync(self, handle: Handle) -> None:
+        """What was written to this file is durable when it returns; its name may not be."""
+        ...
+
+    def sync_dir(self, directory: Path) -> None:
+        """The names in this directory are durable when it returns."""
+        ...
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Within one directory; replaces the target in one step."""
+        ...
+
+    def unlink(self, path: Path) -> None: ...
+
+    def lock(self, handle: Handle) -> bool:
+        """Take the writer's lock until the handle is closed; False when another one has it."""
+        ...
+
+    def locked(self, path: Path) -> bool:
+        """Whether a writer has this lock now; False when there is no such file."""
+        ...
+
+    def network(self, directory: Path) -> str | None:
+        """The type of the network file system that it lies on, None on a local one."""
+        ...
+
+
+class OsFiles:
+    """The file system of this machine."""
+
+    def make_dir(self, directory: Path) -> None:
+        missing = []
+        while not directory.exists():
+            missing.append(directory)
+            directory = directory.parent
+        for each in reversed(missing):
+            with contextlib.suppress(FileExistsError):
+                each.mkdir(mode=0o700)
+            self.sync_dir(each.parent)
+
+    def names(self, directory: Path) -> list[str]:
+        return os.listdir(directory)
+
+    def open(self, path: Path, access: Access) -> Handle:
+        match access:
+            case "read":
+                flags = os.O_RDONLY
+            case "write":
+                flags = os.O_RDWR
+            case "create":
+                flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
+            case _:
+                assert_never(access)
+        return Handle(os.open(path, flags | os.O_CLOEXEC, 0o600))
+
+    def close(self, handle: Handle) -> None:
+        os.close(handle)
+
+    def size(self, handle: Handle) -> int:
+        return os.fstat(handle).st_size
+
+    def read(self, handle: Handle, offset: int, size: int) -> bytes:
+        parts = []
+        while size > 0:
+            part = os.pread(handle, size, offset)
+            if not part:
+                break
+            parts.append(part)
+            offset += len(part)
+            size -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def write(self, handle: Handle, offset: int, data: bytes) -> int:
+        return os.pwrite(handle, data, offset)
+
+    def truncate(self, handle: Handle, size: int) -> None:
+        os.ftruncate(handle, size)
+
+    def sync(self, handle: Handle) -> None:
+        os.fdatasync(handle)
+
+    def sync_dir(self, directory: Path) -> None:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        source.rename(target)
+
+    def unlink(self, path: Path) -> None:
+        path.unlink()
+
+    def lock(self, handle: Handle) -> bool:
+        # A reader that asks `locked` holds the lock for microseconds; so one look is not enough.
+        for _ in range(20):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.01)
+            else:
+                return True
+        return False
+
+    def locked(self, path: Path) -> bool:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        else:
+            return False
+        finally:
+            os.close(descriptor)
+
+    def network(self, directory: Path) -> str | None:
+        device = directory.stat().st_dev
+        wanted = f"{os.major(device)}:{os.minor(device)}"
+        try:
+            mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        except OSError:
+            return None
+        for mount in mounts:
+            before, _, after = mount.partition(" - ")
+            if before.split()[2] == wanted and after.split()[0] in _NETWORK:
+                return after.split()[0]
+        return None
+
+
+def write_all(files: Files, handle: Handle, offset: int, data: bytes) -> None:
+    """Write every byte, however many calls it takes."""
+    while data:
+        taken = files.write(handle, offset, data)
+        if taken == len(data):
+            return
+        assert taken > 0, "a write that takes nothing raises"
+        data = data[taken:]
+        offset += taken
+
+
+def read_whole(files: Files, path: Path) -> bytes:
+    """The content of a file at this moment."""
+    handle = files.open(path, "read")
+    try:
+        return files.read(handle, 0, files.size(handle))
+    finally:
+        files.close(handle)
+
+
+def install(files: Files, path: Path, content: bytes) -> None:
+    """Put a whole file in place: after this it is there with this content, whatever happens;
+    before, the old one (or none) is. A crash in between leaves a `.tmp`, which is garbage."""
+    temporary = path.with_name(path.name + ".tmp")
+    handle = files.open(temporary, "create")
+    try:
+        write_all(files, handle, 0, content)
+        files.sync(handle)
+    finally:
+        files.close(handle)
+    files.rename(temporary, path)
+    files.sync_dir(path.parent)

@@ -1,0 +1,84 @@
+"""The names in a journal's directory, each matched by a strict pattern.
+
+```
+DIR/
+  LOCK                              held by the writer; never unlinked
+  HEAD                              the durable watermark
+  00000000000000000001.jsonl        a segment; the name is the seq of its first line
+  snapshot-00000000000000031000.jsonl
+  archive/  quarantine/             compacted segments; what recovery set aside
+  *.tmp                             garbage of an interrupted step
+```
+A name that fits no pattern is reported and never touched.
+"""
+
+import re
+from pathlib import Path
+
+from msgspec import Struct
+
+from journal.files import Files
+
+LOCK = "LOCK"
+HEAD = "HEAD"
+ARCHIVE = "archive"
+QUARANTINE = "quarantine"
+
+_SEGMENT = re.compile(r"([0-9]{20})\.jsonl")
+_SNAPSHOT = re.compile(r"snapshot-([0-9]{20})\.jsonl")
+_TEMPORARY = re.compile(r"(HEAD|[0-9]{20}\.jsonl|snapshot-[0-9]{20}\.jsonl)\.tmp")
+_KNOWN = frozenset({LOCK, HEAD, ARCHIVE, QUARANTINE})
+
+
+class Listing(Struct, frozen=True):
+    """What lies in a directory: segments and snapshots by seq, ascending."""
+
+    segments: tuple[int, ...] = ()
+    snapshots: tuple[int, ...] = ()
+    has_head: bool = False
+    temporary: tuple[str, ...] = ()
+    remains: tuple[str, ...] = ()
+    """Files of `archive/` and `quarantine/`: proof that there was a journal here."""
+    unknown: tuple[str, ...] = ()
+
+
+def segment_name(base: int) -> str:
+    """The name of the segment whose first line is `base`."""
+    return f"{base:020d}.jsonl"
+
+
+def list_directory(files: Files, directory: Path) -> Listing:
+    """Sort the names; an absent directory is an empty one."""
+    try:
+        names = sorted(files.names(directory))
+    except FileNotFoundError:
+        return Listing()
+    segments = [int(m[1]) for m in map(_SEGMENT.fullmatch, names) if m]
+    snapshots = [int(m[1]) for m in map(_SNAPSHOT.fullmatch, names) if m]
+    inside = [
+        f"{part}/{name}"
+        for part in (ARCHIVE, QUARANTINE)
+        if part in names
+        for name in sorted(files.names(directory / part))
+    ]
+    temporary = [name for name in names if _TEMPORARY.fullmatch(name)]
+    temporary += [name for name in inside if name.endswith(".tmp")]
+    return Listing(
+        segments=tuple(segments),
+        snapshots=tuple(snapshots),
+        has_head=HEAD in names,
+        temporary=tuple(temporary),
+        remains=tuple(name for name in inside if name not in temporary),
+        unknown=tuple(name for name in names if not _is_known(name)),
+    )
+
+
+def cut_name(base: int, offset: int, checksum: int) -> str:
+    """Where the bytes that were cut off a segment at `offset` are kept. The same cut has the same
+    name, so that a recovery that is interrupted and done again leaves one file."""
+    return f"cut-{base:020d}-{offset}-{checksum:08x}.bytes"
+
+
+def _is_known(name: str) -> bool:
+    patterns = (_SEGMENT, _SNAPSHOT, _TEMPORARY)
+    return name in _KNOWN or any(pattern.fullmatch(name) for pattern in patterns)

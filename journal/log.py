@@ -1,0 +1,184 @@
+"""A journal that is open for writing.
+
+It promises that what `commit` returned for is durable, that what is recovered is a prefix of what
+was staged, and that a position, once told, is never told again for something else. It does not
+know what a record means, who waits for it, or what follows from it.
+
+One caller at a time: decide, `secure`, `stage`, and `commit` when there is nothing left to stage.
+Nothing may be shown to anyone before `commit` has returned.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from journal.committer import Committer
+from journal.control import Closed, RecoveryReport
+from journal.files import Files, Handle
+from journal.limits import SECOND_US
+from journal.record import Draft, Position, measure_draft
+from journal.writer import Writer
+
+
+class LogStatistics(Struct, frozen=True):
+    """What this log did since it was opened. `room_bytes` is what ordinary records may use."""
+
+    records: int
+    batches: int
+    written_bytes: int
+    room_bytes: int
+    segments: int
+    mean_sync_us: float
+
+
+class Log:
+    """Made by `open_log`, which holds the lock until `close`."""
+
+    __slots__ = ("_closed", "_committer", "_files", "_in_flight", "_lock", "_writer", "recovery")
+
+    def __init__(
+        self, files: Files, lock: Handle, writer: Writer, recovery: RecoveryReport
+    ) -> None:
+        self._files = files
+        self._lock = lock
+        self._writer = writer
+        self._committer = Committer()
+        self._in_flight = False
+        self._closed = False
+        self.recovery = recovery
+        """What the start found and did; `journal.opened` holds it, too."""
+
+    @property
+    def directory(self) -> Path:
+        return self._writer.directory
+
+    @property
+    def journal_id(self) -> str:
+        return self._writer.journal_id
+
+    @property
+    def epoch(self) -> int:
+        """One more than at the last start."""
+        return self._writer.epoch
+
+    @property
+    def head(self) -> Position:
+        """The last durable line."""
+        return self._writer.head
+
+    @property
+    def next_seq(self) -> int:
+        """The seq of the next record that is staged. Between batches the log may take seqs for
+        records of its own, so ask again after each commit."""
+        return self._writer.next_seq
+
+    @property
+    def staged(self) -> int:
+        """Records staged and not yet committed."""
+        return self._writer.staged
+
+    @property
+    def poisoned(self) -> bool:
+        """A write or sync failed: end the process."""
+        return self._writer.poisoned
+
+    def now(self) -> int:
+        """The `at` for the next decision: microseconds UTC that never go back, leap or stand."""
+        return self._writer.ticker.now()
+
+    def measure(self, draft: Draft) -> int:
+        """An upper bound of the bytes that its line takes."""
+        return measure_draft(draft)
+
+    def secure(self, size: int, *, reserve: bool = False) -> bool:
+        """Whether `size` more bytes can be staged now. False: commit first, then ask again.
+
+        Raises `JournalFull` when nothing is staged and the disk has no room. `reserve` opens the
+        part that is kept for records that make the state smaller, so that a full disk can drain.
+        """
+        self._check_turn()
+        return self._writer.secure(size, reserve=reserve)
+
+    def stage(self, drafts: Sequence[Draft], at: int, *, expect: int) -> None:
+        """Put records into the batch, all or none, after their room was secured.
+
+        Raises `RecordRefused`, with nothing staged, for a record that no reader could take, and
+        when `expect` is not `next_seq`.
+        """
+        self._check_turn()
+        self._writer.check_alive()
+        self._writer.stage(drafts, at, expect=expect)
+
+    def commit(self) -> Position:
+        """Make everything that is staged durable, and wait for it.
+
+        Raises `DiskFailed` when that fails, for whatever reason: then nobody knows what is
+        durable, and the process has to end.
+        """
+        self._check_turn()
+        return self._writer.commit()
+
+    async def commit_async(self, *, idle: bool = True) -> Position:
+        """The same on a loop. `idle` says that nothing else waits for this loop: then a quick
+        disk is waited for right here, else on the writer thread. Cancelling the caller does not
+        cancel the commit; until it is over, nothing can be staged."""
+        done = self.begin_commit(idle=idle)
+        if done is not None:
+            await done
+        return self.head
+
+    def begin_commit(self, *, idle: bool) -> "asyncio.Future[None] | None":
+        """Commit at once and give None, or hand it to the writer thread and give a future."""
+        self._check_turn()
+        if not self._writer.staged:
+            return None
+        if idle and self._writer.mean_sync.is_quick:
+            self._writer.commit()
+            return None
+        self._in_flight = True
+        return self._committer.submit(self._commit_in_flight)
+
+    def sync_head(self) -> None:
+        """Make HEAD durable. Commits do it once a second as they go; whoever holds an open log
+        calls this about once a second, too, so that a quiet journal has its witness."""
+        if not self._in_flight:
+            self._writer.sync_head()
+
+    def close(self) -> None:
+        """End cleanly: what was staged and not committed is dropped, the room is cut off, HEAD
+        says closed. A poisoned log only lets go of its files. Again is nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._committer.close()
+        try:
+            if not self._writer.poisoned:
+                apart = self._writer.ticker.wall_apart(SECOND_US)
+                self._writer.finish(Closed(self.epoch, apart))
+        finally:
+            self._writer.release()
+            self._files.close(self._lock)
+
+    def statistics(self) -> LogStatistics:
+        """Figures for people and tests."""
+        writer = self._writer
+        return LogStatistics(
+            records=writer.records,
+            batches=writer.batches,
+            written_bytes=writer.written_bytes,
+            room_bytes=writer.room,
+            segments=writer.segments,
+            mean_sync_us=writer.mean_sync.microseconds,
+        )
+
+    def _commit_in_flight(self) -> None:
+        try:
+            self._writer.commit()
+        finally:
+            self._in_flight = False
+
+    def _check_turn(self) -> None:
+        assert not self._closed, "the log is open"
+        assert not self._in_flight, "one batch at a time"

@@ -1,0 +1,162 @@
+"""One record is one line: how a draft becomes bytes, and how bytes become a line again.
+
+```
+{"seq":42,"at":1763800000123456,"d":40,"kind":"message.enqueued","by":{...},"cause":[41],
+ "data":{...},"crc":"9f3a0b12"}\\n                                        (one line, no spaces)
+```
+`seq` is dense and starts at 1. `at` is microseconds UTC. `d` is the highest seq that was durable
+when the line was written; since a batch is written only after the sync of the one before, it is
+the last seq of that one. `by` and `cause` are left out when there are none. `crc` is the CRC-32 of
+every byte of the file before this line's `,"crc"`, so one pass over a file checks all its lines,
+and each line can be checked alone with the checksum of the line before.
+
+This module knows the bytes of a line. Whether a record is welcome is `door`'s business, whether a
+line is in its place that of `scan`.
+"""
+
+import re
+from zlib import crc32
+
+import msgspec
+from msgspec import Raw, Struct
+
+TRAILER_BYTES = 18
+"""`,"crc":"9f3a0b12"}`"""
+
+LINE_OVERHEAD_BYTES = 120
+"""More than the keys, numbers and checksum of any line take."""
+
+LINE_START = b'{"seq":'
+
+_HEAD = re.compile(
+    rb'\{"seq":([1-9][0-9]{0,12}),"at":(0|[1-9][0-9]{0,15}),"d":(0|[1-9][0-9]{0,12}),'
+    rb'"kind":"([a-z0-9_.]{1,64})",'
+)
+
+
+class Draft(Struct, frozen=True, gc=False):
+    """A record to be written: what the caller knows. The journal adds seq, at, d and crc."""
+
+    kind: str
+    data: bytes
+    """A JSON object, encoded, on one line. Opaque here."""
+    by: bytes | None = None
+    """A JSON object: the command of this decision and what the rule read beyond the world."""
+    cause: tuple[int, ...] = ()
+    """The seqs that led here, each smaller than this record's own."""
+
+
+class Position(Struct, frozen=True, gc=False):
+    """A place in a journal: the line that stands there. seq 0 is the place before the first."""
+
+    seq: int = 0
+    at: int = 0
+    crc: str = "00000000"
+
+
+class _Parts(Struct, gc=False):
+    data: Raw
+    by: Raw | None = None
+    cause: tuple[int, ...] = ()
+
+
+class Line(Struct, frozen=True, gc=False):
+    """A line that stood in its place with the right checksum. `raw` has no newline."""
+
+    seq: int
+    at: int
+    d: int
+    kind: str
+    raw: bytes
+
+    @property
+    def crc(self) -> str:
+        return self.raw[-10:-2].decode()
+
+    @property
+    def data(self) -> bytes:
+        """The JSON object, encoded."""
+        return bytes(_PARTS.decode(self.raw).data)
+
+    @property
+    def by(self) -> bytes | None:
+        by = _PARTS.decode(self.raw).by
+        return None if by is None else bytes(by)
+
+    @property
+    def cause(self) -> tuple[int, ...]:
+        return _PARTS.decode(self.raw).cause
+
+
+class _Whole(Struct, forbid_unknown_fields=True, gc=False):
+    seq: int
+    at: int
+    d: int
+    kind: str
+    data: Raw
+    crc: str
+    by: Raw | None = None
+    cause: tuple[int, ...] = ()
+
+
+_PARTS = msgspec.json.Decoder(_Parts)
+_WHOLE = msgspec.json.Decoder(_Whole)
+
+
+def time_part(at: int, d: int) -> bytes:
+    """What all lines of one decision share: the bytes from `,"at"` to `"kind":"`."""
+    return b',"at":%d,"d":%d,"kind":"' % (at, d)
+
+
+def encode_line(draft: Draft, seq: int, times: bytes, running: int) -> tuple[bytes, int]:
+    """The line with its newline, and the checksum of the file up to and with it, given that of
+    everything before it. The draft was admitted before: nothing is escaped here."""
+    between = b'","data":'
+    if draft.by is not None or draft.cause:
+        by = b"" if draft.by is None else b',"by":' + draft.by
+        cause = (
+            b""
+            if not draft.cause
+            else b',"cause":[%b]' % b",".join(b"%d" % each for each in draft.cause)
+        )
+        between = b'"' + by + cause + b',"data":'
+    body = b"".join((LINE_START, b"%d" % seq, times, draft.kind.encode(), between, draft.data))
+    running = crc32(body, running)
+    trailer = b',"crc":"%08x"}\n' % running
+    return body + trailer, crc32(trailer, running)
+
+
+def measure_draft(draft: Draft) -> int:
+    """An upper bound of the bytes of its line, newline included."""
+    size = LINE_OVERHEAD_BYTES + len(draft.kind) + len(draft.data)
+    if draft.by is not None:
+        size += len(draft.by)
+    return size + 14 * len(draft.cause)
+
+
+def running_after(crc: str) -> int:
+    """The checksum of a file up to and with a line whose own checksum is `crc`."""
+    return crc32(b',"crc":"%b"}\n' % crc.encode(), int(crc, 16))
+
+
+def parse_line(raw: bytes) -> Line | None:
+    """The line, when it has a line's head and trailer; its checksum is not looked at."""
+    head = _HEAD.match(raw)
+    if head is None or raw[-18:-10] != b',"crc":"' or raw[-2:] != b'"}':
+        return None
+    seq, at, d, kind = head.groups()
+    return Line(int(seq), int(at), int(d), kind.decode(), raw)
+
+
+def claims_durable(raw: bytes, seq: int) -> Line | None:
+    """The line, when it is one that no crash could leave behind a bad line `seq`: it says that
+    `seq` was durable when it was written. Its checksum may well be beyond checking, since it runs
+    over bytes that are gone; so here the whole line is parsed."""
+    line = parse_line(raw)
+    if line is None or not seq <= line.d < line.seq:
+        return None
+    try:
+        _WHOLE.decode(raw)
+    except msgspec.DecodeError:
+        return None
+    return line

@@ -1,0 +1,97 @@
+"""What a journal that was found on a disk is: one table, read from the top, first row that holds.
+
+| finding | verdict | what causes it |
+|---|---|---|
+| NEWER | refuse | a newer version wrote here |
+| ORPHANED | lost | the segments were removed, or the directory was copied in part |
+| BROKEN | corrupt | a medium that forgot, an edit, a missing file, two journals mixed |
+| FIRST_LINE | corrupt | as before: a first line is synced before its file has a name |
+| PROVEN | corrupt | a later line was written after the bad one was durable |
+| BEYOND | lost | HEAD vouches for records that are gone |
+| TORN | cut | power went while a batch was being written; nobody was told of it |
+| UNFINISHED | keep | power went between the last byte of a line and its newline |
+| SEALED | keep | a crash between a seal and the next segment |
+| none of these | keep | a clean close, or a crash between two batches |
+
+In the table, b is the first bad line of the tail and everything after the last good one is its
+rest. `decide` is a pure function of which findings there are; `survey` finds them, and `restore`
+carries the verdict out. What a start does to files follows from the verdict and from whether the
+last close was clean, and from nothing else.
+"""
+
+from enum import Enum, auto
+from typing import Final
+
+from msgspec import Struct
+
+from journal.errors import Damage
+
+
+class Finding(Enum):
+    """What `survey` may notice; see the table."""
+
+    NEWER = auto()
+    ORPHANED = auto()
+    BROKEN = auto()
+    FIRST_LINE = auto()
+    PROVEN = auto()
+    BEYOND = auto()
+    TORN = auto()
+    UNFINISHED = auto()
+    SEALED = auto()
+
+
+class Verdict(Enum):
+    """What follows. The value is the word that reports use."""
+
+    NEWER = "newer"
+    LOST = "lost"
+    CORRUPT = "corrupt"
+    CUT = "cut"
+    KEEP = "keep"
+
+    @property
+    def exit_code(self) -> int:
+        """What `verify` answers: a cut is what a start would do, so it says 1."""
+        return _EXIT_CODES[self]
+
+    @property
+    def refuses(self) -> bool:
+        """Whether a start changes nothing and ends."""
+        return self in (Verdict.NEWER, Verdict.LOST, Verdict.CORRUPT)
+
+
+_EXIT_CODES: Final = {
+    Verdict.NEWER: 10,
+    Verdict.LOST: 7,
+    Verdict.CORRUPT: 4,
+    Verdict.CUT: 1,
+    Verdict.KEEP: 0,
+}
+
+TABLE: Final[tuple[tuple[Finding, Verdict], ...]] = (
+    (Finding.NEWER, Verdict.NEWER),
+    (Finding.ORPHANED, Verdict.LOST),
+    (Finding.BROKEN, Verdict.CORRUPT),
+    (Finding.FIRST_LINE, Verdict.CORRUPT),
+    (Finding.PROVEN, Verdict.CORRUPT),
+    (Finding.BEYOND, Verdict.LOST),
+    (Finding.TORN, Verdict.CUT),
+    (Finding.UNFINISHED, Verdict.KEEP),
+    (Finding.SEALED, Verdict.KEEP),
+)
+
+
+class Observation(Struct, frozen=True):
+    """A finding with its place and proof."""
+
+    finding: Finding
+    damage: Damage
+
+
+def decide(found: frozenset[Finding]) -> tuple[Finding | None, Verdict]:
+    """The row that holds and its verdict."""
+    for finding, verdict in TABLE:
+        if finding in found:
+            return finding, verdict
+    return None, Verdict.KEEP

@@ -1,0 +1,121 @@
+"""Carries out the verdict of `recovery` on a directory whose lock is held.
+
+The steps, in an order in which each may be the last one before the next crash:
+
+1. What is cut off the tail goes to `quarantine/`, with a report, and is durable there.
+2. The good part of the tail is copied to a new file, synced, and renamed over the old one. This
+   happens after everything but a clean close, also when nothing is wrong: what was read may stand
+   in memory alone (the writer was killed before its sync, or its sync failed and the pages count
+   as clean since), and so may the file's name. The old file is never written again.
+3. A tail that ends in a seal gets its successor.
+
+Doing it again after any interruption gives the same files. It knows nothing of what the lines say.
+"""
+
+from zlib import crc32
+
+import msgspec
+from msgspec import Struct
+
+from journal.control import RecoveryReport
+from journal.errors import (
+    Corrupt,
+    JournalError,
+    Lost,
+    NewerFormat,
+    TornTail,
+    repair_command,
+)
+from journal.files import Files, install, read_whole
+from journal.layout import QUARANTINE, cut_name, segment_name
+from journal.limits import Limits
+from journal.record import Position
+from journal.recovery import Verdict
+from journal.scan import meaningful_bytes
+from journal.segment import Look
+from journal.survey import Survey
+
+
+class _CutReport(Struct, frozen=True):
+    segment: str
+    line: int
+    byte: int
+    what: str
+    bytes: int
+
+
+def refuse(found: Survey, limits: Limits, *, accept_cut: bool) -> None:
+    """Raises when a start must not go on; nothing was changed then."""
+    decisive = found.decisive
+    if decisive is None:
+        return
+    error: dict[Verdict, type[Corrupt | Lost | NewerFormat]] = {
+        Verdict.NEWER: NewerFormat,
+        Verdict.LOST: Lost,
+        Verdict.CORRUPT: Corrupt,
+    }
+    if found.verdict in error:
+        raise error[found.verdict](decisive.damage)
+    tail = found.tail
+    cut = meaningful_bytes(tail.rest) if tail else 0
+    if cut > 2 * limits.batch_bytes_max and not accept_cut:
+        proof = f"{cut} bytes would be cut, more than two batches can be"
+        following = repair_command(found.directory)
+        raise TornTail(msgspec.structs.replace(decisive.damage, proof=proof, next=following))
+
+
+def restore(files: Files, found: Survey) -> tuple[RecoveryReport, bytes]:
+    """Make the directory one that can be appended to. Gives the report for `journal.opened` and
+    the durable lines of the tail. `refuse` was asked before."""
+    tail = found.tail
+    assert tail is not None, "there is a segment"
+    assert tail.last is not None, "its first line is good"
+    path = found.directory / segment_name(tail.base)
+    content = read_whole(files, path)[: tail.end]
+    clean = found.closed_cleanly
+    quarantined = ""
+    if meaningful_bytes(tail.rest):
+        quarantined = _set_aside(files, found, tail)
+    if must_copy(found):
+        if tail.unfinished:
+            content += b"\n"
+        install(files, path, content)
+    return (
+        RecoveryReport(
+            verdict=found.verdict.value,
+            clean=clean,
+            head=Position(tail.last.seq, tail.last.at, tail.last.crc),
+            witness=found.head.seq,
+            cut_bytes=len(tail.rest),
+            cut_what=found.decisive.damage.what if tail.rest and found.decisive else "",
+            quarantined=quarantined,
+            completed_newline=tail.unfinished,
+            heads_unreadable=found.head.unreadable,
+            removed=found.listing.temporary[:8],
+            unknown=tuple(name[:80] for name in found.listing.unknown[:8]),
+        ),
+        content,
+    )
+
+
+def must_copy(found: Survey) -> bool:
+    """Whether the tail is not known to be on the disk as it was read."""
+    return not found.closed_cleanly
+
+
+def _set_aside(files: Files, found: Survey, tail: Look) -> str:
+    directory = found.directory / QUARANTINE
+    files.make_dir(directory)
+    name = cut_name(tail.base, tail.end, crc32(tail.rest))
+    report_name = f"{name.removesuffix('.bytes')}.json"
+    what = found.decisive.damage.what if found.decisive else ""
+    report = _CutReport(segment_name(tail.base), tail.count + 1, tail.end, what, len(tail.rest))
+    try:
+        install(files, directory / name, tail.rest)
+        install(
+            files, directory / f"{name.removesuffix('.bytes')}.json", msgspec.json.encode(report)
+        )
+    except OSError as error:
+        step = "make room or repair the disk, then start again; nothing was changed"
+        raise JournalError(f"what would be cut cannot be kept aside: {error}", step) from error
+    return f"{QUARANTINE}/{name}"

@@ -1,0 +1,166 @@
+"""The segment that is being written: its descriptor, its room, its running sums.
+
+```
+0 .......................... end ............................... room_end
+ lines, all durable          | newlines, durable, to be overwritten |
+```
+A batch is written over newlines that are on the disk already, so the size of the file does not
+change with it, and a full disk is met by `extend`, where nothing is at stake. Every method that
+raises `OSError` leaves a state that nobody may build on, except `extend` and `prepare`, which
+answer a full disk with False or None.
+
+It knows lines as bytes only; `log` knows what they are and when they are written.
+"""
+
+from hashlib import sha256
+from pathlib import Path
+
+from journal.files import SPACE_ERRORS, Files, Handle, write_all
+from journal.layout import segment_name
+
+_CHUNK = b"\n" * (256 * 1024)
+
+
+class Tail:
+    """One open segment. `running` and `end` are those of the last durable line."""
+
+    __slots__ = (
+        "_digest",
+        "_files",
+        "_handle",
+        "base",
+        "count",
+        "end",
+        "kinds",
+        "room_end",
+        "running",
+        "started_at",
+    )
+
+    def __init__(self, files: Files, handle: Handle, base: int, started_at: int) -> None:
+        self._files = files
+        self._handle = handle
+        self._digest = sha256()
+        self.base = base
+        self.started_at = started_at
+        self.count = 0
+        self.end = 0
+        self.room_end = 0
+        self.running = 0
+        self.kinds: set[str] = set()
+
+    @property
+    def room(self) -> int:
+        """Bytes that are written ahead and not yet used."""
+        return self.room_end - self.end
+
+    @property
+    def sha256(self) -> str:
+        """Of all lines so far."""
+        return self._digest.hexdigest()
+
+    def resume(self, content: bytes, count: int, running: int, kinds: frozenset[str]) -> None:
+        """Take over a file that holds exactly these durable lines."""
+        self._digest.update(content)
+        self.count = count
+        self.end = self.room_end = len(content)
+        self.running = running
+        self.kinds = set(kinds)
+
+    def append(self, batch: bytes, count: int, running: int) -> None:
+        """Write whole lines into the room and make them durable."""
+        assert len(batch) <= self.room, "room is secured before a line is staged"
+        write_all(self._files, self._handle, self.end, batch)
+        self._files.sync(self._handle)
+        self._advance(batch, count, running)
+
+    def extend(self, target: int) -> bool:
+        """Write ahead until there is room for `target` bytes; False when the disk is full. What
+        could be written is room all the same."""
+        before = self.room_end
+        wanted = self.end + target
+        fits = True
+        try:
+            while self.room_end < wanted:
+                chunk = _CHUNK[: wanted - self.room_end]
+                self.room_end += self._files.write(self._handle, self.room_end, chunk)
+        except OSError as error:
+            if error.errno not in SPACE_ERRORS:
+                raise
+            fits = False
+        if self.room_end > before:
+            self._files.sync(self._handle)
+        return fits
+
+    def finish(self, line: bytes, running: int) -> None:
+        """Write the last line of this segment (a seal or a close), and end the file with it."""
+        assert len(line) <= self.room, "the reserve has room for it"
+        write_all(self._files, self._handle, self.end, line)
+        self._files.truncate(self._handle, self.end + len(line))
+        self._files.sync(self._handle)
+        self._advance(line, 1, running)
+        self.room_end = self.end
+
+    def close(self) -> None:
+        self._files.close(self._handle)
+
+    def _advance(self, lines: bytes, count: int, running: int) -> None:
+        self._digest.update(lines)
+        self.end += len(lines)
+        self.count += count
+        self.running = running
+
+
+class Preparation:
+    """The next segment while it has no name yet: first its room, then its first line."""
+
+    __slots__ = ("_base", "_directory", "_files", "_handle", "_room")
+
+    def __init__(self, files: Files, directory: Path, base: int) -> None:
+        self._files = files
+        self._directory = directory
+        self._base = base
+        self._handle = files.open(self._temporary, "create")
+        self._room = 0
+
+    @classmethod
+    def with_room(cls, files: Files, directory: Path, base: int, size: int) -> "Preparation | None":
+        """None when the disk has no room for it; then nothing is left behind."""
+        try:
+            preparation = cls(files, directory, base)
+        except OSError as error:
+            if error.errno not in SPACE_ERRORS:
+                raise
+            return None
+        if preparation._write_ahead(size):
+            return preparation
+        files.close(preparation._handle)
+        files.unlink(preparation._temporary)
+        return None
+
+    def publish(self, line: bytes, running: int, kind: str, started_at: int) -> Tail:
+        """Give it its first line and then its name; from here on it is the tail."""
+        write_all(self._files, self._handle, 0, line)
+        self._files.sync(self._handle)
+        self._files.rename(self._temporary, self._directory / segment_name(self._base))
+        self._files.sync_dir(self._directory)
+        tail = Tail(self._files, self._handle, self._base, started_at)
+        tail.resume(line, 1, running, frozenset({kind}))
+        tail.room_end = max(self._room, len(line))
+        return tail
+
+    @property
+    def _temporary(self) -> Path:
+        return self._directory / (segment_name(self._base) + ".tmp")
+
+    def _write_ahead(self, size: int) -> bool:
+        try:
+            while self._room < size:
+                chunk = _CHUNK[: size - self._room]
+                self._room += self._files.write(self._handle, self._room, chunk)
+            self._files.sync(self._handle)
+        except OSError as error:
+            if error.errno not in SPACE_ERRORS:
+                raise
+            return False
+        return True

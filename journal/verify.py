@@ -1,0 +1,71 @@
+"""Checks everything in a journal's directory and changes nothing.
+
+Each line of each segment, each seal and its sha256, the chain of the segments, HEAD. The answer is
+a value: what is wrong, where, the proof, what to do next, and the exit code that says it all. It
+may run beside a writer; then it judges only what is durable.
+"""
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from journal.errors import Damage
+from journal.files import Files, OsFiles
+from journal.layout import LOCK
+from journal.recovery import Finding
+from journal.survey import survey
+
+_HARMLESS = frozenset({Finding.UNFINISHED, Finding.SEALED})
+"""States that a crash may leave and a start completes, with nothing lost or cut."""
+
+
+class VerifyReport(Struct, frozen=True):
+    """`ok` says that a start would go on without cutting anything; `damage` is in the order of
+    the files. `verdict` is the word of the table in `recovery`."""
+
+    ok: bool
+    verdict: str
+    exit_code: int
+    journal: str | None
+    first_seq: int
+    last_seq: int
+    records: int
+    segments: int
+    damage: tuple[Damage, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def verify(
+    directory: Path, *, kinds: frozenset[str] | None = None, files: Files | None = None
+) -> VerifyReport:
+    """Look at everything. Raises `OSError` when the directory or a file cannot be read at all."""
+    files = files or OsFiles()
+    directory = directory.absolute()
+    live = files.locked(directory / LOCK)
+    found = survey(files, directory, live=live, kinds=kinds, full=True)
+    tail = found.tail
+    warnings = [f"unknown name: {name}" for name in found.listing.unknown]
+    warnings += [
+        f"left over, removed by the next start: {name}" for name in found.listing.temporary
+    ]
+    if found.head.unreadable:
+        warnings.append(f"{found.head.unreadable} slot(s) of HEAD cannot be read")
+    damage = [each.damage for each in found.observations if each.finding not in _HARMLESS]
+    lasts = [look.last.seq for look in found.looks if look.last]
+    last = lasts[-1] if lasts else 0
+    records = sum(look.count for look in found.looks)
+    if live and tail is not None and last > found.shown:
+        records -= last - found.shown
+        last = found.shown
+    return VerifyReport(
+        ok=found.verdict.exit_code == 0,
+        verdict=found.verdict.value,
+        exit_code=found.verdict.exit_code,
+        journal=found.journal,
+        first_seq=found.looks[0].base if found.looks else 0,
+        last_seq=last,
+        records=records,
+        segments=len(found.looks),
+        damage=tuple(damage),
+        warnings=tuple(warnings),
+    )

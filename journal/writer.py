@@ -1,0 +1,304 @@
+"""The order of every write, which is what makes a journal a promise.
+
+1. Room is secured before a record is staged, so a full disk is met where it can still be refused.
+2. A batch is one write and one sync; the next batch is written only after that sync returned. So
+   each line may say in `d` that the batch before it is durable.
+3. Then HEAD, then the caller is told.
+4. Between batches, when due: a new segment, more room, a synced HEAD.
+5. A write or sync that fails ends the writer: its view is ahead of the disk for good, and a sync
+   that is tried again lies. Only opening the journal again says what is durable.
+
+It blocks, has no thread and no loop; `log` gives it both.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from journal.clock import Clock, Ticker
+from journal.committer import MeanSync
+from journal.control import SEGMENT, Control, Sealed, SegmentStarted, control_draft
+from journal.door import Door
+from journal.errors import DiskFailed, JournalFull, Poisoned, RecordRefused, verify_command
+from journal.files import Files
+from journal.head import Head
+from journal.limits import FORMAT, KINDS_LISTED_MAX, Limits
+from journal.record import Draft, Position, encode_line, measure_draft, time_part
+from journal.tail import Preparation, Tail
+
+
+class Writer:
+    """One batch at a time, into the tail of one journal."""
+
+    __slots__ = (
+        "_batch",
+        "_batch_bytes",
+        "_batch_kinds",
+        "_clock",
+        "_door",
+        "_files",
+        "_head_file",
+        "_head_synced_at",
+        "_last_at",
+        "_limits",
+        "_retry_after",
+        "_running",
+        "_tail",
+        "batches",
+        "directory",
+        "epoch",
+        "head",
+        "journal_id",
+        "mean_sync",
+        "next_seq",
+        "poisoned",
+        "records",
+        "segments",
+        "ticker",
+        "written_bytes",
+    )
+
+    def __init__(
+        self,
+        files: Files,
+        clock: Clock,
+        limits: Limits,
+        door: Door,
+        *,
+        directory: Path,
+        journal_id: str,
+        epoch: int,
+        tail: Tail,
+        head: Position,
+        head_file: Head,
+    ) -> None:
+        self._files = files
+        self._clock = clock
+        self._limits = limits
+        self._door = door
+        self._tail = tail
+        self._head_file = head_file
+        self._head_synced_at = clock.boot()
+        self._last_at = head.at
+        self._retry_after = 0
+        self._batch: list[bytes] = []
+        self._batch_bytes = 0
+        self._batch_kinds: set[str] = set()
+        self._running = tail.running
+        self.directory = directory
+        self.journal_id = journal_id
+        self.epoch = epoch
+        self.head = head
+        self.next_seq = head.seq + 1
+        self.ticker = Ticker(clock, head.at)
+        self.mean_sync = MeanSync()
+        self.poisoned = False
+        self.records = self.batches = self.written_bytes = 0
+        self.segments = 1
+
+    @property
+    def staged(self) -> int:
+        return len(self._batch)
+
+    @property
+    def room(self) -> int:
+        """Bytes written ahead that ordinary records may still use."""
+        return max(0, self._tail.room - self._batch_bytes - self._limits.reserve_bytes)
+
+    def secure(self, size: int, *, reserve: bool) -> bool:
+        """Whether `size` more bytes can be staged now. See `Log.secure`."""
+        self.check_alive()
+        kept = self._limits.control_bytes if reserve else self._limits.reserve_bytes
+        wanted = self._batch_bytes + size
+        if self._batch:
+            return wanted <= self._limits.batch_bytes_max and wanted + kept <= self._tail.room
+        if wanted + kept > self._tail.room:
+            self._extend(wanted + self._limits.reserve_bytes)
+        if wanted + kept > self._tail.room:
+            raise JournalFull(
+                f"no room for {size} bytes in {self.directory}", "free some space; retry in 1 s"
+            )
+        return True
+
+    def stage(self, drafts: Sequence[Draft], at: int, *, expect: int) -> None:
+        """Encode records into the batch, all or none."""
+        if expect != self.next_seq:
+            raise RecordRefused("out_of_turn", f"{expect} was expected, {self.next_seq} is next")
+        if at < self._last_at:
+            raise RecordRefused("bad_time", f"at {at} is before {self._last_at}")
+        for seq, draft in enumerate(drafts, start=expect):
+            self._door.admit(draft, seq)
+        times = time_part(at, self.head.seq)
+        running, lines, size = self._running, [], 0
+        for seq, draft in enumerate(drafts, start=expect):
+            line, running = encode_line(draft, seq, times, running)
+            lines.append(line)
+            size += len(line)
+            self._batch_kinds.add(draft.kind)
+        kept = self._limits.control_bytes
+        assert self._batch_bytes + size + kept <= self._tail.room, "room was secured"
+        self._batch += lines
+        self._batch_bytes += size
+        self._running = running
+        self._last_at = at
+        self.next_seq += len(lines)
+
+    def commit(self) -> Position:
+        """Make the batch durable, then do what is due between batches."""
+        self.check_alive()
+        if not self._batch:
+            return self.head
+        try:
+            self._write_batch()
+            self._tell_head()
+            self._tend()
+        except OSError as error:
+            raise self.poison(error) from error
+        return self.head
+
+    def record(self, control: Control) -> None:
+        """Write a control record as a batch of its own."""
+        assert not self._batch, "control records take their turn between batches"
+        draft = control_draft(control)
+        self._batch_kinds.add(draft.kind)
+        line = self._control_line(draft)
+        self._batch.append(line)
+        self._batch_bytes = len(line)
+        self.next_seq += 1
+        self.commit()
+
+    def finish(self, control: Control) -> None:
+        """Write the last record, cut the room off, and let HEAD say that nothing is missing."""
+        self.drop_batch()
+        try:
+            line = self._control_line(control_draft(control))
+            self._tail.finish(line, self._running)
+            self._advance(line)
+            self._head_file.write(self.head.seq, self.head.crc, closed=True)
+            self._head_file.sync()
+        except OSError as error:
+            raise self.poison(error) from error
+
+    def drop_batch(self) -> None:
+        """Forget what was staged and not committed, as a crash would."""
+        self.next_seq -= len(self._batch)
+        self._batch.clear()
+        self._batch_bytes = 0
+        self._running = self._tail.running
+
+    def sync_head(self) -> None:
+        """Make HEAD durable when it changed since it last was."""
+        self.check_alive()
+        if self._head_file.dirty:
+            try:
+                self._head_file.sync()
+            except OSError as error:
+                raise self.poison(error) from error
+            self._head_synced_at = self._clock.boot()
+
+    def release(self) -> None:
+        """Close the descriptors; nothing is written."""
+        self._tail.close()
+        self._head_file.close()
+
+    def check_alive(self) -> None:
+        """Raises `Poisoned` after a failure."""
+        if self.poisoned:
+            raise Poisoned(
+                f"{self.directory} failed before; what was staged since has an unknown outcome",
+                f"end this process and start again, then {verify_command(self.directory)}",
+            )
+
+    def poison(self, error: OSError) -> DiskFailed:
+        """From now on nothing is written. Gives the error to raise."""
+        self.poisoned = True
+        return DiskFailed(
+            f"{self.directory} cannot be written ({error}); the outcome of the batch is unknown",
+            f"end this process, look after the disk, then {verify_command(self.directory)}",
+        )
+
+    def _write_batch(self) -> None:
+        batch = b"".join(self._batch)
+        before = self._clock.boot()
+        self._tail.append(batch, len(self._batch), self._running)
+        self.mean_sync.add(self._clock.boot() - before)
+        self.batches += 1
+        self.records += len(self._batch)
+        self.written_bytes += len(batch)
+        self._tail.kinds |= self._batch_kinds
+        last = self._batch[-1]
+        self.head = Position(self.next_seq - 1, self._last_at, last[-11:-3].decode())
+        self._batch = []
+        self._batch_bytes = 0
+        self._batch_kinds.clear()
+
+    def _tell_head(self) -> None:
+        self._head_file.write(self.head.seq, self.head.crc)
+
+    def _tend(self) -> None:
+        now = self._clock.boot()
+        if now - self._head_synced_at >= self._limits.head_age_us_max:
+            self._head_file.sync()
+            self._head_synced_at = now
+        if self._is_roll_due():
+            self._roll()
+        low = self._limits.reserve_bytes + self._room_target() // 2
+        if self._tail.room < low:
+            self._extend(self._limits.reserve_bytes + self._room_target())
+
+    def _room_target(self) -> int:
+        limits = self._limits
+        return min(limits.room_bytes_max, max(limits.room_bytes_min, self._tail.end))
+
+    def _extend(self, target: int) -> None:
+        now = self._clock.boot()
+        if now < self._retry_after:
+            return
+        try:
+            fits = self._tail.extend(target)
+        except OSError as error:
+            raise self.poison(error) from error
+        if not fits:
+            self._retry_after = now + self._limits.retry_us_min
+
+    def _is_roll_due(self) -> bool:
+        if self._clock.boot() < self._retry_after:
+            return False
+        age = self.ticker.now() - self._tail.started_at
+        large = self._tail.end >= self._limits.segment_bytes_max
+        return large or age >= self._limits.segment_age_us_max
+
+    def _roll(self) -> None:
+        # The next segment has its room before this one is sealed: a full disk leaves all as it is.
+        base = self.head.seq + 2
+        size = self._limits.reserve_bytes + self._limits.room_bytes_min
+        preparation = Preparation.with_room(self._files, self.directory, base, size)
+        if preparation is None:
+            self._retry_after = self._clock.boot() + self._limits.retry_us_min
+            return
+        old = self._tail
+        listed = len(old.kinds) <= KINDS_LISTED_MAX
+        kinds = tuple(sorted(old.kinds)) if listed else None
+        line = self._control_line(control_draft(Sealed(old.count, old.end, old.sha256, kinds)))
+        old.finish(line, self._running)
+        self._advance(line)
+        started = SegmentStarted(
+            self.journal_id, FORMAT, base, self.epoch, self.head.crc, old.sha256
+        )
+        self._running = 0
+        line = self._control_line(control_draft(started))
+        self._tail = preparation.publish(line, self._running, SEGMENT, self._last_at)
+        self._advance(line)
+        old.close()
+        self.segments += 1
+        self._tell_head()
+
+    def _control_line(self, draft: Draft) -> bytes:
+        assert measure_draft(draft) <= self._limits.control_bytes, "control records are small"
+        self._last_at = max(self._last_at, self.ticker.now())
+        times = time_part(self._last_at, self.head.seq)
+        line, self._running = encode_line(draft, self.next_seq, times, self._running)
+        return line
+
+    def _advance(self, line: bytes) -> None:
+        self.head = Position(self.next_seq, self._last_at, line[-11:-3].decode())
+        self.next_seq += 1
