@@ -18,7 +18,10 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Type(Effect, frozen=True):
-    """Type this delivery; its intent is durable. `body` None: read it back from `body_seq`."""
+    """Type this delivery; its intent is durable. `body` None: read it back from `body_seq`.
+
+    `override`: the deadline of a heuristic hold has passed.
+    """
 
     delivery_id: DeliveryId
     event_id: EventId
@@ -32,6 +35,7 @@ class Type(Effect, frozen=True):
     mode: Mode
     window_ms: int
     settle_ms: int
+    override: bool = False
 
 
 class Ask(Effect, frozen=True):

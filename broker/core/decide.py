@@ -1,0 +1,187 @@
+"""Decide: the one choke point at which wishes become facts.
+
+`decide` answers a command from the world, the command and the time, and from nothing else.
+`carry_out` folds what was decided and asks the standing rules of the agents that it touched, until
+they have nothing more to say: those are all the records of one decision. The first carries `by`,
+each further one names the first as its first cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from broker.core import lifecycle, recalling, reporting, sending, standing
+from broker.core.commands import (
+    Accepted,
+    Adopt,
+    Cancel,
+    Flush,
+    NoteClock,
+    Redeliver,
+    Release,
+    ReportAttempt,
+    ReportCondition,
+    ReportEnded,
+    ReportIdle,
+    Said,
+    Send,
+    SetMode,
+    Spawn,
+    StartBroker,
+    StopBroker,
+    Subscribe,
+    Tick,
+    Unsubscribe,
+    Verdict,
+    Wish,
+)
+from broker.core.deadlines import tick
+from broker.core.limits import (
+    RECORD_BYTES_MAX,
+    REDELIVER_MAX,
+    STANDING_FACTS_MAX,
+    TICK_DEADLINES_MAX,
+)
+from projections.codec import Entry, entry_of
+from projections.facts import (
+    BrokerStarted,
+    Fact,
+    MessageEnqueued,
+    MessageRefused,
+    PolicyChanged,
+    Ref,
+)
+from projections.world import World, fold, key_of
+
+_RULES: dict[type, Callable[[World, Any, int], Verdict]] = {
+    Send: sending.send,
+    ReportAttempt: reporting.report_attempt,
+    ReportCondition: lifecycle.report_condition,
+    Tick: tick,
+    Cancel: recalling.cancel,
+    Redeliver: recalling.redeliver,
+    Flush: lifecycle.flush,
+    SetMode: lifecycle.set_mode,
+    Spawn: lifecycle.spawn,
+    Adopt: lifecycle.adopt,
+    ReportEnded: lifecycle.report_ended,
+    ReportIdle: lifecycle.report_idle,
+    Release: lifecycle.release,
+    Subscribe: lifecycle.subscribe,
+    Unsubscribe: lifecycle.unsubscribe,
+    NoteClock: lifecycle.note_clock,
+    StartBroker: lifecycle.start_broker,
+    StopBroker: lifecycle.stop_broker,
+}
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A verdict and every entry of the decision, already folded. `touched`: keys of agents."""
+
+    verdict: Verdict
+    entries: tuple[Entry, ...]
+    touched: frozenset[str]
+
+
+def decide(world: World, command: Wish, at: int) -> Verdict:
+    """What the rules say to this wish at the time `at` (microseconds UTC). Changes nothing."""
+    return _RULES[type(command)](world, command, at)
+
+
+def carry_out(world: World, command: Wish, at: int) -> Outcome:
+    """Decide, fold, and let the standing rules follow. The entries begin at `world.seq + 1`."""
+    verdict = decide(world, command, at)
+    entries: list[Entry] = []
+    touched: set[str] = set()
+
+    def say(said: Said) -> None:
+        cause = said.cause
+        if entries:
+            first = entries[0].seq
+            cause = (first, *(seq for seq in cause if seq != first))
+        by = b"" if entries else describe(command, verdict)
+        entry = entry_of(world.seq + 1, at, said.fact, cause, by)
+        fold(world, entry)
+        entries.append(entry)
+        touched.update(_touches(world, said.fact))
+
+    for said in verdict.facts:
+        say(said)
+    if isinstance(command, Tick):
+        due = islice(world.agenda.due(at), TICK_DEADLINES_MAX)
+        touched.update([key for kind, key in due if kind == "agent"])
+    for key in sorted(touched):
+        for _ in range(STANDING_FACTS_MAX):
+            agent = world.agents.get(key)
+            owed = None if agent is None else standing.owed_fact(world, agent, at)
+            if owed is None:
+                break
+            say(owed)
+    for _ in range(STANDING_FACTS_MAX):
+        owed = standing.overflow(world)
+        if owed is None:
+            break
+        say(owed)
+    return Outcome(verdict, tuple(entries), frozenset(touched))
+
+
+def _touches(world: World, fact: Fact) -> Iterable[str]:
+    """The keys of the agents whose standing rules this fact may wake."""
+    match fact:
+        case Ref():
+            return (key_of(fact.agent),)
+        case MessageEnqueued():
+            return [key_of(recipient.agent) for recipient in fact.deliveries]
+        case BrokerStarted() | PolicyChanged():
+            return tuple(world.agents)
+        case MessageRefused():
+            return ()
+        case _:
+            name = getattr(fact, "name", None)
+            return () if name is None else (key_of(name),)
+
+
+def describe(command: Wish, verdict: Verdict) -> bytes:
+    """The `by` of a decision: the command, less what stands in the data of an accepted message."""
+    if isinstance(command, Send):
+        if isinstance(verdict, Accepted):
+            return b'{"command":"send"}'
+        command = msgspec.structs.replace(command, body="", data=msgspec.Raw(b"null"))
+    return _encoder.encode(command)
+
+
+def room_needed(world: World, command: Wish) -> tuple[int, bool]:
+    """An upper bound of the bytes of all records of this decision, and whether it is essential.
+
+    Essential decisions (reports, ends, evictions) may use the journal's reserve; a new message may
+    not.
+    """
+    match command:
+        case Send():
+            quoted = 6 * (len(command.body.encode()) + len(bytes(command.data)) + 1_024)
+            count = 1
+            if command.target.startswith("#"):
+                count = sum(1 for _ in world.recipients(command.target[1:]))
+            return quoted + (1 + 3 * count) * RECORD_BYTES_MAX, False
+        case Redeliver():
+            count = min(len(command.ids) or len(world.dead_letters), REDELIVER_MAX)
+            return (1 + 3 * count) * RECORD_BYTES_MAX, False
+        case Tick():
+            return (4 + 3 * TICK_DEADLINES_MAX) * RECORD_BYTES_MAX, True
+        case StartBroker():
+            return (8 + STANDING_FACTS_MAX * len(world.agents)) * RECORD_BYTES_MAX, True
+        case Release() | Cancel() | ReportEnded():
+            agent = None if isinstance(command, Cancel) else world.agent(command.name)
+            waiting = len(world.deliveries) if agent is None else len(agent.queue)
+            return (8 + waiting) * RECORD_BYTES_MAX, True
+        case Spawn():
+            return 6 * len(_encoder.encode(command)) + 8 * RECORD_BYTES_MAX, False
+        case _:
+            return 8 * RECORD_BYTES_MAX, True
+
+
+_encoder = msgspec.json.Encoder()

@@ -1,0 +1,357 @@
+"""Rules about brokers and agents: starting, adopting, ending, modes, channels.
+
+A report about a generation that is not the present one is refused as stale: an old program can
+neither settle nor block anything of the new one.
+"""
+
+from __future__ import annotations
+
+from broker.core.commands import (
+    Accepted,
+    Adopt,
+    Channels,
+    Flush,
+    Flushed,
+    ModeAnswer,
+    NoteClock,
+    Refused,
+    Release,
+    ReportCondition,
+    ReportEnded,
+    ReportIdle,
+    Said,
+    SetMode,
+    Spawn,
+    StartBroker,
+    StopBroker,
+    Subscribe,
+    Unsubscribe,
+    Verdict,
+)
+from broker.core.limits import NAME_BYTES_MAX
+from broker.core.reporting import GUESSES, not_begun
+from projections.agents import Agent
+from projections.facts import (
+    AgentAdopted,
+    AgentBlocked,
+    AgentExited,
+    AgentIdle,
+    AgentModeChanged,
+    AgentReady,
+    AgentReleased,
+    AgentSpawned,
+    AgentSubscribed,
+    AgentUnsubscribed,
+    BrokerStarted,
+    BrokerStopped,
+    ClockDiverged,
+    DeliveryDeadLettered,
+    PolicyChanged,
+    QueueFlushed,
+    Ref,
+)
+from projections.world import World, key_of
+
+CLOCK_AHEAD_US_MAX = 1_000_000
+"""A wall clock further away than this is recorded."""
+
+WAITS_FOR_EVER = ("ended_with_broker", "broker_stopped", "restarted")
+"""Ends that are no wish of the program's: its messages wait for the next spawn of the name."""
+
+
+def start_broker(world: World, command: StartBroker, at: int) -> Verdict:
+    """A new epoch; the policy is a fact where it differs from the one in force."""
+    started = BrokerStarted(
+        epoch=command.epoch, pid=command.pid, version=command.version, instance=command.instance
+    )
+    facts = [Said(started)]
+    if command.policy != world.policy:
+        facts.append(Said(PolicyChanged(policy=command.policy)))
+    return Accepted(facts=tuple(facts))
+
+
+def stop_broker(world: World, command: StopBroker, at: int) -> Verdict:
+    """Nothing is dropped: what is pending waits for the next start."""
+    return Accepted(
+        facts=(Said(BrokerStopped(reason=command.reason, agents_kept=command.agents_kept)),)
+    )
+
+
+def note_clock(world: World, command: NoteClock, at: int) -> Verdict:
+    """Record a wall clock that leapt, once for each leap."""
+    ahead = command.wall_at - at
+    if abs(ahead - world.clock_ahead_us) <= CLOCK_AHEAD_US_MAX:
+        return Accepted()
+    return Accepted(facts=(Said(ClockDiverged(wall_at=command.wall_at, ahead_us=ahead)),))
+
+
+def spawn(world: World, command: Spawn, at: int) -> Verdict:
+    """Write down a program that runs; its name must be free and its generation the next."""
+    wrong = wrong_name(command.name)
+    if wrong is not None:
+        return Refused(reason="invalid", message=wrong)
+    agent = world.agent(command.name)
+    if agent is not None and agent.alive:
+        return Refused(
+            reason="agent_exists",
+            message=f'Agent "{agent.name}" already exists; release it first, or take another name',
+        )
+    expected = world.generations.get(key_of(command.name), 0) + 1
+    if command.generation != expected:
+        return Refused(
+            reason="stale",
+            message=f"generation {command.generation} of {command.name} is not the next one,"
+            f" which is {expected}",
+        )
+    fact = AgentSpawned(
+        name=command.name if agent is None else agent.name,
+        generation=command.generation,
+        pid=command.pid,
+        command=command.command,
+        args=command.args,
+        cwd=command.cwd,
+        env_names=command.env_names,
+        channels=command.channels,
+        holder=command.holder,
+        cli=command.cli,
+        model=command.model,
+        session_id=command.session_id,
+        team=command.team,
+        parent=command.parent,
+        source=command.source,
+        profile=command.profile,
+        rows=command.rows,
+        cols=command.cols,
+        restart=command.restart,
+        restart_count=command.restart_count,
+    )
+    return Accepted(facts=(Said(fact),))
+
+
+def wrong_name(name: str) -> str | None:
+    """Why this cannot be an agent's name; None where it can."""
+    if not name.strip() or name != name.strip():
+        return "an agent's name must not be empty nor begin or end with a space"
+    if len(name.encode()) > NAME_BYTES_MAX:
+        return f"an agent's name has at most {NAME_BYTES_MAX} bytes"
+    if not name.isprintable() or name[0] in "#@-" or "/" in name:
+        return (
+            f"{name!r} cannot be an agent's name: it must be printable, without '/', and not begin"
+            " with '#', '@' or '-'"
+        )
+    return None
+
+
+def adopt(world: World, command: Adopt, at: int) -> Verdict:
+    """A holder lives. What it never heard of was not begun, whatever was intended."""
+    agent = world.generation(command.name, command.generation)
+    if agent is None or not agent.alive:
+        return _stale(command.name, command.generation)
+    facts = []
+    if agent.state == "unknown":
+        adopted = AgentAdopted(name=agent.name, generation=agent.generation, pid=command.pid)
+        facts.append(Said(adopted, (agent.spawned_seq,)))
+    flowing = agent.flowing
+    if flowing is not None and flowing.state == "typing":
+        known = (flowing.delivery_id, flowing.attempt) in command.began
+        if not known:
+            facts.append(not_begun(agent, flowing, at, "the order to type was lost on its way"))
+    return Accepted(facts=tuple(facts))
+
+
+def report_condition(world: World, command: ReportCondition, at: int) -> Verdict:
+    """Ready, or blocked by what. Repeating what is known says nothing new."""
+    agent = world.generation(command.name, command.generation)
+    if agent is None or not agent.alive:
+        return _stale(command.name, command.generation)
+    match command.state:
+        case "starting":
+            return Accepted()
+        case "ready":
+            return (
+                Accepted() if agent.state == "ready" else Accepted(facts=(_ready(agent, command),))
+            )
+        case "blocked":
+            return _blocked(world, agent, command, at)
+
+
+def _ready(agent: Agent, command: ReportCondition) -> Said:
+    spawned = agent.spawned
+    fact = AgentReady(
+        name=agent.name,
+        generation=agent.generation,
+        how=command.how,
+        first=not agent.was_ready,
+        pid=agent.pid,
+        cli=spawned.cli,
+        model=spawned.model,
+        session_id=spawned.session_id,
+    )
+    return Said(fact, (agent.state_seq,) if agent.state_seq else ())
+
+
+def _blocked(world: World, agent: Agent, command: ReportCondition, at: int) -> Verdict:
+    if command.reason is None:
+        return Refused(reason="invalid", message="a blocked terminal must say what blocks it")
+    if agent.state == "blocked" and agent.blocked == command.reason:
+        return Accepted()
+    guess = command.heuristic and command.reason in GUESSES
+    if guess and agent.override:
+        return Accepted()
+    fact = AgentBlocked(
+        name=agent.name,
+        generation=agent.generation,
+        reason=command.reason,
+        until=at + world.policy.input_hold_ms * 1_000 if guess else None,
+    )
+    return Accepted(facts=(Said(fact),))
+
+
+def report_ended(world: World, command: ReportEnded, at: int) -> Verdict:
+    """A program is gone; that is no release, and its messages wait."""
+    agent = world.generation(command.name, command.generation)
+    leaving = (command.name, command.generation) in world.leaving
+    if not leaving and (agent is None or not agent.alive):
+        return _stale(command.name, command.generation)
+    hold = None if command.reason in WAITS_FOR_EVER else world.policy.hold_ms
+    fact = AgentExited(
+        name=command.name if agent is None else agent.name,
+        generation=command.generation,
+        reason=command.reason,
+        code=command.code,
+        signal=command.signal,
+        hold_ms=None if leaving else hold,
+        uptime_ms=command.uptime_ms,
+    )
+    cause = world.leaving[(command.name, command.generation)] if leaving else 0
+    return Accepted(facts=(Said(fact, (cause,) if cause else ()),))
+
+
+def report_idle(world: World, command: ReportIdle, at: int) -> Verdict:
+    """Nothing came out of the terminal for a while."""
+    agent = world.generation(command.name, command.generation)
+    if agent is None or not agent.alive:
+        return _stale(command.name, command.generation)
+    fact = AgentIdle(
+        name=agent.name,
+        generation=agent.generation,
+        idle_secs=command.idle_s,
+        since=at - command.idle_s * 1_000_000,
+    )
+    return Accepted(facts=(Said(fact),))
+
+
+def release(world: World, command: Release, at: int) -> Verdict:
+    """Let go: what waits is dropped in the same record, what was being typed has no known end."""
+    agent = world.agent(command.name)
+    if agent is None:
+        return _not_found(command.name)
+    facts = []
+    flowing = agent.flowing
+    if flowing is not None:
+        dead = DeliveryDeadLettered(
+            **flowing.ref_fields(),
+            reason="outcome_unknown",
+            queued_at=flowing.queued_at,
+            error=f"the agent was released while the delivery was {flowing.state}",
+        )
+        facts.append(Said(dead, (flowing.attempted_seq,)))
+    fact = AgentReleased(
+        name=agent.name,
+        generation=agent.generation,
+        reason=command.reason,
+        dropped=tuple(Ref(**d.ref_fields()) for d in agent.queue),
+    )
+    facts.append(Said(fact, (agent.spawned_seq,)))
+    return Accepted(facts=tuple(facts))
+
+
+def set_mode(world: World, command: SetMode, at: int) -> Verdict:
+    """Change the mode, if what the caller expects still holds; leaving manual lets all flow."""
+    agent = world.agent(command.name)
+    if agent is None:
+        return _not_found(command.name)
+    missed = (command.expected_mode is not None and command.expected_mode != agent.mode) or (
+        command.expected_revision is not None and command.expected_revision != agent.revision
+    )
+    if missed:
+        return Accepted(answer=ModeAnswer(mode=agent.mode, revision=agent.revision, matched=False))
+    fact = AgentModeChanged(
+        name=agent.name,
+        generation=agent.generation,
+        previous_mode=agent.mode,
+        mode=command.mode,
+        revision=agent.revision + 1,
+        by=command.by,
+    )
+    facts = [Said(fact)]
+    parked = sum(1 for d in agent.queue if agent.parked(d))
+    flushed = parked if command.mode == "auto_inject" else 0
+    if flushed:
+        facts.append(Said(_flush(world, agent, flushed, "delivery_mode_transition")))
+    answer = ModeAnswer(
+        mode=command.mode, revision=agent.revision + 1, matched=True, flushed=flushed
+    )
+    return Accepted(facts=tuple(facts), answer=answer)
+
+
+def flush(world: World, command: Flush, at: int) -> Verdict:
+    """Let flow what is queued now, and nothing that comes later."""
+    agent = world.agent(command.name)
+    if agent is None:
+        return _not_found(command.name)
+    count = sum(1 for d in agent.queue if agent.parked(d))
+    fact = _flush(world, agent, count, "explicit_flush")
+    return Accepted(facts=(Said(fact),), answer=Flushed(count=count))
+
+
+def _flush(world: World, agent: Agent, count: int, reason: str) -> QueueFlushed:
+    explicit = reason == "explicit_flush"
+    return QueueFlushed(
+        name=agent.name,
+        generation=agent.generation,
+        through=world.seq,
+        count=count,
+        reason="explicit_flush" if explicit else "delivery_mode_transition",
+    )
+
+
+def subscribe(world: World, command: Subscribe, at: int) -> Verdict:
+    """Add channels; those already there are no change."""
+    agent = world.agent(command.name)
+    if agent is None:
+        return _not_found(command.name)
+    wanted = {channel.removeprefix("#") for channel in command.channels}
+    wrong = next((w for c in wanted if (w := wrong_name(c)) is not None), None)
+    if wrong is not None:
+        return Refused(reason="invalid", message=wrong.replace("an agent's name", "a channel"))
+    added = tuple(sorted(wanted - agent.channels))
+    after = tuple(sorted(agent.channels | wanted))
+    fact = AgentSubscribed(name=agent.name, generation=agent.generation, channels=added, all=after)
+    return Accepted(facts=(Said(fact),) if added else (), answer=Channels(channels=after))
+
+
+def unsubscribe(world: World, command: Unsubscribe, at: int) -> Verdict:
+    """Take channels away; those not there are no change."""
+    agent = world.agent(command.name)
+    if agent is None:
+        return _not_found(command.name)
+    unwanted = {channel.removeprefix("#") for channel in command.channels}
+    gone = tuple(sorted(unwanted & agent.channels))
+    after = tuple(sorted(agent.channels - unwanted))
+    fact = AgentUnsubscribed(name=agent.name, generation=agent.generation, channels=gone, all=after)
+    return Accepted(facts=(Said(fact),) if gone else (), answer=Channels(channels=after))
+
+
+def _not_found(name: str) -> Refused:
+    return Refused(
+        reason="agent_not_found",
+        message=f'Agent "{name}" not found; `ackbook ls` lists those there are',
+    )
+
+
+def _stale(name: str, generation: int) -> Refused:
+    return Refused(
+        reason="stale",
+        message=f"generation {generation} of {name} is not the living one: its report is too late",
+    )

@@ -1,0 +1,231 @@
+"""Rules at the door: what becomes of a message that somebody wants to send.
+
+Refused is said with a reason from a closed list, and kept in the journal (without the body). What
+is accepted is one record with one delivery a recipient: all or nothing. In a fan-out each queue
+decides for itself; the message is refused when none took it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import assert_never
+
+import msgspec
+
+from broker.core.commands import Accepted, Refused, Said, Send, Sent, Verdict
+from broker.core.ids import delivery_id, event_id
+from broker.core.limits import DATA_BYTES_MAX, FIELD_BYTES_MAX, KEY_BYTES_MAX
+from projections.agents import Agent
+from projections.facts import (
+    MessageEnqueued,
+    MessageRefused,
+    Recipient,
+    RefusedReason,
+    RefusedRecipient,
+)
+from projections.mail import PRIORITIES
+from projections.world import World
+
+PRIORITY_DIRECT = 2
+PRIORITY_CHANNEL = 3
+
+
+def send(world: World, command: Send, at: int) -> Verdict:
+    """Enqueue a message, give the answer of its idempotency key again, or refuse."""
+    wrong = _wrong_input(command)
+    if wrong is not None:
+        return Refused(reason="invalid", message=wrong)
+    content = _content(command) if command.key is not None else ""
+    if command.key is not None:
+        known = world.keys.get((command.sender, command.key))
+        if known is not None and known.until > at:
+            if known.content == content:
+                return Accepted(
+                    answer=Sent(
+                        event_id=known.event_id,
+                        seq=known.seq,
+                        target=known.target,
+                        deliveries=known.deliveries,
+                        refused=known.refused,
+                        repeated=True,
+                    )
+                )
+            return _refuse(
+                world,
+                command,
+                "idempotency_conflict",
+                f"the idempotency key {command.key!r} was used by {command.sender} for another"
+                f" message ({known.event_id}); choose a new key for a new message",
+            )
+    size = len(command.body.encode())
+    if not command.body.strip():
+        return _refuse(world, command, "empty", "the message has no text; give it a body")
+    if size > world.policy.body_bytes_max:
+        return _refuse(
+            world,
+            command,
+            "too_large",
+            f"the body has {size} bytes, the limit is {world.policy.body_bytes_max};"
+            " put it into a file and send its path",
+        )
+    return _enqueue(world, command, at, content)
+
+
+def _enqueue(world: World, command: Send, at: int, content: str) -> Verdict:
+    target, agents = _recipients(world, command)
+    if not agents:
+        return _refuse(world, command, "unknown_agent", _nobody(target))
+    if len(agents) > world.policy.recipients_max:
+        return _refuse(
+            world,
+            command,
+            "too_large",
+            f"{target} has {len(agents)} subscribers, a message reaches at most"
+            f" {world.policy.recipients_max}; use smaller channels",
+        )
+    priority = _priority(command)
+    seq = world.seq + 1
+    taken: list[Recipient] = []
+    refused: list[RefusedRecipient] = []
+    for agent in agents:
+        if _queue_takes(world, agent, priority):
+            taken.append(
+                Recipient(
+                    delivery_id=delivery_id(seq, len(taken) + 1),
+                    agent=agent.name,
+                    parked=agent.mode == "manual_flush",
+                )
+            )
+        else:
+            refused.append(RefusedRecipient(agent=agent.name, reason="queue_full"))
+    if not taken:
+        return _refuse(world, command, "queue_full", _full(world, agents), tuple(refused))
+    fact = MessageEnqueued(
+        event_id=event_id(seq),
+        sender=command.sender,
+        target=target,
+        body=command.body,
+        deliveries=tuple(taken),
+        refused=tuple(refused),
+        thread=command.thread,
+        priority=priority,
+        mode=command.mode,
+        need=command.need,
+        expires_at=None if command.ttl_ms is None else at + command.ttl_ms * 1_000,
+        key=command.key,
+        key_until=None if command.key is None else at + world.policy.key_window_ms * 1_000,
+        content=content,
+        data=command.data,
+    )
+    answer = Sent(
+        event_id=fact.event_id,
+        seq=seq,
+        target=target,
+        deliveries=tuple((r.delivery_id, r.agent) for r in taken),
+        refused=fact.refused,
+    )
+    return Accepted(facts=(Said(fact),), answer=answer)
+
+
+def _recipients(world: World, command: Send) -> tuple[str, list[Agent]]:
+    """The target as it is recorded, and who it is. A sender does not get its own channel post."""
+    if command.target.startswith("#"):
+        own = world.agent(command.sender)
+        found = [a for a in world.recipients(command.target[1:]) if a is not own]
+        return command.target, found
+    agent = world.agent(command.target.removeprefix("@"))
+    return (command.target, []) if agent is None else (agent.name, [agent])
+
+
+def _queue_takes(world: World, agent: Agent, priority: int) -> bool:
+    """At the cap a queue makes room only by evicting one that is no more urgent."""
+    if len(agent.queue) < world.policy.queue_length_max:
+        return True
+    match world.policy.queue_policy:
+        case "reject_newest":
+            return False
+        case "evict_oldest":
+            least = agent.queue.least()
+            return least is not None and least.message.priority >= priority
+        case _:
+            assert_never(world.policy.queue_policy)
+
+
+def _priority(command: Send) -> int:
+    if command.priority is not None:
+        return command.priority
+    return PRIORITY_CHANNEL if command.target.startswith("#") else PRIORITY_DIRECT
+
+
+def _wrong_input(command: Send) -> str | None:
+    """What can never be a message; None where it can. Such a wish leaves no record."""
+    if command.priority is not None and not 0 <= command.priority < PRIORITIES:
+        return f"priority {command.priority} is not one of 0 (most urgent) to 4"
+    if command.ttl_ms is not None and command.ttl_ms <= 0:
+        return f"a time to live of {command.ttl_ms} ms is over before it begins; give more"
+    for name, text in (
+        ("from", command.sender),
+        ("to", command.target.lstrip("#@")),
+        ("thread", command.thread or "-"),
+        ("idempotency key", "-" if command.key is None else command.key),
+    ):
+        limit = KEY_BYTES_MAX if name == "idempotency key" else FIELD_BYTES_MAX
+        if not text.strip():
+            return f"the field {name!r} is empty"
+        if len(text.encode()) > limit:
+            return f"the field {name!r} has more than {limit} bytes"
+    if not command.sender.isprintable() or not command.target.isprintable():
+        return "the fields 'from' and 'to' must not contain control characters"
+    if len(bytes(command.data)) > DATA_BYTES_MAX:
+        return f"the field 'data' has more than {DATA_BYTES_MAX} bytes"
+    return None
+
+
+def _content(command: Send) -> str:
+    """SHA-256 over what makes two messages the same message."""
+    same = (
+        command.target,
+        command.body,
+        command.thread,
+        command.priority,
+        command.mode,
+        command.need,
+        command.ttl_ms,
+        bytes(command.data).decode(),
+    )
+    return hashlib.sha256(msgspec.json.encode(same)).hexdigest()
+
+
+def _refuse(
+    world: World,
+    command: Send,
+    reason: RefusedReason,
+    message: str,
+    refused: tuple[RefusedRecipient, ...] = (),
+) -> Refused:
+    fact = MessageRefused(
+        event_id=event_id(world.seq + 1),
+        sender=command.sender,
+        target=command.target,
+        reason=reason,
+        detail=message,
+        body_bytes=len(command.body.encode()),
+        priority=_priority(command),
+        key=command.key,
+        refused=refused,
+    )
+    return Refused(reason=reason, message=message, facts=(Said(fact),))
+
+
+def _nobody(target: str) -> str:
+    if target.startswith("#"):
+        return f"no agent is subscribed to {target}; subscribe one, or spawn it with --channel"
+    return f'Agent "{target.removeprefix("@")}" not found; `ackbook ls` lists those there are'
+
+
+def _full(world: World, agents: list[Agent]) -> str:
+    names = ", ".join(agent.name for agent in agents[:5])
+    return (
+        f"the queue of {names} is full ({world.policy.queue_length_max}) of messages at least as"
+        " urgent; wait, flush it, or cancel some"
+    )

@@ -1,0 +1,139 @@
+"""The world's state, and the few small moves that its folds share.
+
+Everything here is rebuilt from the journal; nothing is stored beside it. What the world remembers
+of the past is bounded: a settled delivery is kept while it is among the last `SETTLED_MAX`, since a
+late report may still raise its level; older ones are only in the journal.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+
+from projections.agenda import Agenda
+from projections.agents import Agent
+from projections.facts import AgentName, DeliveryId, EventId, Policy
+from projections.mail import DeadLetter, Delivery, EndedState, KeyAnswer, Message, Settled
+
+SETTLED_MAX = 10_000
+"""Settled deliveries remembered: minutes of traffic at full speed, about 4 MB."""
+
+REDELIVERED_MAX = 10_000
+"""Redeliveries remembered, so that none is made twice by two callers at once."""
+
+
+def key_of(name: str) -> str:
+    """Names compare without case."""
+    return name.casefold()
+
+
+class World:
+    """The fold of all entries up to `seq`. Times are microseconds UTC.
+
+    `agents` and `generations` are keyed by `key_of(name)`. `leaving`: released generations whose
+    holder has not ended yet. `counts`: deliveries by how they ended, and `enqueued`, ever.
+    """
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.at = 0
+        self.policy = Policy()
+        self.epoch = 0
+        self.running = False
+        self.started_at = 0
+        self.clock_ahead_us = 0
+        self.agents: dict[str, Agent] = {}
+        self.generations: dict[str, int] = {}
+        self.leaving: dict[tuple[AgentName, int], int] = {}
+        self.messages: dict[EventId, Message] = {}
+        self.deliveries: dict[DeliveryId, Delivery] = {}
+        self.dead_letters: dict[DeliveryId, DeadLetter] = {}
+        self.settled: OrderedDict[DeliveryId, Settled] = OrderedDict()
+        self.redelivered: OrderedDict[DeliveryId, DeliveryId] = OrderedDict()
+        self.keys: OrderedDict[tuple[str, str], KeyAnswer] = OrderedDict()
+        self.counts: Counter[str] = Counter()
+        self.agenda = Agenda()
+
+    def agent(self, name: str) -> Agent | None:
+        """The agent of this name, in any case."""
+        return self.agents.get(key_of(name))
+
+    def generation(self, name: str, generation: int) -> Agent | None:
+        """The agent of this name if that generation is its present one."""
+        agent = self.agents.get(key_of(name))
+        return agent if agent is not None and agent.generation == generation else None
+
+    def recipients(self, channel: str) -> Iterator[Agent]:
+        """The agents subscribed to a channel (without `#`), in the order of their names."""
+        for key in sorted(self.agents):
+            if channel in self.agents[key].channels:
+                yield self.agents[key]
+
+    def remember(self, delivery: Delivery, state: EndedState, seq: int) -> Settled:
+        """Take a live delivery out of the world, and remember how it ended."""
+        del self.deliveries[delivery.delivery_id]
+        self.counts[state] += 1
+        self.agenda.put(("ttl", delivery.delivery_id), None)
+        settled = Settled(
+            delivery_id=delivery.delivery_id,
+            event_id=delivery.message.event_id,
+            agent=delivery.agent,
+            sender=delivery.message.sender,
+            target=delivery.message.target,
+            attempt=delivery.attempt,
+            generation=delivery.generation,
+            state=state,
+            seq=seq,
+        )
+        self.settled[settled.delivery_id] = settled
+        if len(self.settled) > SETTLED_MAX:
+            self.settled.popitem(last=False)
+        return settled
+
+    def close(self, message: Message) -> None:
+        """One delivery or dead letter fewer refers to this message."""
+        message.open -= 1
+        assert message.open >= 0
+        if not message.open:
+            del self.messages[message.event_id]
+
+    def schedule(self, agent: Agent) -> None:
+        """Set the agent's deadline to the earliest moment at which a rule may have to act."""
+        full = len(agent.queue) > self.policy.queue_length_max
+        self.agenda.put(("agent", key_of(agent.name)), 0 if full else _deadline(agent))
+
+    def check(self) -> None:
+        """Assert everything that must hold at every seq, above all that counts are conserved."""
+        ended = sum(n for name, n in self.counts.items() if name != "enqueued")
+        assert self.counts["enqueued"] == len(self.deliveries) + ended
+        open_by_message = Counter(d.message.event_id for d in self.deliveries.values())
+        open_by_message.update(d.message.event_id for d in self.dead_letters.values())
+        assert open_by_message == {key: m.open for key, m in self.messages.items()}
+        waiting = {d.delivery_id for agent in self.agents.values() for d in agent.queue}
+        flowing = {
+            agent.flowing.delivery_id for agent in self.agents.values() if agent.flowing is not None
+        }
+        assert not waiting & flowing
+        assert waiting | flowing == set(self.deliveries)
+        for agent in self.agents.values():
+            agent.queue.check()
+            assert agent.flowing is None or agent.flowing.state != "queued"
+            assert all(d.state == "queued" for d in agent.queue)
+        self.agenda.check()
+
+
+def _deadline(agent: Agent) -> int | None:
+    times: list[int] = []
+    flowing, head = agent.flowing, agent.head()
+    if flowing is not None and flowing.state == "awaiting" and not flowing.doubt:
+        times.append(flowing.window_until)
+    if agent.state == "blocked" and agent.blocked_until is not None and flowing is None:
+        times.append(agent.blocked_until)
+    if agent.state == "ready" and agent.occupied_until is not None and flowing is None:
+        times.append(agent.occupied_until)
+    if agent.state == "gone" and agent.hold_until is not None and len(agent.queue):
+        times.append(agent.hold_until)
+    free = agent.state == "ready" and flowing is None and agent.occupied is None
+    if free and head is not None and not agent.parked(head):
+        times.append(max(head.due_at, agent.throttle.next_at))
+    return min(times, default=None)

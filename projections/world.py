@@ -1,0 +1,79 @@
+"""The fold: how each fact changes the world. Total, and it never refuses.
+
+`fold` changes the world that it is given. It computes nothing that a rule chose: deadlines, delays
+and counts are taken from the facts, so that a change of a rule never rewrites history. One function
+a fact, found by its type in one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from projections import fold_agents, fold_mail
+from projections.codec import Control, Entry, Foreign
+from projections.facts import (
+    FACTS,
+    AgentIdle,
+    AgentResult,
+    BrokerStarted,
+    BrokerStopped,
+    ClockDiverged,
+    PolicyChanged,
+)
+from projections.state import World, key_of
+
+__all__ = ["World", "fold", "key_of", "next_deadline"]
+
+
+def fold(world: World, entry: Entry) -> None:
+    """Apply one entry. Entries must come in the order of their seqs."""
+    assert entry.seq > world.seq
+    _FOLDS[type(entry.fact)](world, entry, entry.fact)
+    world.seq = entry.seq
+    world.at = entry.at
+
+
+def next_deadline(world: World) -> int | None:
+    """When a rule may next have to act without a command, in microseconds UTC."""
+    return world.agenda.next()
+
+
+def _broker_started(world: World, entry: Entry, fact: BrokerStarted) -> None:
+    """Time without a broker is not running time; what was in flight is in doubt."""
+    down = entry.at - world.at if world.at else 0
+    world.epoch, world.running, world.started_at = fact.epoch, True, entry.at
+    for agent in world.agents.values():
+        fold_agents.broker_started(world, agent, entry, down)
+
+
+def _broker_stopped(world: World, entry: Entry, fact: BrokerStopped) -> None:
+    world.running = False
+
+
+def _policy_changed(world: World, entry: Entry, fact: PolicyChanged) -> None:
+    world.policy = fact.policy
+
+
+def _clock_diverged(world: World, entry: Entry, fact: ClockDiverged) -> None:
+    world.clock_ahead_us = fact.ahead_us
+
+
+def _nothing(world: World, entry: Entry, fact: object) -> None:
+    """A position and no meaning for the world."""
+
+
+# The second parameter of each fold is the type that is its key, which no annotation can say.
+_FOLDS: dict[type, Callable[[World, Entry, Any], None]] = {
+    BrokerStarted: _broker_started,
+    BrokerStopped: _broker_stopped,
+    PolicyChanged: _policy_changed,
+    ClockDiverged: _clock_diverged,
+    AgentIdle: _nothing,
+    AgentResult: _nothing,
+    Control: _nothing,
+    Foreign: _nothing,
+    **fold_agents.FOLDS,
+    **fold_mail.FOLDS,
+}
+assert set(_FOLDS) >= set(FACTS)
