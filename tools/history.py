@@ -1,0 +1,74 @@
+"""The past, read from the journal's files: what `why`, `events`, `replay` and `cat` share.
+
+No broker is needed and nothing is changed; on the directory of a running one only what is durable
+is shown. From a damaged journal comes everything that verifies, and what is missing is said on
+standard error, each place once. This module knows positions and entries, not what they mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from journal import JournalError, Line, Reader
+from projections.codec import Entry, decode_block
+
+from .failures import Exit, Failure
+from .output import plain, poor, say
+from .place import Place
+
+
+class History:
+    """The journal of one place."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.directory = place.journal()
+        self._reader = Reader(self.directory)
+        self._said = 0
+
+    def head(self) -> int:
+        """The last position that may be shown; 0 for a journal without a record."""
+        with self._failing():
+            return self._reader.head()
+
+    def lines(self, after: int = 0, through: int | None = None) -> Iterator[Line]:
+        """The verified lines with `after < seq <= through`, in order."""
+        with self._failing():
+            yield from self._reader.lines(after, through)
+        self._say_damage()
+
+    def entries(self, after: int = 0, through: int | None = None) -> Iterator[Entry]:
+        """The same as typed entries."""
+        with self._failing():
+            for block in self._reader.blocks(after, through):
+                yield from decode_block(block)
+        self._say_damage()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """What is wrong with a journal, as the end of a command."""
+        try:
+            yield
+        except JournalError as problem:
+            raise as_failure(problem) from None
+        except msgspec.DecodeError as problem:
+            raise Failure(
+                Exit.NEWER_FORMAT,
+                f"{self.directory} holds a record of a shape that this version does not know "
+                f"({problem})",
+                "read it with the version that wrote it, or a later one",
+            ) from None
+
+    def _say_damage(self) -> None:
+        damage = self._reader.damage
+        for one in damage[self._said :]:
+            say(f"{poor('missing:')} {plain(str(one))}")
+        self._said = len(damage)
+
+
+def as_failure(problem: JournalError) -> Failure:
+    """The journal's own exit code, words and next step."""
+    return Failure(problem.exit_code, problem.what, f"next: {problem.next_step}")

@@ -1,0 +1,167 @@
+"""The command line: one table of verbs, and the one place where a command ends.
+
+Every verb stands in `VERBS` with the module that holds it. A module is imported when its verb is
+used, since agents call `ackbook send` many times and should not wait for tables and servers that
+they do not need. A verb returns its exit code (nothing means done) or raises `Failure`; here both
+become what the shell sees. Only a bug ends in a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import NamedTuple
+
+import click
+
+from .failures import Exit, Failure
+from .options import place_before_verb
+
+
+class Verb(NamedTuple):
+    """Where a verb's command is defined, and the line that the overview shows."""
+
+    module: str
+    command: str
+    summary: str
+
+
+VERBS: dict[str, dict[str, Verb]] = {
+    "Broker": {
+        "up": Verb("up", "up", "Run the broker."),
+        "down": Verb("down", "down", "End the broker; what is pending is kept."),
+    },
+    "Agents": {
+        "spawn": Verb("spawn", "spawn", "Start a program in a terminal, under a name."),
+        "run": Verb("spawn", "run", "The same, with your terminal joined to it."),
+        "attach": Verb("attach", "attach", "Join your terminal to an agent's."),
+        "ls": Verb("agents", "ls", "Agents: state, what waits for them and why."),
+        "screen": Verb("agents", "screen", "What an agent's terminal shows now."),
+        "restart": Verb("spawn", "restart", "End an agent and start it again."),
+        "release": Verb("agents", "release", "Let an agent go, and what waits for it."),
+    },
+    "Messages": {
+        "send": Verb("send", "send", "Send a message to an agent or a #channel."),
+        "pending": Verb("queues", "pending", "What waits, and why."),
+        "hold": Verb("queues", "hold", "Keep messages back until a flush."),
+        "auto": Verb("queues", "auto", "Type messages as they come."),
+        "flush": Verb("queues", "flush", "Type what waits now; the mode stays."),
+        "cancel": Verb("queues", "cancel", "Take back what was not typed yet."),
+        "dead": Verb("letters", "dead", "Deliveries that were given up."),
+        "redeliver": Verb("letters", "redeliver", "Queue given up deliveries again."),
+    },
+    "History": {
+        "why": Verb("why", "why", "Why a message or delivery is where it is."),
+        "events": Verb("events", "events", "The feed of everything that happened."),
+        "replay": Verb("replay", "replay", "The world as it was at a position."),
+        "cat": Verb("cat", "cat", "Print records of the journal."),
+        "verify": Verb("verify", "verify", "Check every byte of the journal."),
+    },
+    "Shell": {
+        "completion": Verb("completion", "completion", "The script that completes commands."),
+    },
+}
+"""Every verb, in the order and under the headings of the overview."""
+
+
+class ReaderGone(Exception):
+    """Whoever read standard output has enough of it."""
+
+
+class Verbs(click.Group):
+    """The program: finds a verb in the table and imports it then."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for verbs in VERBS.values() for name in verbs]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for verbs in VERBS.values():
+            if verb := verbs.get(cmd_name):
+                module = import_module(f".{verb.module}", __package__)
+                command = getattr(module, verb.command)
+                assert isinstance(command, click.Command)
+                return command
+        return None
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the verb to its last byte. Click would make 1 of a reader that went away."""
+        try:
+            code = super().invoke(ctx)
+            sys.stdout.flush()
+            return code
+        except BrokenPipeError:
+            raise ReaderGone from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, verbs in VERBS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name, verb.summary) for name, verb in verbs.items()])
+
+
+def _say_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"ackbook {version('ackbook')}")
+        context.exit()
+
+
+@click.group(cls=Verbs)
+@place_before_verb
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_say_version,
+    help="Show the version and exit.",
+)
+def cli() -> None:
+    """Message your agents. Prove it arrived."""
+
+
+def main() -> int:
+    """Run the command of `sys.argv`; the exit code."""
+    _open_closed_streams()
+    colour = False if os.environ.get("NO_COLOR") else None
+    try:
+        code = cli.main(prog_name="ackbook", standalone_mode=False, color=colour)
+        return Exit.DONE if code is None else int(code)
+    except Failure as failure:
+        return _fail(failure.code, str(failure))
+    except click.ClickException as problem:
+        problem.show()
+        return problem.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except ReaderGone:
+        _discard_output()
+        return Exit.READER_GONE
+    except OSError as problem:
+        _discard_output()
+        where = f": {problem.filename}" if problem.filename else ""
+        return _fail(Exit.IO_ERROR, f"{problem.strerror or problem}{where}")
+
+
+def _fail(code: int, what: str) -> int:
+    click.echo(f"{click.style('ackbook:', fg='red')} {what}", err=True)
+    return code
+
+
+def _open_closed_streams() -> None:
+    """A caller may have closed a standard stream; then what would go there goes nowhere, and no
+    file that is opened later can take its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdin = sys.stdin or os.fdopen(0)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+
+
+def _discard_output() -> None:
+    """Let the interpreter's last flush go nowhere: who should have read it is gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,84 @@
+"""Options and arguments that mean the same in every verb, so that they are said once.
+
+`--dir` is understood before and after the verb; the one after it wins. This module knows how things
+are asked for on the command line and nothing of what is done with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from .place import Place, place_of
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_DIRECTORY = click.Path(file_okay=False, path_type=Path)
+_DIRECTORY_HELP = "Where the broker lives: $ACKBOOK_DIR, else ./.ackbook."
+
+
+def place_before_verb(function: F) -> F:
+    """`--dir` of the program itself: kept for the verb that follows."""
+
+    def keep(context: click.Context, _: click.Parameter, named: Path | None) -> None:
+        context.obj = named
+
+    return click.option(
+        "--dir",
+        type=_DIRECTORY,
+        metavar="DIR",
+        expose_value=False,
+        callback=keep,
+        is_eager=True,
+        help=_DIRECTORY_HELP,
+    )(function)
+
+
+def place_option(function: F) -> F:
+    """`--dir` of a verb, which gets the `place` that is meant."""
+
+    def resolve(context: click.Context, _: click.Parameter, named: Path | None) -> Place:
+        return place_of(named or context.find_root().obj)
+
+    return click.option(
+        "--dir",
+        "place",
+        type=_DIRECTORY,
+        metavar="DIR",
+        callback=resolve,
+        help=_DIRECTORY_HELP,
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """`--json`: the same for programs, with keys that stay."""
+    return click.option("--json", "as_json", is_flag=True, help="For programs: stable keys.")(
+        function
+    )
+
+
+def agent_argument(function: F) -> F:
+    """The name of an agent; the shell completes it from the running broker."""
+    return click.argument("name", shell_complete=_complete_agent)(function)
+
+
+def recipient_argument(function: F) -> F:
+    """Who gets a message: an agent, or a channel written `#channel`."""
+    return click.argument("to", metavar="TO", shell_complete=_complete_agent)(function)
+
+
+def _complete_agent(context: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    """The agents that a running broker knows; none where there is no broker to ask."""
+    from .client import Client
+    from .failures import Failure
+    from .shapes import Names
+
+    try:
+        place = place_of(context.params.get("place") or context.find_root().obj)
+        known = Client(place).ask("GET", "/api/spawned", Names)
+    except (Failure, OSError):
+        return []
+    return [one.name for one in known.agents if one.name.lower().startswith(begun.lower())]

@@ -1,0 +1,182 @@
+"""The shapes of data that verbs read from a broker and print with `--json`.
+
+Each is one object with keys that stay: fields are added, never renamed or removed. A key without a
+value is null, not absent. Times are microseconds UTC, `seq` is a position in the journal.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class DeliveryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one delivery of a message has come."""
+
+    delivery_id: str
+    agent: str
+    state: str | None = None
+    level: str | None = None
+    verification: str | None = None
+    reason: str | None = None
+    evidence: object = None
+
+
+class SendReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `send`. `outcome` is there when the broker was asked to wait."""
+
+    event_id: str
+    seq: int
+    deliveries: list[DeliveryRow] = []
+    outcome: str | None = None
+
+
+class AgentStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """A program that runs under a name, and whether its terminal takes input yet."""
+
+    name: str
+    generation: int
+    pid: int
+    state: str
+
+
+class PendingRow(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "from"}):
+    """A delivery that is not settled yet."""
+
+    delivery_id: str
+    event_id: str
+    agent: str
+    sender: str
+    state: str
+    attempts: int
+    reason: str | None = None
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """What waits, in the order in which it will be typed."""
+
+    pending: list[PendingRow]
+
+
+class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent: its state, and what waits for it.
+
+    `oldest_at`: since when the oldest of what waits has waited. `held`: why the head of its queue
+    is not typed now.
+    """
+
+    name: str
+    generation: int
+    pid: int | None
+    state: str
+    mode: str
+    pending: int
+    oldest_at: int | None = None
+    held: str | None = None
+
+
+class Agents(msgspec.Struct, frozen=True):
+    """Who is there."""
+
+    agents: list[AgentRow]
+
+
+class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "from"}):
+    """A delivery that was given up."""
+
+    delivery_id: str
+    event_id: str
+    agent: str
+    sender: str
+    attempts: int
+    reason: str
+    failed_at: int = 0
+
+
+class DeadLetters(msgspec.Struct, frozen=True):
+    """What was given up, oldest first."""
+
+    dead_letters: list[DeadLetterRow]
+
+
+class KeptRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that was too late to be taken back, and its state."""
+
+    delivery_id: str
+    state: str
+
+
+class Cancellation(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `cancel`."""
+
+    cancelled: list[str] = []
+    kept: list[KeptRow] = []
+
+
+class RedeliveredRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that was queued again, under its new id."""
+
+    delivery_id: str
+    worker_name: str
+    event_id: str
+
+
+class SkippedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that was not queued again, and why."""
+
+    delivery_id: str
+    worker_name: str
+    reason: str
+
+
+class Redelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `redeliver`."""
+
+    redelivered: list[RedeliveredRow] = []
+    skipped: list[SkippedRow] = []
+
+
+class Mode(msgspec.Struct, frozen=True, kw_only=True):
+    """The delivery mode of an agent after a change; `revision` is a decimal number as text."""
+
+    mode: str
+    revision: str
+    flushed: int = 0
+
+
+class Flushed(msgspec.Struct, frozen=True, kw_only=True):
+    """How many deliveries a flush let go."""
+
+    flushed: int
+
+
+class Screen(msgspec.Struct, frozen=True, kw_only=True):
+    """What a terminal shows: one right-trimmed line a row; the cursor is [row, column] from 1."""
+
+    rows: int
+    cols: int
+    cursor: list[int]
+    screen: str
+    offset: int = 0
+
+
+class Name(msgspec.Struct, frozen=True):
+    """An agent, where only its name is of interest."""
+
+    name: str
+
+
+class Names(msgspec.Struct, frozen=True):
+    """Who is there."""
+
+    agents: list[Name]
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """What anybody may ask a broker."""
+
+    status: str
+    version: str = ""
+
+
+class Done(msgspec.Struct, frozen=True):
+    """An answer that has nothing to tell."""

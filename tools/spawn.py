@@ -1,0 +1,164 @@
+"""`ackbook spawn`, `run` and `restart`: programs in terminals of their own, under a name.
+
+What follows `--` belongs to the program. The verb ends when the program's terminal takes input, or
+says what is in the way: a program that ended at once is not one that was started.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import msgspec
+
+from .client import ANSWER_S_MAX, Client, agent_path
+from .failures import Exit, Failure
+from .options import agent_argument, json_option, place_option
+from .output import bold, dim, emit, good, poor, tell
+from .place import Place
+from .shapes import AgentStarted
+
+WAIT_S = 30.0
+"""Agent programs take up to some ten seconds to draw their first prompt."""
+
+_program = click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+_cwd = click.option(
+    "--cwd",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="D",
+    help="Where it runs; here, unless said.",
+)
+_env = click.option(
+    "--env", multiple=True, metavar="K=V", help="One more value of its environment. Repeatable."
+)
+_channel = click.option(
+    "--channel", "channels", multiple=True, metavar="C", help="A channel it hears. Repeatable."
+)
+_wait = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=WAIT_S,
+    show_default=True,
+    metavar="S",
+    help="How long to wait until it is ready.",
+)
+
+
+@click.command()
+@agent_argument
+@_program
+@_cwd
+@_env
+@_channel
+@_wait
+@json_option
+@place_option
+def spawn(
+    name: str,
+    command: tuple[str, ...],
+    cwd: Path | None,
+    env: tuple[str, ...],
+    channels: tuple[str, ...],
+    wait: float,
+    as_json: bool,
+    place: Place,
+) -> Exit:
+    """Start a program in a terminal, under NAME: ackbook spawn NAME -- CMD ARGS"""
+    client = Client(place)
+    return _report(start(client, name, command, cwd, env, channels, wait), as_json)
+
+
+@click.command()
+@agent_argument
+@_program
+@_cwd
+@_env
+@_channel
+@place_option
+def run(
+    name: str,
+    command: tuple[str, ...],
+    cwd: Path | None,
+    env: tuple[str, ...],
+    channels: tuple[str, ...],
+    place: Place,
+) -> Exit:
+    """Start a program and join your terminal to it: ackbook run NAME -- CMD ARGS
+
+    Ctrl-] detaches; the program goes on.
+    """
+    from .attach import join, require_terminal
+
+    require_terminal(name)
+    client = Client(place)
+    started = start(client, name, command, cwd, env, channels, wait_s=0)
+    return join(client, started.name, view=False)
+
+
+@click.command()
+@agent_argument
+@_wait
+@json_option
+@place_option
+def restart(name: str, wait: float, as_json: bool, place: Place) -> Exit:
+    """End the program of NAME and start it again, with the command that was recorded."""
+    body = {"wait_ms": round(wait * 1000)}
+    path = agent_path(name, "/restart")
+    return _report(Client(place).ask("POST", path, AgentStarted, body, wait_s=wait), as_json)
+
+
+def start(
+    client: Client,
+    name: str,
+    command: Sequence[str],
+    cwd: Path | None,
+    env: Sequence[str],
+    channels: Sequence[str],
+    wait_s: float,
+) -> AgentStarted:
+    """Ask the broker to start a program; the answer comes when it is ready or the time is over."""
+    body = {
+        "name": name,
+        "cli": command[0],
+        "args": command[1:],
+        "cwd": os.path.abspath(cwd or Path.cwd()),
+        "env": _environment(env),
+        "wait_ms": round(wait_s * 1000),
+    }
+    if channels:
+        body["channels"] = [channel.removeprefix("#") for channel in channels]
+    return client.ask("POST", "/api/spawn", AgentStarted, body, wait_s=wait_s + ANSWER_S_MAX)
+
+
+def _environment(pairs: Sequence[str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise click.BadParameter(f"{pair!r} is not of the form K=V", param_hint="--env")
+        values[key] = value
+    return values
+
+
+def _report(started: AgentStarted, as_json: bool) -> Exit:
+    if as_json:
+        emit(msgspec.to_builtins(started))
+    else:
+        state = good(started.state) if started.state == "ready" else poor(started.state)
+        facts = dim(f"(generation {started.generation}, pid {started.pid})")
+        tell(f"{bold(started.name)} is {state} {facts}")
+    if started.state == "ready":
+        return Exit.DONE
+    if started.state in ("gone", "restarting"):
+        raise Failure(
+            Exit.NO,
+            f"the program of {started.name} ended before it was ready",
+            f"see what it said with: ackbook screen {started.name}",
+        )
+    raise Failure(
+        Exit.TIMED_OUT,
+        f"{started.name} runs, but its terminal is not ready yet",
+        f"look at it with: ackbook screen {started.name}",
+    )
