@@ -65,7 +65,11 @@ class Named(Frame, frozen=True, tag_field="frame", tag="named"):
 
 
 class Type(Frame, frozen=True, tag_field="frame", tag="type"):
-    """Type this message and watch for it. Refused when the generation is not the holder's."""
+    """Type this message and watch for it. Refused when the generation is not the holder's.
+
+    `override`: the deadline of a heuristic has passed, so a guess (busy, an unknown screen, an
+    input line that looks filled) no longer stands in the way; a veto still does.
+    """
 
     delivery_id: DeliveryId
     event_id: EventId
@@ -77,6 +81,7 @@ class Type(Frame, frozen=True, tag_field="frame", tag="type"):
     mode: Mode = "wait"
     window_ms: int = 5_000
     settle_ms: int = 2_000
+    override: bool = False
 
 
 class Settled(Frame, frozen=True, tag_field="frame", tag="settled"):

@@ -1,0 +1,76 @@
+"""The holder process: `python -m broker.runtime.holder`, with one `Launch` line on standard input.
+
+It says `ready` on standard output once the program runs and the socket listens, or one line that
+begins with `error: `, and then lets go of standard output. Whoever started it keeps its standard
+input open until the holder is named. Standard error is a log for operators.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import sys
+
+import msgspec
+
+from broker.runtime import sockets
+from broker.runtime.holder.process import CannotStart, Program
+from broker.wire.frames import FRAME_BYTES_MAX, Launch, decode_launch
+
+
+def main() -> int:
+    """Start what is ordered and hold it. The exit code is 0 only after a start that succeeded."""
+    try:
+        launch = decode_launch(sys.stdin.buffer.readline(FRAME_BYTES_MAX))
+        listener = sockets.listen(launch.socket)
+        try:
+            program = Program(launch)
+        except CannotStart:
+            os.unlink(launch.socket)
+            raise
+    except (CannotStart, OSError, msgspec.DecodeError) as error:
+        say(f"error: {error}".replace("\n", " "))
+        return 1
+    say("ready")
+    try:
+        asyncio.run(hold(launch, program, listener))
+    finally:
+        program.kill()
+        os.unlink(launch.socket)
+    return 0
+
+
+def say(line: str) -> None:
+    """Tell whoever waits, and let go of its pipe."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+async def hold(launch: Launch, program: Program, listener: socket.socket) -> None:
+    """Everything after the start, until everything has ended."""
+    # The model of the screen is a large import; the program starts meanwhile.
+    from broker.runtime.holder.holder import Holder
+
+    gc.freeze()
+    async with asyncio.TaskGroup() as tasks:
+        holder = Holder(launch, program, tasks)
+        await holder.server.start(listener)
+        loop = asyncio.get_running_loop()
+
+        def stdin_readable() -> None:
+            if not os.read(0, 4096):
+                loop.remove_reader(0)
+                holder.broker_process_ended()
+
+        loop.add_reader(0, stdin_readable)
+        await holder.run()
+        loop.remove_reader(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

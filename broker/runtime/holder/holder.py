@@ -1,0 +1,241 @@
+"""Holder: owns one agent's terminal for as long as the agent lives, whatever becomes of brokers.
+
+| until | it ends, and its program with it, when |
+|---|---|
+| it is named | standard input ends, the broker's connection closes, or nobody comes for `stay_s` |
+| the program ends | a broker says `End`, or SIGTERM comes |
+| a broker has said `End` | the reports have waited for `ENDED_STAY_S` |
+
+Only a broker that has recorded how the program and its last attempts ended says `End`, so what was
+in doubt is never lost with the process. This module joins the parts and speaks for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+
+from broker.runtime.holder.process import Program
+from broker.runtime.holder.server import Server
+from broker.runtime.holder.spool import Spool
+from broker.runtime.holder.tty import Tty
+from broker.runtime.holder.typist import Typist
+from broker.runtime.holder.watch import Watch
+from broker.wire import frames
+from broker.wire.profiles import profile_of
+from broker.wire.readiness import input_line
+
+ENDED_STAY_S = 24 * 60 * 60
+"""How long the reports of an ended program wait for a broker: one that is down over a night finds
+them, one that never comes back does not leave processes behind for ever."""
+
+CLOSED_GRACE_S = 1.0
+"""A program that exits closes its terminal a moment earlier; one that lives on after this has
+closed it on purpose."""
+
+INPUT_STALL_S = 2.0
+"""Keystrokes of a human that a terminal has not taken by then are given back as not taken."""
+
+GRACE_MS = 2_000
+"""Between hanging up and killing, where nobody said how long."""
+
+IDLE_CHECK_S = 1.0
+
+
+class Holder:
+    """The desk of one agent. `run` returns when everything has ended."""
+
+    def __init__(self, launch: frames.Launch, program: Program, tasks: asyncio.TaskGroup) -> None:
+        self._launch = launch
+        self._program = program
+        self._tasks = tasks
+        self._profile = profile_of(launch.profile)
+        self._tty = Tty(program, launch.rows, launch.cols)
+        self._spool = Spool(launch.spool)
+        self._watch = Watch(self._tty, self._profile)
+        self.server = Server(self)
+        self._typist = Typist(
+            self._tty,
+            launch.generation,
+            self._profile,
+            self._spool,
+            self._watch,
+            tasks,
+            self.server.tell,
+        )
+        self._named = False
+        self._came = False
+        self._watching = False
+        self._ended: frames.Ended | None = None
+        self._over = asyncio.Event()
+        self._grace_ms = GRACE_MS
+        self._exited = asyncio.Event()
+
+    async def run(self) -> None:
+        """Hold the terminal until it is over, then leave nothing behind."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._over.set)
+        loop.add_reader(self._program.pidfd, self._reap)
+        self._tty.heard, self._tty.closed = self._heard, self._closed
+        self._watch.looked, self._watch.changed = self._typist.look, self.server.tell
+        self._watch.ours_at_cursor = lambda: self._typist.ours_at_cursor
+        self._tty.start()
+        loop.call_later(self._launch.stay_s, self._stayed)
+        helpers = [
+            self._tasks.create_task(self._watch.poll(lambda: self._typist.active)),
+            self._tasks.create_task(self._tell_idle()),
+        ]
+        await self._over.wait()
+        await self._end_program()
+        for helper in helpers:
+            helper.cancel()
+        self._tty.stop()
+        await self.server.stop()
+        self._spool.clear()
+
+    def broker_process_ended(self) -> None:
+        """Standard input is at its end: whoever started us is gone."""
+        if not self._named:
+            self._over.set()
+
+    # --- the desk
+
+    def welcome(self) -> frames.Welcome:
+        self._came = True
+        self._watching = self._tty.human_attached = False
+        self._watch.look()
+        return frames.Welcome(
+            name=self._launch.name,
+            generation=self._launch.generation,
+            holder_pid=os.getpid(),
+            pid=self._program.pid,
+            named=self._named,
+            offset=self._tty.offset,
+            condition=self._watch.told,
+            reports=self._typist.attempts.unsettled(),
+            ended=self._ended,
+        )
+
+    def left(self) -> None:
+        self._watching = self._tty.human_attached = False
+        if not self._named:
+            self._over.set()
+
+    def obey(self, frame: frames.BrokerFrame) -> None:
+        match frame:
+            case frames.Named():
+                self._named = True
+            case frames.Type():
+                self._typist.take(frame)
+            case frames.Settled():
+                self._typist.settle((frame.delivery_id, frame.attempt))
+            case frames.Input():
+                self._tasks.create_task(self._input(frame))
+            case frames.Resize():
+                self._tty.resize(frame.rows, frame.cols)
+            case frames.ScreenAsked():
+                self.server.tell(self._screen(frame))
+            case frames.Watch():
+                self._watching = frame.on
+                self._tty.human_attached = frame.on and frame.human
+            case frames.End():
+                self._grace_ms = frame.grace_ms
+                self._over.set()
+            case frames.Hello():
+                raise AssertionError("the server greets")
+
+    async def _input(self, frame: frames.Input) -> None:
+        self._watch.human.keys(frame.data, input_line(self._tty.view()))
+        self._typist.human_keys(frame.data)
+        taken = await self._tty.type(frame.data, INPUT_STALL_S)
+        error = "" if taken == len(frame.data) else "the terminal does not take more"
+        self.server.tell(frames.InputDone(request=frame.request, bytes_written=taken, error=error))
+        self._watch.look()
+
+    def _screen(self, asked: frames.ScreenAsked) -> frames.ScreenShown:
+        screen = self._tty.screen
+        rows, cols = screen.size
+        return frames.ScreenShown(
+            request=asked.request,
+            format=asked.format,
+            rows=rows,
+            cols=cols,
+            cursor=screen.cursor,
+            offset=self._tty.offset,
+            text="\n".join(screen.rows()) if asked.format == "plain" else screen.repaint(),
+        )
+
+    # --- what the terminal does
+
+    def _heard(self, data: bytes, offset: int) -> None:
+        self._watch.heard()
+        self._typist.heard(data, offset)
+        if self._watching:
+            self.server.tell(frames.Output(offset=offset, data=data))
+
+    def _closed(self) -> None:
+        self._typist.gone()
+        if self._program.reap() is None:
+            self._tasks.create_task(self._closed_and_alive())
+
+    async def _closed_and_alive(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSED_GRACE_S):
+                await self._exited.wait()
+        except TimeoutError:
+            self._tell_ended(
+                frames.Ended(reason="terminal_closed", uptime_ms=self._watch.uptime_ms)
+            )
+
+    def _reap(self) -> None:
+        exit_ = self._program.reap()
+        if exit_ is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._program.pidfd)
+        self._exited.set()
+        self._tty.drain()
+        self._tty.stop()
+        self._typist.gone()
+        self._tell_ended(
+            frames.Ended(
+                reason="exited" if exit_.signal is None else "signalled",
+                code=exit_.code,
+                signal=exit_.signal,
+                uptime_ms=self._watch.uptime_ms,
+            )
+        )
+
+    def _tell_ended(self, ended: frames.Ended) -> None:
+        if self._ended is not None:
+            return
+        self._ended = ended
+        self.server.tell(ended)
+        asyncio.get_running_loop().call_later(ENDED_STAY_S, self._over.set)
+
+    async def _tell_idle(self) -> None:
+        told = False
+        while True:
+            await asyncio.sleep(IDLE_CHECK_S)
+            idle = self._watch.quiet_s >= self._launch.idle_threshold_s and self._ended is None
+            if idle and not told:
+                self.server.tell(frames.Idle(idle_s=int(self._watch.quiet_s)))
+            told = idle
+
+    # --- the end
+
+    def _stayed(self) -> None:
+        if not self._named and not self._came:
+            sys.stderr.write("no broker came; ending\n")
+            self._over.set()
+
+    async def _end_program(self) -> None:
+        if not self._exited.is_set():
+            self._program.hang_up()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._grace_ms / 1000):
+                    await self._exited.wait()
+        self._program.kill()
+        await self._exited.wait()

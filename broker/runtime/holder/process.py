@@ -1,0 +1,231 @@
+"""Process: one program in a pseudo-terminal of its own, from fork to the last of its descendants.
+
+The program does not outlive this process: the kernel kills it when we die, and when it is to end,
+everything in its session ends. Program and terminal are two things: a program can die while an
+orphan keeps the terminal open, and can close its terminal and live on; both are told apart here.
+
+This module knows Linux: ptys, sessions, pidfds and `/proc`. It knows no messages and no loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+import signal
+import struct
+import termios
+
+import msgspec
+from ptyprocess import PtyProcess
+
+from broker.wire.frames import Launch
+from broker.wire.profiles import SHELLS
+
+PR_SET_PDEATHSIG = 1
+IUTF8 = 0o40000
+"""Lets the terminal itself delete a whole character; `termios` has no name for it here."""
+
+TIOCGPTPEER = 0x5441
+"""Opens the other side of a terminal without its name, which another mount may hide."""
+
+READ_BYTES = 65_536
+
+_libc = ctypes.CDLL(None)
+
+
+class CannotStart(Exception):
+    """The program was not started; the message says why, for the one who asked for it."""
+
+
+class Modes(msgspec.Struct, frozen=True):
+    """How the terminal treats input: whole lines (`canonical`), and whether it shows it."""
+
+    canonical: bool
+    echo: bool
+
+
+class Exit(msgspec.Struct, frozen=True):
+    """How a program ended: by `code` or by `signal`."""
+
+    code: int | None = None
+    signal: int | None = None
+
+
+class Program:
+    """A running program and its terminal. `fd` is the terminal's master side, non-blocking."""
+
+    def __init__(self, launch: Launch) -> None:
+        argv = [_executable(launch), *launch.args]
+        holder = os.getpid()
+
+        def prepare() -> None:
+            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != holder:
+                os._exit(1)
+            for inherited in (signal.SIGPIPE, signal.SIGXFSZ):
+                signal.signal(inherited, signal.SIG_DFL)
+            attributes = termios.tcgetattr(0)
+            attributes[0] |= IUTF8
+            termios.tcsetattr(0, termios.TCSANOW, attributes)
+            os.chdir(launch.cwd)
+
+        env = {"TERM": "xterm-256color"} | launch.env
+        try:
+            spawned = PtyProcess.spawn(
+                argv, env=env, preexec_fn=prepare, dimensions=(launch.rows, launch.cols)
+            )
+        except (OSError, ValueError) as error:
+            raise CannotStart(f"cannot run {launch.command}: {error}") from error
+        spawned.closed = True  # its finalizer would wait and kill by rules that are not ours
+        self._spawned = spawned
+        self.pid: int = spawned.pid
+        self.fd: int = spawned.fd
+        self.pidfd = os.pidfd_open(self.pid)
+        self.exit: Exit | None = None
+        os.set_blocking(self.fd, False)
+
+    def read(self) -> bytes | None:
+        """Some output, empty when there is none now; None when nobody has the terminal open."""
+        try:
+            return os.read(self.fd, READ_BYTES) or None
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return None
+
+    def write(self, data: bytes) -> int:
+        """How many of the bytes the terminal took now; 0 when it takes none, or is closed."""
+        try:
+            return os.write(self.fd, data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return 0
+
+    def modes(self) -> Modes:
+        local = termios.tcgetattr(self.fd)[3]
+        return Modes(bool(local & termios.ICANON), bool(local & termios.ECHO))
+
+    def unread(self) -> int:
+        """Bytes that the program could read now: in line mode, those of whole lines."""
+        flags = os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
+        slave = fcntl.ioctl(self.fd, TIOCGPTPEER, flags)
+        try:
+            (size,) = struct.unpack("i", fcntl.ioctl(slave, termios.FIONREAD, b"\0" * 4))
+        finally:
+            os.close(slave)
+        return int(size)
+
+    def resize(self, rows: int, cols: int) -> None:
+        self._spawned.setwinsize(rows, cols)
+
+    def front(self) -> int:
+        """The process group that the terminal belongs to now; 0 when to none."""
+        try:
+            return max(0, os.tcgetpgrp(self.fd))
+        except OSError:
+            return 0
+
+    def reap(self) -> Exit | None:
+        """How the program ended; None while it lives.
+
+        What is left of it is not collected before the holder itself ends, so that its pid, which is
+        the name of its session, cannot come to mean somebody else's.
+        """
+        if self.exit is None:
+            ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is not None:
+                code = ended.si_status
+                by_code = ended.si_code == os.CLD_EXITED
+                self.exit = Exit(code=code) if by_code else Exit(signal=code)
+        return self.exit
+
+    def hang_up(self) -> None:
+        """Ask everything in the session to end, as a closed terminal does."""
+        self._signal(signal.SIGHUP)
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End everything in the session."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in session_members(self.pid):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+
+
+class Stat(msgspec.Struct, frozen=True):
+    """What `/proc/PID/stat` says of a process. `started` tells it from a later one of its pid."""
+
+    pid: int
+    name: str
+    state: str
+    parent: int
+    group: int
+    session: int
+    started: int
+
+
+def stat(pid: int) -> Stat | None:
+    """None when there is no such process, or only what is left of one."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            line = file.read()
+    except OSError:
+        return None
+    name = line[line.index("(") + 1 : line.rindex(")")]
+    fields = line[line.rindex(")") + 2 :].split()
+    if fields[0] in "ZX":
+        return None
+    return Stat(
+        pid, name, fields[0], int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19])
+    )
+
+
+def everyone() -> list[Stat]:
+    """Every living process."""
+    found = (stat(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return [each for each in found if each is not None]
+
+
+def session_members(leader: int) -> list[int]:
+    """The living processes of the session that `leader` opened."""
+    return [each.pid for each in everyone() if each.session == leader]
+
+
+def in_front(group: int) -> Stat | None:
+    """The program that a person would say is running in this process group.
+
+    That is its leader; but a shell that runs a program in its own group stands behind it.
+    """
+    program = stat(group)
+    if program is None:
+        return None
+    members = [each for each in everyone() if each.group == group]
+    while program.name.lstrip("-") in SHELLS:
+        children = [each for each in members if each.parent == program.pid]
+        if len(children) != 1:
+            break
+        program = children[0]
+    return program
+
+
+def _executable(launch: Launch) -> str:
+    if not os.path.isdir(launch.cwd):
+        raise CannotStart(f"no such directory: {launch.cwd}")
+    command = launch.command
+    if os.sep in command:
+        command = os.path.join(launch.cwd, command)
+    found = shutil.which(command, path=launch.env.get("PATH", os.defpath))
+    if found is None:
+        raise CannotStart(f"command not found or not executable: {launch.command}")
+    return os.path.join(launch.cwd, found)

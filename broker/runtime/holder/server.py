@@ -1,0 +1,226 @@
+"""Server: the holder's door. One broker is obeyed at a time: the one with the highest epoch.
+
+| a `Hello` comes with | then |
+|---|---|
+| another protocol | `Refusal(other_protocol)`, closed |
+| a lower epoch, another journal, or the same epoch of another instance | `Refusal(older_epoch)` |
+| a higher epoch, or the same epoch and instance | the older connections end, then `Welcome` |
+
+An older connection ends at once: what was not yet read from it is thrown away. Frames before the
+`Hello`, and bytes that are no frame, are answered with `Refusal(bad_frame)` and a closed
+connection. Output for a broker that reads slowly is dropped, oldest first, and its offsets show the
+gap; a broker that does not even take the reports is cut off, since it gets the truth when it comes
+back. This module knows frames and epochs; what a frame means is the desk's affair.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections import deque
+from typing import Protocol
+
+import msgspec
+
+from broker.wire.frames import (
+    FRAME_BYTES_MAX,
+    PROTOCOL,
+    BrokerFrame,
+    Hello,
+    HolderFrame,
+    Output,
+    Refusal,
+    Welcome,
+    decode_broker,
+    encode,
+)
+
+OUTPUT_BYTES_MAX = 1024 * 1024
+"""Output kept for a broker that reads slowly: some seconds of a busy screen."""
+
+WAITING_BYTES_MAX = 8 * 1024 * 1024
+"""Other frames kept for it. They are few and small, so by then nobody is reading."""
+
+
+class Desk(Protocol):
+    """Who answers: the holder itself, or the scripted one of the tests."""
+
+    def welcome(self) -> Welcome:
+        """How it stands, at this moment."""
+
+    def obey(self, frame: BrokerFrame) -> None:
+        """Do what the broker that is obeyed now says."""
+
+    def left(self) -> None:
+        """The broker that was obeyed has closed its connection, and no other has come."""
+
+
+class Server:
+    """Accepts brokers, and speaks to the one that is obeyed."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._obeyed: Link | None = None
+        self._epoch = 0
+        self._instance = ""
+        self._journal_id = ""
+        self._listener: asyncio.Server | None = None
+        self._links: set[Link] = set()
+
+    async def start(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_unix_server(lambda: Link(self), sock=listener)
+
+    async def stop(self) -> None:
+        """Say what there is to say, then close everything."""
+        if self._listener is not None:
+            self._listener.close()
+        links = list(self._links)
+        for link in links:
+            link.close()
+        await asyncio.gather(*(link.gone.wait() for link in links))
+
+    @property
+    def connected(self) -> bool:
+        """A broker is obeyed now."""
+        return self._obeyed is not None
+
+    def tell(self, frame: HolderFrame) -> None:
+        """Send to the broker that is obeyed; without one, it will learn from the `Welcome`."""
+        if self._obeyed is not None:
+            self._obeyed.send(frame)
+
+    def came(self, link: Link) -> None:
+        self._links.add(link)
+
+    def went(self, link: Link) -> None:
+        self._links.discard(link)
+        if link is self._obeyed:
+            self._obeyed = None
+            self._desk.left()
+
+    def take(self, link: Link, frame: BrokerFrame) -> None:
+        """A frame that arrived on this connection."""
+        if isinstance(frame, Hello):
+            self._greet(link, frame)
+        elif link is self._obeyed:
+            self._desk.obey(frame)
+        else:
+            link.refuse(Refusal(reason="bad_frame", epoch=self._epoch, detail="hello comes first"))
+
+    def _greet(self, link: Link, hello: Hello) -> None:
+        if hello.protocol != PROTOCOL:
+            link.refuse(Refusal(reason="other_protocol", detail=f"this one speaks {PROTOCOL}"))
+            return
+        if (why := self._older(hello)) is not None:
+            link.refuse(Refusal(reason="older_epoch", epoch=self._epoch, detail=why))
+            return
+        self._epoch, self._instance = hello.epoch, hello.instance
+        self._journal_id = hello.journal_id
+        self._obeyed = link
+        for other in list(self._links):
+            if other is not link:
+                other.drop()
+        link.send(self._desk.welcome())
+
+    def _older(self, hello: Hello) -> str | None:
+        if self._journal_id and hello.journal_id != self._journal_id:
+            return "this holder belongs to another journal"
+        if hello.epoch < self._epoch:
+            return f"epoch {self._epoch} was seen"
+        if hello.epoch == self._epoch and hello.instance != self._instance:
+            return f"epoch {self._epoch} belongs to another instance"
+        return None
+
+
+class Link(asyncio.Protocol):
+    """One connection: lines in, frames out, both within bounds."""
+
+    def __init__(self, server: Server) -> None:
+        self.gone = asyncio.Event()
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+        self._unread = bytearray()
+        self._deaf = False
+        self._paused = False
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._output: deque[bytes] = deque()
+        self._output_bytes = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._server.came(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deaf = True
+        self._server.went(self)
+        self.gone.set()
+
+    def data_received(self, data: bytes) -> None:
+        self._unread += data
+        while not self._deaf and (end := self._unread.find(b"\n")) >= 0:
+            line = bytes(self._unread[:end])
+            del self._unread[: end + 1]
+            try:
+                frame = decode_broker(line)
+            except msgspec.DecodeError as error:
+                self.refuse(Refusal(reason="bad_frame", detail=str(error)))
+                return
+            self._server.take(self, frame)
+        if len(self._unread) > FRAME_BYTES_MAX:
+            self.refuse(Refusal(reason="bad_frame", detail="the line is too long"))
+
+    def send(self, frame: HolderFrame) -> None:
+        if self._deaf or self._transport is None:
+            return
+        data = encode(frame)
+        if not self._paused:
+            self._transport.write(data)
+        elif isinstance(frame, Output):
+            self._output.append(data)
+            self._output_bytes += len(data)
+            while self._output_bytes > OUTPUT_BYTES_MAX:
+                self._output_bytes -= len(self._output.popleft())
+        else:
+            self._waiting.append(data)
+            self._waiting_bytes += len(data)
+            if self._waiting_bytes > WAITING_BYTES_MAX:
+                sys.stderr.write("a broker does not read; its connection is closed\n")
+                self.drop()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Reports first: they are why anybody connects."""
+        self._paused = False
+        while self._transport is not None and not self._paused:
+            if self._waiting:
+                data = self._waiting.popleft()
+                self._waiting_bytes -= len(data)
+            elif self._output:
+                data = self._output.popleft()
+                self._output_bytes -= len(data)
+            else:
+                return
+            self._transport.write(data)
+
+    def refuse(self, refusal: Refusal) -> None:
+        self.send(refusal)
+        self.close()
+
+    def close(self) -> None:
+        """Close once what was sent has left, and hear nothing more."""
+        self._deaf = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def drop(self) -> None:
+        """Close now; what was not yet read from it is thrown away."""
+        self._deaf = True
+        self._unread.clear()
+        if self._transport is not None:
+            self._transport.abort()

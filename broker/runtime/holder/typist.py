@@ -1,0 +1,323 @@
+"""Typist: performs one attempt after the other, and keeps watching what became of each.
+
+An attempt goes through fixed steps, and its report says at each moment how far it came:
+
+    vetoes -> (interrupt) -> text -> until it stands on the screen -> vetoes -> Enter -> evidence
+
+Before the first byte a veto ends the attempt as *not begun*. After the text one holds the Enter
+until it ends, however long; there is one Enter per attempt. Evidence is looked for beyond every
+window, until the broker has settled the attempt and its text has left the input line, or the next
+one was begun.
+
+The typist knows the terminal and the messages; it knows no broker and no socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+from broker.runtime.holder.spool import Spool
+from broker.runtime.holder.tty import Tty
+from broker.wire import human
+from broker.wire.attempts import Attempts, Key
+from broker.wire.frames import Condition, Phase, Report, Type, Written
+from broker.wire.profiles import Profile
+from broker.wire.terminal import View, Witness
+from broker.wire.typing import Keystrokes, Limit, Manner, keystrokes, salted
+from projections.facts import HeldReason
+
+WATCHED_MAX = 16
+"""Attempts watched for late evidence at the same time, the newest ones."""
+
+
+class Watcher(Protocol):
+    """Who knows the condition of the terminal at this moment."""
+
+    def condition(self) -> Condition: ...
+
+
+class Typist:
+    """Types what it is ordered to. `tell` gets each report that says something new."""
+
+    def __init__(
+        self,
+        tty: Tty,
+        generation: int,
+        profile: Profile,
+        spool: Spool,
+        watcher: Watcher,
+        tasks: asyncio.TaskGroup,
+        tell: Callable[[Report], None],
+    ) -> None:
+        self.attempts = Attempts()
+        self._tty = tty
+        self._generation = generation
+        self._profile = profile
+        self._spool = spool
+        self._watcher = watcher
+        self._tasks = tasks
+        self._tell = tell
+        self._typing: Attempt | None = None
+        self._watched: dict[Key, Attempt] = {}
+
+    @property
+    def active(self) -> bool:
+        """Something is being typed or looked for."""
+        return bool(self._watched)
+
+    @property
+    def ours_at_cursor(self) -> bool:
+        """The text of the attempt under way stands before the cursor, waiting for its Enter."""
+        return self._typing is not None and self._typing.witness.at_cursor
+
+    def take(self, order: Type) -> None:
+        """Obey an order, or answer why not. Nothing is begun twice."""
+        key = (order.delivery_id, order.attempt)
+        known = self.attempts.known(key)
+        if known is not None:
+            self._tell(known)
+        elif order.generation != self._generation:
+            self._tell(_not_begun(order, None, f"this is generation {self._generation}"))
+        elif (reason := self._in_the_way(order)) is not None:
+            self._put(_not_begun(order, reason))
+        else:
+            self._begin(order)
+
+    def settle(self, key: Key) -> None:
+        """The broker's record of this attempt is durable."""
+        self.attempts.settle(key)
+        attempt = self._watched.get(key)
+        if attempt is not None:
+            attempt.settled = True
+            self._forget_finished()
+
+    def heard(self, data: bytes, offset: int) -> None:
+        """A piece of output."""
+        for attempt in self._watched.values():
+            attempt.witness.output(data, offset)
+            attempt.stirred.set()
+            self._put(attempt.report())
+
+    def look(self, view: View) -> None:
+        """What stands on the screen now."""
+        for attempt in list(self._watched.values()):
+            attempt.witness.look(view)
+            attempt.stirred.set()
+            self._put(attempt.report())
+        self._forget_finished()
+
+    def human_keys(self, data: bytes) -> None:
+        """A human typed; while our text waits for its Enter, that may decide about it."""
+        attempt = self._typing
+        if attempt is None:
+            return
+        if human.abandons(data):
+            attempt.taken_over = "a human took the text out of the input line"
+        elif human.submits(data):
+            attempt.taken_over = "a human pressed Enter"
+            attempt.submitted_by_human = True
+        attempt.stirred.set()
+
+    def gone(self) -> None:
+        """The program has ended, or its terminal is closed: nothing more will come."""
+        if self._typing is not None:
+            self._typing.taken_over = "the program ended"
+            self._typing.stirred.set()
+
+    def _in_the_way(self, order: Type) -> HeldReason | None:
+        if not self._tty.open:
+            return "agent_gone"
+        if self._typing is not None or self.attempts.full:
+            return "busy"
+        condition = self._watcher.condition()
+        match condition.state:
+            case "ready":
+                return None
+            case "starting":
+                return "not_ready"
+            case "blocked":
+                return None if condition.heuristic and order.override else condition.reason
+
+    def _begin(self, order: Type) -> None:
+        modes = self._tty.program.modes()
+        manner = Manner(canonical=modes.canonical, paste=self._tty.screen.paste_mode)
+        path = self._spool.path(order.delivery_id, order.attempt)
+        keys = keystrokes(order, manner, self._profile, path)
+        if isinstance(keys, Limit):
+            self._put(_not_begun(order, keys.reason))
+            return
+        attempt = Attempt(order, keys, manner, self._tty.view(), self._profile)
+        if keys.spool is not None:
+            try:
+                self._spool.write(path, keys.spool)
+            except OSError as error:
+                attempt.end("not_written", f"no spool file: {error}")
+                self._put(attempt.report())
+                return
+        self._typing = attempt
+        self._watched[attempt.key] = attempt
+        self._forget_finished()
+        self._put(attempt.report())
+        self._tasks.create_task(self._perform(attempt))
+
+    async def _perform(self, attempt: Attempt) -> None:
+        try:
+            await self._interrupt(attempt)
+            if await self._text(attempt):
+                await self._settle_on_screen(attempt)
+                if await self._no_veto(attempt):
+                    await self._enter(attempt)
+        finally:
+            self._typing = None
+            self._put(attempt.report())
+
+    async def _interrupt(self, attempt: Attempt) -> None:
+        if attempt.order.mode != "steer" or attempt.manner.canonical:
+            return
+        for key in self._profile.interrupt:
+            await self._tty.type(key)
+            await asyncio.sleep(self._profile.interrupt_pause_ms / 1000)
+
+    async def _text(self, attempt: Attempt) -> bool:
+        size = len(attempt.keys.text)
+        taken = await self._tty.type(attempt.keys.text)
+        if taken == size:
+            return True
+        attempt.end(
+            "unknown" if taken else "not_written",
+            f"the terminal took {taken} of {size} bytes and then no more",
+        )
+        return False
+
+    async def _settle_on_screen(self, attempt: Attempt) -> None:
+        witness = attempt.witness
+        try:
+            async with asyncio.timeout(attempt.order.settle_ms / 1000):
+                while not (witness.seen or witness.drawn or attempt.taken_over):
+                    await attempt.stir()
+        except TimeoutError:
+            return
+        attempt.in_time = True
+        if not attempt.manner.canonical:
+            await asyncio.sleep(self._profile.enter_gap_ms / 1000)
+
+    async def _no_veto(self, attempt: Attempt) -> bool:
+        """Wait until no veto stands in the way of the Enter. False: there is none to type."""
+        while True:
+            attempt.witness.look(self._tty.view())
+            if attempt.taken_over:
+                break
+            condition = self._watcher.condition()
+            if condition.state != "blocked" or condition.heuristic:
+                attempt.held = None
+                return True
+            attempt.held = condition.reason
+            self._put(attempt.report())
+            await attempt.stir()
+        attempt.held = None
+        if attempt.submitted_by_human:
+            attempt.witness.entered(self._tty.view())
+            attempt.written_in_full(len(attempt.keys.text))
+        attempt.end("written" if attempt.submitted_by_human else "unknown", attempt.taken_over)
+        return False
+
+    async def _enter(self, attempt: Attempt) -> None:
+        attempt.witness.entered(self._tty.view())
+        enter = attempt.keys.enter
+        if await self._tty.type(enter) == len(enter):
+            attempt.written_in_full(len(attempt.keys.text) + len(enter))
+            attempt.end("written")
+        else:
+            attempt.end("unknown", "the terminal took the text and not the Enter")
+
+    def _put(self, report: Report) -> None:
+        if self.attempts.put(report):
+            self._tell(report)
+
+    def _forget_finished(self) -> None:
+        """Stop to watch what can show nothing more, or matters to nobody any more."""
+        newest = next(reversed(self._watched), None)
+        for key, attempt in list(self._watched.items()):
+            witness = attempt.witness
+            empty = attempt.ended and (witness.input_empty or key != newest)
+            if empty and (witness.finished or attempt.settled):
+                del self._watched[key]
+        while len(self._watched) > WATCHED_MAX:
+            del self._watched[next(iter(self._watched))]
+
+
+class Attempt:
+    """One attempt under way, and the report that it adds up to."""
+
+    def __init__(
+        self, order: Type, keys: Keystrokes, manner: Manner, before: View, profile: Profile
+    ) -> None:
+        self.order = order
+        self.key: Key = (order.delivery_id, order.attempt)
+        self.keys = keys
+        self.manner = manner
+        self.witness = Witness(order.event_id, keys.shown, before, profile)
+        self.stirred = asyncio.Event()
+        self.settled = False
+        self.in_time = False
+        self.held: HeldReason | None = None
+        self.taken_over = ""
+        self.submitted_by_human = False
+        self._phase: Phase = "typing"
+        self._error = ""
+        self._written: Written | None = None
+        self._offset = before.offset
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will be typed for it."""
+        return self._phase != "typing"
+
+    async def stir(self) -> None:
+        """Wait until something has happened."""
+        self.stirred.clear()
+        await self.stirred.wait()
+
+    def end(self, phase: Phase, error: str = "") -> None:
+        self._phase, self._error = phase, error
+
+    def written_in_full(self, bytes_written: int) -> None:
+        """The terminal took everything."""
+        salt = os.urandom(8).hex()
+        self._written = Written(
+            bytes_written=bytes_written,
+            offset=self._offset,
+            form=self.keys.form,
+            enter="settled" if self.in_time else "deadline",
+            salt=salt,
+            salted_body=salted(salt, self.order.body.encode("utf-8", "replace")),
+            salted_typed=salted(salt, self.keys.text),
+        )
+
+    def report(self) -> Report:
+        return Report(
+            delivery_id=self.order.delivery_id,
+            attempt=self.order.attempt,
+            generation=self.order.generation,
+            phase=self._phase,
+            held=self.held,
+            written=self._written,
+            seen=self.witness.seen,
+            submitted=self.witness.submitted,
+            input_empty=self.witness.input_empty,
+            error=self._error,
+        )
+
+
+def _not_begun(order: Type, held: HeldReason | None, error: str = "") -> Report:
+    return Report(
+        delivery_id=order.delivery_id,
+        attempt=order.attempt,
+        generation=order.generation,
+        phase="not_begun",
+        held=held,
+        error=error,
+    )

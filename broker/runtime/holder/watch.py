@@ -1,0 +1,120 @@
+"""Watch: looks at the terminal and its processes, often while something may change, else seldom.
+
+Output says by itself that there is something to see; a terminal's modes, its process in front and
+its silence do not, so they are polled. One look serves both who waits for evidence and who judges
+whether the terminal takes input. This module tells and decides nothing about messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from broker.runtime.holder import process
+from broker.runtime.holder.tty import Tty
+from broker.wire.frames import Condition
+from broker.wire.human import HumanLine
+from broker.wire.profiles import Profile
+from broker.wire.readiness import Front, Readiness, Sight, input_line
+from broker.wire.terminal import View
+
+LOOK_DELAY_S = 0.015
+"""After output: one look for a burst of it, and no more than a person would notice."""
+
+POLL_BUSY_S = 0.05
+POLL_IDLE_S = 0.25
+
+
+class Watch:
+    """The condition of one terminal. `changed` gets each condition that is worth telling."""
+
+    def __init__(self, tty: Tty, profile: Profile) -> None:
+        self.human = HumanLine()
+        self.ours_at_cursor: Callable[[], bool] = lambda: False
+        self.looked: Callable[[View], None] = lambda view: None
+        self.changed: Callable[[Condition], None] = lambda condition: None
+        self._tty = tty
+        self._readiness = Readiness(profile)
+        self._home: process.Stat | None = None
+        self._loop = asyncio.get_running_loop()
+        self._started = self._spoke = self._loop.time()
+        self._planned: asyncio.TimerHandle | None = None
+
+    @property
+    def told(self) -> Condition:
+        """The condition as it was told last."""
+        return self._readiness.told
+
+    @property
+    def quiet_s(self) -> float:
+        """Since the last output, or the start."""
+        return self._loop.time() - self._spoke
+
+    @property
+    def uptime_ms(self) -> int:
+        return int((self._loop.time() - self._started) * 1000)
+
+    def heard(self) -> None:
+        """There was output: look soon."""
+        self._spoke = self._loop.time()
+        if self._planned is None:
+            self._planned = self._loop.call_later(LOOK_DELAY_S, self.look)
+
+    def condition(self) -> Condition:
+        """The condition at this moment, guesses included."""
+        self.look()
+        return self._readiness.now(self._sight(self._tty.view()))
+
+    def look(self) -> None:
+        """See what there is to see and tell what is new."""
+        if self._planned is not None:
+            self._planned.cancel()
+            self._planned = None
+        if not self._tty.open:
+            return
+        view = self._tty.view()
+        self.human.look(input_line(view))
+        condition = self._readiness.look(self._sight(view))
+        if self._readiness.was_ready and self._home is None:
+            self._home = process.in_front(self._tty.program.front())
+        self.looked(view)
+        if condition is not None:
+            self.changed(condition)
+
+    async def poll(self, often: Callable[[], bool]) -> None:
+        """Look again and again, for ever."""
+        while True:
+            busy = self.told.state != "ready" or often()
+            await asyncio.sleep(POLL_BUSY_S if busy else POLL_IDLE_S)
+            self.look()
+
+    def _sight(self, view: View) -> Sight:
+        program = self._tty.program
+        modes = program.modes()
+        front = program.front()
+        return Sight(
+            view=view,
+            canonical=modes.canonical,
+            echo=modes.echo,
+            front=self._front(front),
+            quiet_ms=int(self.quiet_s * 1000),
+            age_ms=self.uptime_ms,
+            spoken=self._tty.offset > 0,
+            asleep=self._tty.offset > 0 or _asleep(front),
+            human=self.human.typing,
+            ours_at_cursor=self.ours_at_cursor(),
+        )
+
+    def _front(self, group: int) -> Front:
+        home = self._home
+        if home is None:
+            return "home"
+        now = process.stat(home.pid)
+        if now is None or now.started != home.started:
+            return "lost"
+        return "home" if group == now.group else "child"
+
+
+def _asleep(group: int) -> bool:
+    program = process.in_front(group)
+    return program is not None and program.state == "S"

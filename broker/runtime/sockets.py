@@ -1,0 +1,77 @@
+"""Unix sockets by paths of any length, since a directory is named by its user and not by us.
+
+A socket address holds 107 bytes. A longer path is reached through a descriptor of its directory,
+`/proc/self/fd/N/name`, which both sides do here, so that they agree. A socket is made with mode
+0600 from its first moment. This module knows nothing of what is said over a socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+
+ADDRESS_BYTES_MAX = 107
+"""`sun_path` has 108 bytes on Linux, the last one a NUL."""
+
+BACKLOG = 8
+
+
+def listen(path: str) -> socket.socket:
+    """A listening socket at `path`, for its owner only. Raises OSError when somebody is there.
+
+    The remains of a holder that is gone are removed: nobody listens there, so nobody misses them.
+    """
+    if os.path.exists(path) and not _answers(path):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        os.fchmod(listener.fileno(), 0o600)
+        with address(path) as name:
+            listener.bind(name)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def connect(path: str) -> socket.socket:
+    """A connected, non-blocking socket. Raises OSError (FileNotFoundError, ConnectionRefusedError).
+
+    A connect to a local socket waits only while the backlog of the other side is full.
+    """
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        link.settimeout(5)
+        with address(path) as name:
+            link.connect(name)
+        link.setblocking(False)
+    except BaseException:
+        link.close()
+        raise
+    return link
+
+
+@contextlib.contextmanager
+def address(path: str) -> Iterator[str]:
+    """A name of `path` that fits a socket address, good inside the block."""
+    if len(os.fsencode(path)) <= ADDRESS_BYTES_MAX:
+        yield path
+        return
+    directory, name = os.path.split(path)
+    held = os.open(directory or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{held}/{name}"
+    finally:
+        os.close(held)
+
+
+def _answers(path: str) -> bool:
+    try:
+        connect(path).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,166 @@
+"""Echo: finds a text in output as a program draws it, which is never a substring of the bytes.
+
+A terminal wraps, colours, redraws and frames what it shows. So both sides are *squashed* first:
+escape sequences, blanks, control characters and the marks that borders are drawn with disappear.
+What is left of a message must then appear whole and in order; between two lines of it there may be
+a short gap, since editors put prompts and line numbers there.
+
+The stream is taken in any pieces and never kept: the memory used is bounded by the length of the
+text that is looked for. This module is pure and knows neither screens nor attempts.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import unicodedata
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+
+GAP_MAX = 48
+"""Squashed characters allowed between two lines of a text: a continuation prompt, a line number."""
+
+CARRY_BYTES_MAX = 256
+"""A longer unfinished escape sequence is none: it is a string, which is skipped, or garbage."""
+
+_SEQUENCE = re.compile(
+    rb"\x1b(?:"
+    rb"\[[0-?]*[ -/]*[@-~]"  # control sequences: colours, cursor movement
+    rb"|[\]PX^_][^\x07\x18\x1a\x1b]*(?:[\x07\x18\x1a]|(?=\x1b))"  # strings: titles, queries
+    rb"|[ -/]*[0-OQ-WYZ\\`-~]"  # everything short
+    rb")"
+)
+_UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x18\x1a\x1b]*|[ -/]*)\Z")
+_STRING_ENDS = re.compile(rb"[\x07\x18\x1a\x1b]")
+_INVISIBLE = re.compile(
+    "[\\s\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff"
+    "\u2500-\u259f|]+"
+)
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where something stands: half open, in characters or bytes as the function says."""
+
+    begins: int
+    ends: int
+
+
+def squash(text: str) -> str:
+    """The characters that a reader would compare; everything that layout may change is gone."""
+    return _INVISIBLE.sub("", text)
+
+
+def cells(mark: str) -> int:
+    """How many cells of a terminal a character takes."""
+    if mark.isascii():
+        return 1
+    if unicodedata.combining(mark) or unicodedata.category(mark) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(mark) in "WF" else 1
+
+
+def squashed_lines(lines: Sequence[str]) -> tuple[str, ...]:
+    """The lines of a text as `find` wants them; lines without visible characters are left out."""
+    return tuple(filter(None, map(squash, lines)))
+
+
+def find(lines: Sequence[str], text: str, start: int = 0) -> Place | None:
+    """The first place in squashed `text` where all squashed `lines` stand, one after the other."""
+    begins = text.find(lines[0], start)
+    while begins >= 0:
+        ends = begins + len(lines[0])
+        for line in lines[1:]:
+            at = text.find(line, ends, ends + GAP_MAX + len(line))
+            if at < 0:
+                break
+            ends = at + len(line)
+        else:
+            return Place(begins, ends)
+        begins = text.find(lines[0], begins + 1)
+    return None
+
+
+def count(lines: Sequence[str], text: str) -> int:
+    """How many times the lines stand in squashed `text`, not counting overlaps."""
+    found, start = 0, 0
+    while (place := find(lines, text, start)) is not None:
+        found, start = found + 1, place.ends
+    return found
+
+
+class Stripper:
+    """Takes a stream of output in any pieces and gives its text without escape sequences."""
+
+    def __init__(self) -> None:
+        self._carry = b""
+        self._in_string = False
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+
+    def feed(self, data: bytes) -> str:
+        """The text of this piece; an unfinished sequence waits for the next one, within bounds."""
+        if self._in_string:
+            end = _STRING_ENDS.search(data)
+            if end is None:
+                return ""
+            data = data[end.start() if data[end.start()] == 0x1B else end.end() :]
+            self._in_string = False
+        data = _SEQUENCE.sub(b"", self._carry + data)
+        self._carry = b""
+        if (tail := _UNFINISHED.search(data)) is not None:
+            self._put_aside(data[tail.start() :])
+            data = data[: tail.start()]
+        return self._decode(data)
+
+    def _put_aside(self, tail: bytes) -> None:
+        if tail[1:2] in (b"]", b"P", b"X", b"^", b"_"):
+            self._in_string = True
+        elif len(tail) <= CARRY_BYTES_MAX:
+            self._carry = tail
+
+
+class Search:
+    """Looks for a text in a stream of output, from a byte offset on, `times` times over."""
+
+    def __init__(self, lines: Sequence[str], offset: int, times: int = 1) -> None:
+        self._lines = tuple(lines)
+        self._missing = times
+        self._strip = Stripper()
+        self._window = ""
+        self._window_max = sum(map(len, lines)) + GAP_MAX * len(lines)
+        self._pieces: deque[tuple[int, Place]] = deque()
+        self._offset = offset
+
+    def feed(self, data: bytes) -> Place | None:
+        """The place of the text in bytes of the stream, to the precision of the pieces fed."""
+        begins, self._offset = self._offset, self._offset + len(data)
+        text = squash(self._strip.feed(data))
+        if not text:
+            return None
+        self._window += text
+        self._pieces.append((len(text), Place(begins, self._offset)))
+        while (place := find(self._lines, self._window)) is not None:
+            self._missing -= 1
+            if self._missing <= 0:
+                return Place(self._piece(place.begins).begins, self._piece(place.ends - 1).ends)
+            self._forget(place.ends)
+        self._forget(len(self._window) - self._window_max)
+        return None
+
+    def _piece(self, index: int) -> Place:
+        for length, place in self._pieces:
+            if index < length:
+                return place
+            index -= length
+        raise AssertionError("every character of the window came with a piece")
+
+    def _forget(self, size: int) -> None:
+        if size <= 0:
+            return
+        self._window = self._window[size:]
+        while self._pieces and size >= self._pieces[0][0]:
+            size -= self._pieces.popleft()[0]
+        if size:
+            length, place = self._pieces.popleft()
+            self._pieces.appendleft((length - size, place))

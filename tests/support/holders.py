@@ -1,0 +1,293 @@
+"""Holders for tests: start a real one, or the scripted one, and speak to it as a broker does.
+
+Everything is synchronous and waits for conditions with a deadline. A holder that a test started is
+gone when its `with` block ends, and so is its program, whatever happened in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from broker.runtime import sockets
+from broker.wire.frames import (
+    BrokerFrame,
+    Condition,
+    Ended,
+    Hello,
+    HolderFrame,
+    Launch,
+    Named,
+    Output,
+    Report,
+    ScreenAsked,
+    ScreenShown,
+    Settled,
+    Type,
+    Welcome,
+    decode_holder,
+    encode,
+)
+from projections.facts import AgentName, DeliveryId, EventId
+
+DEADLINE_S = 30.0
+"""Generous: the machine may be busy. Nothing waits so long unless it is broken."""
+
+ROOT = Path(__file__).parent.parent.parent
+PROGRAMS = Path(__file__).parent / "programs"
+REAL = ("-m", "broker.runtime.holder")
+FAKE = ("-m", "tests.support.fake_holder")
+
+F = TypeVar("F", bound=HolderFrame)
+
+
+class Link:
+    """A broker's end of one connection. Every frame that arrived is kept in `frames`."""
+
+    def __init__(self, path: str) -> None:
+        self._socket = sockets.connect(path)
+        self._socket.setblocking(True)
+        self._unread = b""
+        self.frames: list[HolderFrame] = []
+        self.closed = False
+
+    def send(self, *frames: BrokerFrame) -> None:
+        self._socket.sendall(b"".join(map(encode, frames)))
+
+    def send_raw(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def hello(self, epoch: int = 1, instance: str = "one", journal_id: str = "j") -> Welcome:
+        self.send(Hello(epoch=epoch, journal_id=journal_id, instance=instance))
+        return self.wait(Welcome)
+
+    def wait(self, kind: type[F], until: Callable[[F], bool] = lambda frame: True) -> F:
+        """The first frame of that kind, among all that came or come, for which `until` holds."""
+        checked = 0
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            for frame in self.frames[checked:]:
+                if isinstance(frame, kind) and until(frame):
+                    return frame
+            checked = len(self.frames)
+            if not self._receive(deadline):
+                raise AssertionError(f"no such {kind.__name__}; there were {self.frames[-12:]}")
+
+    def _receive(self, deadline: float) -> bool:
+        if self.closed or (left := deadline - time.monotonic()) <= 0:
+            return False
+        self._socket.settimeout(left)
+        try:
+            data = self._socket.recv(1 << 16)
+        except (TimeoutError, ConnectionResetError) as error:
+            self.closed = isinstance(error, ConnectionResetError)
+            return False
+        if not data:
+            self.closed = True
+            return False
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        self.frames += map(decode_holder, lines)
+        return True
+
+    def wait_closed(self) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while self._receive(deadline):
+            pass
+        assert self.closed, "the holder kept the connection"
+
+    def close(self) -> None:
+        self._socket.close()
+
+    # --- what most tests say
+
+    def ready(self) -> Condition:
+        """Wait until the terminal takes input: at first, or again."""
+        deadline = time.monotonic() + DEADLINE_S
+        while (condition := self.condition()).state != "ready":
+            assert self._receive(deadline), f"never ready: {self.frames[-12:]}"
+        return condition
+
+    def condition(self) -> Condition:
+        """The condition as it was told last."""
+        for frame in reversed(self.frames):
+            if isinstance(frame, Condition):
+                return frame
+            if isinstance(frame, Welcome):
+                return frame.condition
+        raise AssertionError("no condition was told")
+
+    def report(self, order: Type, until: Callable[[Report], bool]) -> Report:
+        key = (order.delivery_id, order.attempt)
+        return self.wait(
+            Report, lambda each: (each.delivery_id, each.attempt) == key and until(each)
+        )
+
+    def screen(self) -> str:
+        """The plain text of the screen now."""
+        request = len(self.frames) + 1_000_000
+        self.send(ScreenAsked(request=request))
+        return self.wait(ScreenShown, lambda shown: shown.request == request).text
+
+    def output(self) -> bytes:
+        """Everything that was watched so far."""
+        return b"".join(each.data for each in self.frames if isinstance(each, Output))
+
+    def settle(self, order: Type) -> None:
+        self.send(Settled(delivery_id=order.delivery_id, attempt=order.attempt))
+
+
+class Holder:
+    """A holder process. `link` is the first broker's connection."""
+
+    def __init__(self, process: subprocess.Popen[bytes], launch: Launch, log: Path) -> None:
+        self.process = process
+        self.launch = launch
+        self.log = log
+        self._links: list[Link] = []
+
+    def connect(self) -> Link:
+        link = Link(self.launch.socket)
+        self._links.append(link)
+        return link
+
+    def join(self, epoch: int = 1, instance: str = "one") -> Link:
+        """A greeted connection of a broker that has named the holder."""
+        link = self.connect()
+        link.hello(epoch, instance)
+        link.send(Named())
+        return link
+
+    def wait(self) -> int:
+        """Until the holder has ended by itself."""
+        return self.process.wait(DEADLINE_S)
+
+    def close(self) -> None:
+        for link in self._links:
+            link.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What a program of a test gets: nothing that a developer's own settings could change."""
+    home = os.environ.get("HOME", "/")
+    return {"PATH": os.environ["PATH"], "HOME": home, "LANG": "C.UTF-8", "PS1": "$ "} | more
+
+
+def launch(directory: Path, *command: str, **more: object) -> Launch:
+    """An order to run a command, with everything else as tests like it."""
+    order: dict[str, object] = {
+        "name": AgentName("a"),
+        "generation": 1,
+        "command": command[0],
+        "args": command[1:],
+        "cwd": str(directory),
+        "env": environment(),
+        "socket": str(directory / "s"),
+        "spool": str(directory / "spool"),
+    }
+    return msgspec.convert(order | more, Launch)
+
+
+@contextlib.contextmanager
+def start(order: Launch, module: tuple[str, ...] = REAL) -> Iterator[Holder]:
+    """A holder that has said `ready`, for the length of the block."""
+    process, log = popen(order, module)
+    holder = Holder(process, order, log)
+    try:
+        assert process.stdout is not None
+        said = process.stdout.readline().decode()
+        assert said == "ready\n", said + log.read_text()
+        yield holder
+    finally:
+        holder.close()
+
+
+def popen(order: Launch, module: tuple[str, ...] = REAL) -> tuple[subprocess.Popen[bytes], Path]:
+    """A holder process that has been given its order; its standard input stays open."""
+    descriptor, name = tempfile.mkstemp(suffix=".log", dir=Path(order.socket).parent)
+    with os.fdopen(descriptor, "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, *module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+    assert process.stdin is not None
+    process.stdin.write(encode(order))
+    process.stdin.flush()
+    return process, Path(name)
+
+
+@contextlib.contextmanager
+def running(*command: str, **more: object) -> Iterator[tuple[Holder, Link]]:
+    """A holder of this command in a directory of its own, named, and ready for messages."""
+    directory = Path(tempfile.mkdtemp(prefix="holder-"))
+    try:
+        with start(launch(directory, *command, **more)) as holder:
+            link = holder.join()
+            link.ready()
+            yield holder, link
+    finally:
+        shutil.rmtree(directory)
+
+
+def message(number: int, body: str, **more: object) -> Type:
+    """An order to type a message from a colleague."""
+    order: dict[str, object] = {
+        "delivery_id": DeliveryId(f"del_{number:x}_1"),
+        "event_id": EventId(f"evt_{number:x}"),
+        "attempt": 1,
+        "generation": 1,
+        "header": f"Relay message from bob [evt_{number:x}]: ",
+        "body": body,
+    }
+    return msgspec.convert(order | more, Type)
+
+
+def gone(pid: int) -> bool:
+    """Whether nothing is left of a process but perhaps its exit code."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat[stat.rindex(")") + 2] in "ZX"
+
+
+def eventually(holds: Callable[[], bool], what: str) -> None:
+    """Wait until a condition holds that nobody tells of."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.01)
+
+
+def transcript(path: Path) -> list[str]:
+    """The messages that the chat program kept."""
+    if not path.exists():
+        return []
+    return [json.loads(line)["text"] for line in path.read_text().splitlines()]
