@@ -32,9 +32,9 @@ DOORS = frozenset({"journal.files", "journal.clock", "journal.committer", "journ
 place that puts them together. The rest is given what it needs."""
 
 HARMLESS = frozenset(
-    "__future__ abc base64 binascii bisect codecs collections contextlib dataclasses datetime difflib "
-    "enum functools graphlib hashlib heapq hmac ipaddress itertools json math operator re shlex "
-    "string struct textwrap types typing unicodedata urllib.parse zlib "
+    "__future__ abc base64 binascii bisect codecs collections contextlib dataclasses datetime "
+    "difflib enum functools graphlib hashlib heapq hmac ipaddress itertools json math operator re "
+    "shlex string struct textwrap types typing unicodedata urllib.parse zlib "
     "msgspec orjson sortedcontainers wcwidth".split()
 )
 """What a pure module may import from outside: no clock, chance, file, socket, process or loop."""
