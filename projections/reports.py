@@ -79,7 +79,10 @@ def counts(world: World) -> dict[str, int]:
 
 
 def delivery_row(world: World, delivery_id: DeliveryId) -> Row | None:
-    """A delivery that lives or ended not long ago; None where the world no longer knows it."""
+    """A delivery that lives or ended not long ago; None where the world no longer knows it.
+
+    `final`: no later evidence is waited for.
+    """
     delivery = world.deliveries.get(delivery_id)
     if delivery is not None:
         agent = world.agent(delivery.agent)
@@ -91,16 +94,17 @@ def delivery_row(world: World, delivery_id: DeliveryId) -> Row | None:
             "verification": None,
             "reason": reason_of(agent, delivery),
             "evidence": None,
+            "final": False,
         }
     settled = world.settled.get(delivery_id)
-    return None if settled is None else _settled_row(settled)
+    return None if settled is None else _settled_row(world, settled)
 
 
 def outcome_of(rows: list[Row], need: Level) -> Outcome:
     """Of a message with these deliveries: confirmed, unconfirmed, failed, or still open.
 
     Confirmed: all reached the level. Failed: one ended without being typed or with its outcome
-    unknown. Unconfirmed: all are settled, one below the level.
+    unknown. Unconfirmed: all are final, one below the level.
     """
     if any(row["state"] not in _MAY_SUCCEED for row in rows):
         return "failed"
@@ -108,7 +112,7 @@ def outcome_of(rows: list[Row], need: Level) -> Outcome:
     reached = [row["level"] in enough for row in rows]
     if all(reached):
         return "confirmed"
-    if all(ok or row["state"] == "acked" for ok, row in zip(reached, rows, strict=True)):
+    if all(ok or row["final"] for ok, row in zip(reached, rows, strict=True)):
         return "unconfirmed"
     return "open"
 
@@ -176,7 +180,8 @@ def _dead_letter_row(letter: DeadLetter, at: int) -> Row:
     }
 
 
-def _settled_row(settled: Settled) -> Row:
+def _settled_row(world: World, settled: Settled) -> Row:
+    agent = world.agent(settled.agent)
     return {
         "delivery_id": settled.delivery_id,
         "agent": settled.agent,
