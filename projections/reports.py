@@ -190,4 +190,5 @@ def _settled_row(world: World, settled: Settled) -> Row:
         "verification": settled.verification,
         "reason": settled.reason,
         "evidence": None if settled.evidence is None else msgspec.to_builtins(settled.evidence),
+        "final": agent is None or agent.occupied != settled.delivery_id,
     }

@@ -42,17 +42,19 @@ class Holding(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How a delivery ended. `addition`: said after another end, and added to it."""
+    """How a delivery ended, or what was learnt after it had (`state` None: that is unchanged)."""
 
-    state: str
+    state: str | None
     reason: str | None
     sentence: str
-    addition: bool = False
 
-    def with_addition(self, later: Ended) -> Ended:
-        """The same end, with what was learnt later."""
-        state = self.state if later.state == "acked" else later.state
-        return Ended(state=state, reason=self.reason, sentence=f"{self.sentence} {later.sentence}")
+    def then(self, later: Ended) -> Ended:
+        """The same end, with what came after it."""
+        return Ended(
+            state=later.state or self.state,
+            reason=later.reason or self.reason,
+            sentence=f"{self.sentence} {later.sentence}",
+        )
 
 
 HELD: dict[HeldReason, str] = {
@@ -96,12 +98,8 @@ def sentence_of(delivery_id: DeliveryId, entry: Entry, holding: Holding | None) 
         case DeliveryAcked():
             return _acked(fact, seq, redeliver)
         case DeliveryAdvanced():
-            return Ended(
-                state="acked",
-                reason=None,
-                sentence=f"At seq {seq} it was {fact.level}{_how(fact.evidence)}.",
-                addition=True,
-            )
+            sentence = f"At seq {seq} it was {fact.level}{_how(fact.evidence)}."
+            return Ended(state=None, reason=None, sentence=sentence)
         case DeliveryEvicted():
             sentence = (
                 f"{delivery_id} was evicted at seq {seq}: {fact.agent}'s queue (cap {fact.cap}) was"
@@ -140,12 +138,12 @@ def sentence_of(delivery_id: DeliveryId, entry: Entry, holding: Holding | None) 
             return Ended(state="dead_letter", reason=fact.reason, sentence=sentence)
         case DeliveryDropped():
             sentence = f"At seq {seq} it was dropped: more than {fact.cap} dead letters were kept."
-            return Ended(state="dropped", reason=fact.reason, sentence=sentence, addition=True)
+            return Ended(state="dropped", reason=fact.reason, sentence=sentence)
         case DeliveryRedelivered():
             if fact.delivery_id != delivery_id:
                 return None
             sentence = f"At seq {seq} it was queued again as {fact.new_delivery_id}."
-            return Ended(state="acked", reason=None, sentence=sentence, addition=True)
+            return Ended(state=None, reason=None, sentence=sentence)
         case _:
             return None
 

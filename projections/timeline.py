@@ -17,7 +17,6 @@ from projections.facts import (
     AgentReleased,
     DeliveryId,
     DeliveryRedelivered,
-    EventId,
     MessageEnqueued,
     MessageRefused,
     Ref,
@@ -27,6 +26,9 @@ from projections.state import World
 from projections.world import fold
 
 _BODILESS = frozenset({"body", "data", "deliveries"})
+
+CONTEXT_MAX = 10_000
+"""Entries about agents kept, newest last, to show those that a later record names as its cause."""
 
 SETTLED_ORDER = (
     "queued",
@@ -163,25 +165,20 @@ class _Teller:
         fact = entry.fact
         match fact:
             case MessageEnqueued():
-                ids = [r.delivery_id for r in fact.deliveries]
-                return self._names(fact.event_id, *ids)
+                return self._follows(fact.event_id, *[r.delivery_id for r in fact.deliveries])
             case MessageRefused():
-                return self._names(fact.event_id)
+                return self._follows(fact.event_id)
             case DeliveryRedelivered():
-                return self._names(fact.event_id, fact.delivery_id, fact.new_delivery_id)
+                return self._follows(fact.event_id, fact.delivery_id, fact.new_delivery_id)
             case Ref():
-                return self._names(fact.event_id, fact.delivery_id)
+                return self._follows(fact.event_id, fact.delivery_id)
             case AgentReleased():
-                ids = [ref.delivery_id for ref in fact.dropped]
-                return self._names(*[ref.event_id for ref in fact.dropped], *ids)
+                return any(self._follows(r.event_id, r.delivery_id) for r in fact.dropped)
             case _:
                 return False
 
-    def _names(self, *ids: str) -> bool:
+    def _follows(self, *ids: str) -> bool:
         return self.wanted in ids
-
-    def _follows(self, event_id: EventId, delivery_id: DeliveryId) -> bool:
-        return self.wanted in (event_id, delivery_id)
 
     def _note(self, entry: Entry) -> None:
         """Keep the entry, the causes that speak of agents, and what it does to a fate."""
@@ -220,11 +217,7 @@ class _Teller:
         agent = self.world.agent(fate.agent)
         ended = sentence_of(fate.delivery_id, entry, _holding(self, agent))
         if ended is not None:
-            later = fate.ended is not None and ended.addition
-            if later and fate.ended is not None:
-                fate.ended = fate.ended.with_addition(ended)
-            else:
-                fate.ended = ended
+            fate.ended = ended if fate.ended is None else fate.ended.then(ended)
 
     def _close(self, fate: Fate) -> None:
         delivery = self.world.deliveries.get(fate.delivery_id)
@@ -235,6 +228,7 @@ class _Teller:
                 agent, delivery, self.world.at, _holding(self, agent)
             )
         elif fate.ended is not None:
+            assert fate.ended.state is not None
             fate.state, fate.reason = fate.ended.state, fate.ended.reason
             fate.sentence = fate.ended.sentence
 
@@ -256,10 +250,6 @@ class _Teller:
                 **shown,
             }
         )
-
-
-CONTEXT_MAX = 10_000
-"""Entries about agents kept, newest last, to show those that a later record names as its cause."""
 
 
 def _holding(teller: _Teller, agent: Agent | None) -> Holding | None:
