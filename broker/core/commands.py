@@ -65,7 +65,9 @@ class Tick(Command, frozen=True, tag_field="command", tag="tick"):
 # --- agents
 
 
-class Spawn(Command, frozen=True, tag_field="command", tag="spawn"):
+class Spawn(
+    Command, frozen=True, tag_field="command", tag="spawn", rename={"command": "program"}
+):
     """A holder runs this program under this name; write it down. Fields as in `agent.spawned`."""
 
     name: AgentName
