@@ -9,7 +9,7 @@ from .failures import Exit, Failure
 from .options import agent_argument, json_option, place_option
 from .output import bold, emit, plain, tell
 from .place import Place
-from .shapes import Cancellation, Flushed, Mode, Pending
+from .shapes import Cancellation, Flushed, Mode, Name, Pending, Waiting
 
 
 @click.command()
@@ -19,16 +19,15 @@ from .shapes import Cancellation, Flushed, Mode, Pending
 def pending(name: str | None, as_json: bool, place: Place) -> None:
     """What waits, for all agents or for NAME, in the order in which it will be typed."""
     client = Client(place)
-    if name is None:
-        found = client.ask("GET", "/api/pending", Pending)
-    else:
-        found = client.ask("GET", f"/api/pending?{query(name=name)}", Pending)
+    path = "/api/pending"
+    if name is not None:
+        path += "?" + query(name=client.ask("GET", agent_path(name), Name).name)
     if as_json:
-        emit(found)
+        emit(client.ask("GET", path, Pending))
     else:
         from .tables import show_pending
 
-        show_pending(found.pending)
+        show_pending(client.ask("GET", path, Waiting).pending)
 
 
 @click.command()

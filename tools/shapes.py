@@ -40,7 +40,10 @@ class AgentStarted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PendingRow(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "from"}):
-    """A delivery that is not settled yet."""
+    """A delivery that is not settled yet. `attempts` that were begun; `reason`: what it waits for.
+
+    States: `queued`, `held`, `typing`, `awaiting`, `in_doubt`.
+    """
 
     delivery_id: str
     event_id: str
@@ -48,7 +51,20 @@ class PendingRow(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "f
     sender: str
     state: str
     attempts: int
-    reason: str | None = None
+    reason: str | None
+
+
+class WaitingRow(PendingRow, frozen=True, kw_only=True):
+    """The same, with what people want to see besides."""
+
+    priority: int
+    age_ms: int
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """What waits, for people."""
+
+    pending: list[WaitingRow]
 
 
 class Pending(msgspec.Struct, frozen=True):
@@ -57,21 +73,37 @@ class Pending(msgspec.Struct, frozen=True):
     pending: list[PendingRow]
 
 
-class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent: its state, and what waits for it.
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How a program ended."""
 
-    `oldest_at`: since when the oldest of what waits has waited. `held`: why the head of its queue
-    is not typed now.
+    reason: str
+    code: int | None
+    signal: int | None
+
+
+class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent: its state, what waits for it, and the command that started it.
+
+    `oldest_ms`: how long the oldest of what waits has waited. `held`: why the head of its queue is
+    not typed now. `since_ms`: when it came into its state, milliseconds UTC. `exit`: how its
+    program ended, where it did.
     """
 
     name: str
     generation: int
     pid: int | None
     state: str
+    blocked: str | None
     mode: str
+    channels: list[str]
     pending: int
-    oldest_at: int | None = None
-    held: str | None = None
+    oldest_ms: int | None
+    held: str | None
+    since_ms: int
+    command: list[str]
+    cwd: str
+    restart_count: int
+    exit: Ended | None
 
 
 class Agents(msgspec.Struct, frozen=True):
@@ -81,15 +113,19 @@ class Agents(msgspec.Struct, frozen=True):
 
 
 class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "from"}):
-    """A delivery that was given up."""
+    """A delivery that was given up; `error` says what failed last, `age_ms` how long ago."""
 
     delivery_id: str
     event_id: str
     agent: str
     sender: str
+    to: str
     attempts: int
     reason: str
-    failed_at: int = 0
+    error: str
+    queued_at_ms: int
+    failed_at_ms: int
+    age_ms: int
 
 
 class DeadLetters(msgspec.Struct, frozen=True):

@@ -7,13 +7,14 @@ says what is in the way: a program that ended at once is not one that was starte
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import msgspec
 
-from .client import ANSWER_S_MAX, Client, agent_path
+from .client import Client, agent_path
 from .failures import Exit, Failure
 from .options import agent_argument, json_option, place_option
 from .output import bold, dim, emit, good, poor, tell
@@ -22,6 +23,9 @@ from .shapes import AgentStarted
 
 WAIT_S = 30.0
 """Agent programs take up to some ten seconds to draw their first prompt."""
+
+SIZE = (24, 80)
+"""Rows and columns of a terminal that nobody looks at."""
 
 _program = click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 _cwd = click.option(
@@ -67,7 +71,7 @@ def spawn(
 ) -> Exit:
     """Start a program in a terminal, under NAME: ackbook spawn NAME -- CMD ARGS"""
     client = Client(place)
-    return _report(start(client, name, command, cwd, env, channels, wait), as_json)
+    return _report(start(client, name, command, cwd, env, channels, wait), wait, as_json)
 
 
 @click.command()
@@ -90,10 +94,12 @@ def run(
     Ctrl-] detaches; the program goes on.
     """
     from .attach import join, require_terminal
+    from .terminal import size
 
     require_terminal(name)
     client = Client(place)
-    started = start(client, name, command, cwd, env, channels, wait_s=0)
+    here = size(sys.stdout.fileno())
+    started = start(client, name, command, cwd, env, channels, wait_s=0, size=here)
     return join(client, started.name, view=False)
 
 
@@ -106,7 +112,8 @@ def restart(name: str, wait: float, as_json: bool, place: Place) -> Exit:
     """End the program of NAME and start it again, with the command that was recorded."""
     body = {"wait_ms": round(wait * 1000)}
     path = agent_path(name, "/restart")
-    return _report(Client(place).ask("POST", path, AgentStarted, body, wait_s=wait), as_json)
+    started = Client(place).ask("POST", path, AgentStarted, body, wait_s=wait)
+    return _report(started, wait, as_json)
 
 
 def start(
@@ -117,19 +124,33 @@ def start(
     env: Sequence[str],
     channels: Sequence[str],
     wait_s: float,
+    size: tuple[int, int] = SIZE,
 ) -> AgentStarted:
     """Ask the broker to start a program; the answer comes when it is ready or the time is over."""
-    body = {
+    rows, cols = size
+    directory = os.path.abspath(cwd or Path.cwd())
+    harness = {
+        "command": _executable(command[0], directory),
+        "args": command[1:],
+        "cwd": directory,
+        "env": _environment(env),
+    }
+    body: dict[str, object] = {
         "name": name,
         "cli": command[0],
-        "args": command[1:],
-        "cwd": os.path.abspath(cwd or Path.cwd()),
-        "env": _environment(env),
+        "harnessConfig": harness,
         "wait_ms": round(wait_s * 1000),
+        "rows": rows,
+        "cols": cols,
     }
     if channels:
-        body["channels"] = [channel.removeprefix("#") for channel in channels]
-    return client.ask("POST", "/api/spawn", AgentStarted, body, wait_s=wait_s + ANSWER_S_MAX)
+        body["channels"] = channels
+    return client.ask("POST", "/api/spawn", AgentStarted, body, wait_s=wait_s)
+
+
+def _executable(command: str, directory: str) -> str:
+    """A path is meant as seen from where the program runs; a bare name is looked up there."""
+    return os.path.join(directory, command) if "/" in command else command
 
 
 def _environment(pairs: Sequence[str]) -> dict[str, str]:
@@ -142,14 +163,14 @@ def _environment(pairs: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def _report(started: AgentStarted, as_json: bool) -> Exit:
+def _report(started: AgentStarted, wait_s: float, as_json: bool) -> Exit:
     if as_json:
         emit(msgspec.to_builtins(started))
     else:
         state = good(started.state) if started.state == "ready" else poor(started.state)
         facts = dim(f"(generation {started.generation}, pid {started.pid})")
         tell(f"{bold(started.name)} is {state} {facts}")
-    if started.state == "ready":
+    if started.state == "ready" or (started.state == "starting" and not wait_s):
         return Exit.DONE
     if started.state in ("gone", "restarting"):
         raise Failure(

@@ -7,14 +7,13 @@ Names come from strangers and are shown as plain text. This module knows rows, n
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from rich.table import Table
 from rich.text import Text
 
 from .output import console, dim, duration, plain, tell
-from .shapes import AgentRow, DeadLetterRow, PendingRow
+from .shapes import AgentRow, DeadLetterRow, WaitingRow
 
 STATE_STYLES = {
     "ready": "green",
@@ -25,11 +24,12 @@ STATE_STYLES = {
     "gone": "red",
     "typing": "cyan",
     "awaiting": "cyan",
+    "held": "yellow",
+    "in_doubt": "red",
 }
 
 
-def show_agents(rows: Sequence[AgentRow], at: int | None = None) -> None:
-    """`at`: the moment that ages are counted to; now, unless a past world is shown."""
+def show_agents(rows: Sequence[AgentRow]) -> None:
     if not rows:
         tell(dim("no agents"))
         return
@@ -37,50 +37,64 @@ def show_agents(rows: Sequence[AgentRow], at: int | None = None) -> None:
     for row in rows:
         table.add_row(
             _text(row.name, "bold"),
-            _text(row.state, STATE_STYLES.get(row.state, "")),
-            _text("" if row.pid is None else str(row.pid), "dim"),
+            _text(_state(row), STATE_STYLES.get(row.state, "")),
+            _text("-" if row.pid is None else str(row.pid), "dim"),
             _text("manual" if row.mode == "manual_flush" else "auto", "dim"),
             _text(str(row.pending) if row.pending else "-"),
-            _text(_age(row.oldest_at, at)),
-            _text(row.held or "", "yellow"),
+            _text("-" if row.oldest_ms is None else _age(row.oldest_ms)),
+            _text(row.held or "-", "yellow" if row.held else ""),
         )
     console().print(table)
 
 
-def show_pending(rows: Sequence[PendingRow]) -> None:
+def show_pending(rows: Sequence[WaitingRow]) -> None:
     if not rows:
         tell(dim("nothing waits"))
         return
-    table = _table("delivery", "message", "agent", "from", "state", "tries", "reason")
+    table = _table("delivery", "agent", "from", "prio", "age", "tries", "state", "reason")
     for row in rows:
         table.add_row(
             _text(row.delivery_id, "bold"),
-            _text(row.event_id, "dim"),
             _text(row.agent),
             _text(row.sender),
+            _text(str(row.priority), "dim"),
+            _text(_age(row.age_ms)),
+            _text(str(row.attempts) if row.attempts else "-"),
             _text(row.state, STATE_STYLES.get(row.state, "")),
-            _text(str(row.attempts)),
-            _text(row.reason or "", "yellow"),
+            _text(row.reason or "-", "yellow" if row.reason else ""),
         )
     console().print(table)
 
 
-def show_dead_letters(rows: Sequence[DeadLetterRow], at: int | None = None) -> None:
+def show_dead_letters(rows: Sequence[DeadLetterRow]) -> None:
     if not rows:
         tell(dim("no dead letters"))
         return
-    table = _table("delivery", "message", "agent", "from", "tries", "age", "reason")
+    table = _table("delivery", "agent", "from", "tries", "age", "reason", "error")
     for row in rows:
         table.add_row(
             _text(row.delivery_id, "bold"),
-            _text(row.event_id, "dim"),
             _text(row.agent),
             _text(row.sender),
-            _text(str(row.attempts)),
-            _text(_age(row.failed_at, at)),
+            _text(str(row.attempts) if row.attempts else "-"),
+            _text(_age(row.age_ms)),
             _text(row.reason, "red"),
+            _text(row.error or "-", "dim"),
         )
     console().print(table)
+
+
+def _state(row: AgentRow) -> str:
+    """The state, with what a person asks next: why it is blocked, how the program ended."""
+    if row.state == "blocked" and row.blocked:
+        return f"blocked: {row.blocked}"
+    if row.exit is not None and row.state in ("gone", "restarting"):
+        if row.exit.signal is not None:
+            return f"{row.state}: signal {row.exit.signal}"
+        if row.exit.code is not None:
+            return f"{row.state}: exit code {row.exit.code}"
+        return f"{row.state}: {row.exit.reason}"
+    return row.state
 
 
 def _table(*headings: str) -> Table:
@@ -94,7 +108,5 @@ def _text(text: str, style: str = "") -> Text:
     return Text(plain(text), style)
 
 
-def _age(since: int | None, at: int | None) -> str:
-    if not since:
-        return "-"
-    return duration(max(0, (at or time.time_ns() // 1000) - since))
+def _age(milliseconds: int) -> str:
+    return duration(max(0, milliseconds) * 1_000)

@@ -1,0 +1,132 @@
+"""A shell for tests: the real `ackbook` in a directory of its own, and how each command ended.
+
+Nothing of the tester's own environment is heard. A house that still has a broker when its test is
+over is closed: the broker is asked to end, and killed by its number when it does not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ACKBOOK = (sys.executable, "-P", "-m", "ackbook_tools")
+PATIENCE_S = 90.0
+"""For one command, on a machine that is busy with other tests."""
+
+FOREIGN = ("ACKBOOK_DIR", "RELAY_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTHON")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A command that ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        """The one object on standard output."""
+        assert self.code is not None
+        [line] = self.out.splitlines()
+        return json.loads(line)
+
+    def lines(self) -> list[Any]:
+        """One object a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What a command sees: ours without what would change its behaviour."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    return {**own, "LC_ALL": "C.UTF-8", **more}
+
+
+def ackbook(
+    *arguments: str | Path, cwd: Path, stdin: bytes = b"", env: dict[str, str] | None = None
+) -> Done:
+    """Run a command to its end."""
+    ended = subprocess.run(
+        [*ACKBOOK, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(**(env or {})),
+        input=stdin,
+        capture_output=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    return Done(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+
+def wait_until(holds: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
+    """Look again and again until something is so; fails when it never comes to be."""
+    deadline = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {patience_s:.0f} s: {what}"
+        time.sleep(0.02)
+
+
+def wait_for_end(pid: int) -> None:
+    """Until the process is gone, whoever's child it is."""
+    wait_until(lambda: not _runs(pid), f"the end of process {pid}")
+
+
+class House:
+    """A directory with a broker in it, or about to have one."""
+
+    def __init__(self, root: Path, name: str = ".ackbook") -> None:
+        self.root = root
+        self.directory = root / name
+
+    def __call__(
+        self, *arguments: str | Path, stdin: bytes = b"", env: dict[str, str] | None = None
+    ) -> Done:
+        """Run a command here, as its user would."""
+        here = {"ACKBOOK_DIR": str(self.directory), **(env or {})}
+        return ackbook(*arguments, cwd=self.root, stdin=stdin, env=here)
+
+    def up(self, *options: str) -> Any:
+        """Start the broker in the background; what it said of itself."""
+        done = self("up", "--background", "--json", *options)
+        assert done.code == 0, done.err
+        return done.json()
+
+    @property
+    def broker_pid(self) -> int | None:
+        try:
+            connection = json.loads((self.directory / "connection.json").read_bytes())
+        except FileNotFoundError:
+            return None
+        return int(connection["pid"])
+
+    def kill_broker(self) -> None:
+        """End the broker without a word."""
+        pid = self.broker_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_for_end(pid)
+
+    def close(self) -> None:
+        """Leave nothing running."""
+        pid = self.broker_pid
+        if pid is None or not _runs(pid):
+            return
+        if self("down").code != 0 and _runs(pid):
+            os.kill(pid, signal.SIGKILL)
+        wait_for_end(pid)
+
+
+def _runs(pid: int) -> bool:
+    """Whether the process does something still; a zombie does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"

@@ -1,0 +1,179 @@
+"""What holds for every verb: how it is asked for, what it says when it cannot, how it ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from ackbook_tools.main import VERBS
+
+from tests.support.shell import ACKBOOK, ackbook, environment, wait_for_end
+
+EVERY_VERB = [name for verbs in VERBS.values() for name in verbs]
+
+NEED_A_BROKER = {
+    "attach": ("attach", "--view", "bob"),
+    "auto": ("auto", "bob"),
+    "cancel": ("cancel", "evt_1"),
+    "dead": ("dead",),
+    "down": ("down",),
+    "flush": ("flush", "bob"),
+    "hold": ("hold", "bob"),
+    "ls": ("ls",),
+    "pending": ("pending",),
+    "redeliver": ("redeliver", "--all"),
+    "release": ("release", "bob"),
+    "restart": ("restart", "bob"),
+    "screen": ("screen", "bob"),
+    "send": ("send", "bob", "hello"),
+    "spawn": ("spawn", "bob", "--", "cat"),
+}
+NEED_A_JOURNAL = {
+    "cat": ("cat",),
+    "events": ("events",),
+    "replay": ("replay",),
+    "verify": ("verify",),
+    "why": ("why", "evt_1"),
+}
+
+
+def test_the_overview_names_every_verb_with_what_it_does(tmp_path: Path) -> None:
+    done = ackbook("--help", cwd=tmp_path)
+    assert done.code == 0
+    for verbs in VERBS.values():
+        for name, verb in verbs.items():
+            assert f"  {name} " in done.out
+            assert verb.summary in done.out
+
+
+@pytest.mark.parametrize("verb", EVERY_VERB)
+def test_every_verb_explains_itself(verb: str, tmp_path: Path) -> None:
+    done = ackbook(verb, "--help", cwd=tmp_path)
+    assert done.code == 0
+    assert done.out.startswith(f"Usage: ackbook {verb} ")
+    if verb != "completion":
+        assert "--dir DIR" in done.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("send", "bob"),
+        ("send", "bob", ""),
+        ("send", "bob", "hello", "--priority", "5"),
+        ("send", "bob", "hello", "--need", "answered"),
+        ("send", "bob", "hello", "--wait", "-1"),
+        ("send", "--nonsense", "bob", "hello"),
+        ("spawn", "bob"),
+        ("spawn", "bob", "cat", "-u"),
+        ("redeliver",),
+        ("redeliver", "del_1_1", "--all"),
+        ("completion", "tcsh"),
+        ("cat", "--from", "0"),
+        ("attach", "bob"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_use_ends_with_2_and_prints_no_data(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = ackbook(*arguments, cwd=tmp_path)
+    assert done.code == 2, done.err
+    assert done.out == ""
+    assert done.err
+
+
+@pytest.mark.parametrize("verb", sorted(NEED_A_BROKER))
+def test_without_a_broker_a_verb_says_how_to_start_one(verb: str, tmp_path: Path) -> None:
+    done = ackbook(*NEED_A_BROKER[verb], cwd=tmp_path)
+    here = tmp_path / ".ackbook"
+    assert done.code == 3
+    assert done.out == ""
+    assert done.err == (
+        f"ackbook: no broker is running in {here}; start one with: ackbook up --dir {here}\n"
+    )
+
+
+@pytest.mark.parametrize("verb", sorted(NEED_A_JOURNAL))
+def test_without_a_journal_a_verb_says_where_it_looked(verb: str, tmp_path: Path) -> None:
+    done = ackbook(*NEED_A_JOURNAL[verb], "--dir", "somewhere", cwd=tmp_path)
+    assert done.code == 3
+    assert done.out == ""
+    assert done.err.startswith(f"ackbook: there is no journal in {tmp_path / 'somewhere'};")
+    assert not (tmp_path / "somewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "meant"),
+    [
+        (("--dir", "before", "ls"), {}, "before"),
+        (("ls", "--dir", "after"), {}, "after"),
+        (("--dir", "before", "ls", "--dir", "after"), {}, "after"),
+        (("ls",), {"ACKBOOK_DIR": "named"}, "named"),
+        (("ls", "--dir", "after"), {"ACKBOOK_DIR": "named"}, "after"),
+        (("ls",), {"ACKBOOK_DIR": ""}, ".ackbook"),
+    ],
+)
+def test_the_directory_after_the_verb_wins_then_the_one_before_it_then_the_environment(
+    arguments: tuple[str, ...], variables: dict[str, str], meant: str, tmp_path: Path
+) -> None:
+    done = ackbook(*arguments, cwd=tmp_path, env=variables)
+    assert f"no broker is running in {tmp_path / meant};" in done.err
+
+
+def test_a_connection_left_by_a_dead_broker_is_no_broker(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    wait_for_end(ended.pid)
+    _connection(tmp_path, pid=ended.pid, port=1)
+    done = ackbook("ls", "--dir", tmp_path, cwd=tmp_path)
+    assert done.code == 3
+    assert f"no broker is running in {tmp_path} (process {ended.pid} ended" in done.err
+
+
+def test_a_connection_whose_number_another_process_has_now_is_no_broker(tmp_path: Path) -> None:
+    _connection(tmp_path, pid=os.getpid(), port=1)
+    done = ackbook("ls", "--dir", tmp_path, cwd=tmp_path)
+    assert done.code == 3
+    assert f"no broker is running in {tmp_path}" in done.err
+
+
+def test_a_connection_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "connection.json").write_text('{"url": 7}')
+    done = ackbook("ls", "--dir", tmp_path, cwd=tmp_path)
+    assert done.code == 1
+    assert str(tmp_path / "connection.json") in done.err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_script_is_one_that_its_shell_can_ask(shell: str, tmp_path: Path) -> None:
+    script = ackbook("completion", shell, cwd=tmp_path)
+    assert script.code == 0
+    assert "_ACKBOOK_COMPLETE" in script.out
+    words = {"COMP_WORDS": "ackbook ver", "COMP_CWORD": "1" if shell != "fish" else "ver"}
+    asked = ackbook(cwd=tmp_path, env={"_ACKBOOK_COMPLETE": f"{shell}_complete", **words})
+    assert "verify" in asked.out
+    assert "spawn" not in asked.out
+
+
+def test_a_standard_stream_that_is_closed_does_no_harm(tmp_path: Path) -> None:
+    command = " ".join(ACKBOOK)
+    for closed in ("<&-", ">&-", "2>&-"):
+        done = subprocess.run(
+            ["sh", "-c", f"{command} ls --dir . {closed}"],
+            cwd=tmp_path,
+            env=environment(),
+            check=False,
+            capture_output=True,
+        )
+        assert done.returncode == 3
+        assert b"Traceback" not in done.stderr
+
+
+def _connection(directory: Path, *, pid: int, port: int) -> None:
+    (directory / "connection.json").write_text(
+        f'{{"url":"http://127.0.0.1:{port}","port":{port},"api_key":"br_0","pid":{pid}}}'
+    )

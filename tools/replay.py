@@ -1,0 +1,74 @@
+"""`ackbook replay`: the world as it was at a position, folded from the journal alone."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+
+from projections.reports import agent_rows, counts, dead_letter_rows, pending_rows
+from projections.world import World, fold
+
+from .failures import Exit, Failure
+from .history import History
+from .options import json_option, place_option
+from .output import bold, dim, emit, full_time, poor, say, tell
+from .place import Place
+from .shapes import AgentRow, DeadLetterRow, PendingRow, WaitingRow
+from .tables import show_agents, show_dead_letters, show_pending
+
+
+@click.command()
+@click.option(
+    "--to", "through", type=click.IntRange(min=0), metavar="SEQ", help="The last record to fold."
+)
+@json_option
+@place_option
+def replay(through: int | None, as_json: bool, place: Place) -> None:
+    """Fold the journal up to SEQ, or to its end, and show the world there. Needs no broker.
+
+    Ages are counted to that moment, not to now.
+    """
+    world = fold_through(History(place), through)
+    if as_json:
+        emit(
+            {
+                "seq": world.seq,
+                "at": world.at,
+                "pending": msgspec.convert(pending_rows(world, world.at), list[PendingRow]),
+                "agents": msgspec.convert(agent_rows(world, world.at), list[AgentRow]),
+                "dead_letters": msgspec.convert(
+                    dead_letter_rows(world, world.at), list[DeadLetterRow]
+                ),
+                "counts": counts(world),
+            }
+        )
+    else:
+        _show(world)
+
+
+def fold_through(history: History, through: int | None) -> World:
+    """The world after this record. A fold never goes over a hole: it stops before it."""
+    head = history.head()
+    if through is not None and through > head:
+        raise Failure(Exit.USAGE, f"the journal ends at {head}, there is no record {through} yet")
+    world = World()
+    for entry in history.entries(through=through):
+        if entry.seq != world.seq + 1:
+            break
+        fold(world, entry)
+    if world.seq < (head if through is None else through):
+        say(f"{poor('missing:')} the world can be shown up to record {world.seq} only")
+    return world
+
+
+def _show(world: World) -> None:
+    when = full_time(world.at) if world.at else "before anything happened"
+    tell(f"{bold(f'seq {world.seq}')}  {dim(when)}")
+    totals = "  ".join(f"{dim(name)} {number}" for name, number in counts(world).items())
+    tell(totals)
+    tell()
+    show_agents(msgspec.convert(agent_rows(world, world.at), list[AgentRow]))
+    tell()
+    show_pending(msgspec.convert(pending_rows(world, world.at), list[WaitingRow]))
+    tell()
+    show_dead_letters(msgspec.convert(dead_letter_rows(world, world.at), list[DeadLetterRow]))

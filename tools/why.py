@@ -1,0 +1,103 @@
+"""`ackbook why`: the story of one message or delivery, and one sentence that says where it is.
+
+The story is told from the journal's files alone, so it is the same with and without a broker. For
+people each record is one line, with the time, the position, what happened and which earlier
+records led to it; hashes, paces and what every line would repeat are left to `ackbook cat`.
+"""
+
+from __future__ import annotations
+
+import click
+import msgspec
+
+from projections.timeline import Story
+from projections.timeline import why as tell_story
+
+from .failures import Exit, Failure
+from .history import History
+from .options import json_option, place_option
+from .output import bad, bold, clock_time, dim, emit, full_time, good, plain, poor, tell
+from .place import Place
+
+LEFT_OUT = frozenset(
+    "seq at kind cause event_id agent from target content salt salted_body salted_typed throttle "
+    "deliveries generation window_ms settle_ms window_until spawned body_bytes offset".split()
+)
+KIND_WIDTH = 20
+
+
+class Row(msgspec.Struct, frozen=True):
+    """What every line of the story has."""
+
+    seq: int
+    at: int
+    kind: str
+    cause: list[int] = []
+
+
+@click.command()
+@click.argument("id")
+@json_option
+@place_option
+def why(id: str, as_json: bool, place: Place) -> None:  # noqa: A002 - as the argument is called
+    """Why the message or delivery ID is where it is. Needs no broker."""
+    story = tell_story(History(place).entries(), id)
+    if story is None:
+        raise Failure(
+            Exit.NOT_FOUND,
+            f"no record names {id}",
+            "ids are shown by: ackbook send, ackbook pending, ackbook events",
+        )
+    if as_json:
+        emit(story.to_dict())
+    else:
+        _show(story)
+
+
+def _show(story: Story) -> None:
+    rows = [msgspec.convert(row, Row) for row in story.timeline]
+    since = dim(full_time(rows[0].at)) if rows else ""
+    tell(f"{bold(plain(story.id))}  {_state(story.state, story.reason)}  {since}")
+    width = max((len(str(row.seq)) for row in rows), default=0)
+    alone = len(story.deliveries) <= 1
+    for row, fields in zip(rows, story.timeline, strict=True):
+        causes = dim(f"  <- {', '.join(map(str, row.cause))}") if row.cause else ""
+        kind = f"{row.kind:<{KIND_WIDTH}}"
+        tell(
+            f"  {dim(clock_time(row.at))}  {row.seq:>{width}}  {kind}"
+            f"  {_details(fields, alone)}{causes}"
+        )
+    if not alone:
+        tell()
+        for fate in story.deliveries:
+            tell(
+                f"  {plain(fate.agent)}  {_state(fate.state, fate.reason)}  {plain(fate.sentence)}"
+            )
+    tell()
+    tell(plain(story.sentence))
+
+
+def _state(state: str, reason: str | None) -> str:
+    told = state if reason is None else f"{state}: {reason}"
+    if state == "acked":
+        return good(told) if reason is None else poor(told)
+    settled_badly = ("dead_letter", "dropped", "evicted", "expired", "released", "refused")
+    return bad(told) if state in settled_badly else poor(told)
+
+
+def _details(fields: dict[str, object], alone: bool) -> str:
+    """What this line has to say that the others do not."""
+    told: list[str] = []
+    if fields["kind"] == "message.enqueued":
+        told.append(f"from {fields['from']} to {fields['target']}, {fields['body_bytes']} bytes")
+    for key, value in fields.items():
+        if key in LEFT_OUT or (alone and key == "delivery_id"):
+            continue
+        if key == "evidence" and isinstance(value, dict):
+            told.append(f"by {str(value.get('how')).replace('_', ' ')}")
+        elif key in ("delivery_id", "name", "level", "verification"):
+            told.append(str(value))
+        else:
+            said = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            told.append(f"{key.replace('_', ' ')} {said}")
+    return plain(", ".join(told))
