@@ -11,17 +11,21 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
-import httpx
 import msgspec
 
 PACE_S = 0.04
 """Between two messages of one sender, so that the burst lasts long enough to be interrupted."""
 
+ANSWER_S_MAX = 10.0
 BROKER_BACK_S_MAX = 60.0
+STARTING = HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class Connection(msgspec.Struct, frozen=True):
@@ -67,19 +71,18 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         try:
-            with httpx.Client(timeout=10.0) as client:
-                for number in range(1, self._count + 1):
-                    if self._stopped.is_set():
-                        return
-                    self.acknowledged.append(self._send(client, number))
-                    self._stopped.wait(self._pace_s)
+            for number in range(1, self._count + 1):
+                if self._stopped.is_set():
+                    return
+                self.acknowledged.append(self._send(number))
+                self._stopped.wait(self._pace_s)
         except Exception as failure:  # a thread hands its failure to the one who joins it
             self.failure = failure
 
     def stop(self) -> None:
         self._stopped.set()
 
-    def _send(self, client: httpx.Client, number: int) -> Acknowledged:
+    def _send(self, number: int) -> Acknowledged:
         message = {
             "to": self.to,
             "from": "director",
@@ -88,18 +91,26 @@ class Sender(threading.Thread):
         }
         deadline = time.monotonic() + BROKER_BACK_S_MAX
         for tries in itertools.count(1):
-            with suppress(httpx.TransportError, FileNotFoundError):
-                reply = self._post(client, message)
-                if reply.status_code != httpx.codes.SERVICE_UNAVAILABLE:  # it is starting
-                    reply.raise_for_status()
-                    sent = msgspec.json.decode(reply.content, type=Sent)
-                    return Acknowledged(sent.event_id, sent.seq, tries)
+            if sent := self._post(msgspec.json.encode(message)):
+                return Acknowledged(sent.event_id, sent.seq, tries)
             if time.monotonic() > deadline or self._stopped.wait(PACE_S):
                 break
         raise TimeoutError(f"no broker answered the {self.name} within {BROKER_BACK_S_MAX:.0f} s")
 
-    def _post(self, client: httpx.Client, message: dict[str, str]) -> httpx.Response:
-        broker = read_connection(self._home)
-        return client.post(
-            f"{broker.url}/api/send", json=message, headers={"X-API-Key": broker.api_key}
-        )
+    def _post(self, message: bytes) -> Sent | None:
+        """The broker's answer; None when there is no broker, or none that is ready or lives on."""
+        try:
+            broker = read_connection(self._home)
+            request = Request(
+                f"{broker.url}/api/send",
+                data=message,
+                headers={"Content-Type": "application/json", "X-API-Key": broker.api_key},
+            )
+            with urlopen(request, timeout=ANSWER_S_MAX) as reply:
+                return msgspec.json.decode(reply.read(), type=Sent)
+        except HTTPError as refusal:
+            if refusal.code != STARTING:
+                raise
+        except (OSError, HTTPException):
+            pass  # dead, and perhaps in the middle of its answer: the key makes asking again safe
+        return None

@@ -1,9 +1,9 @@
 """The cast: real programs, and how each of them keeps a transcript by its own means.
 
 A proof is worth something when it does not come from the one who is on trial. So what arrived is
-read from files that the programs write: bash by a function that the messages happen to call, the
-Python REPL by the hook that is given every line that it cannot parse, `tee` by nature, the chat
-program by design. `cat` keeps nothing; what it showed stands on its terminal alone.
+read from files that the programs write: bash by its history, the Python REPL by the hook that is
+given every line that it cannot parse, `tee` by nature, the chat program by design. `cat` keeps
+nothing; what it showed stands on its terminal alone.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ CHAT = Path(__file__).parent.parent / "demo_chat.py"
 
 BASH_RC = """\
 PS1='alice$ '
-unset HISTFILE
+HISTFILE=alice.transcript HISTCONTROL= HISTIGNORE= HISTSIZE=10000
+PROMPT_COMMAND='history -a'
 shopt -u interactive_comments  # a message that names a #channel is no comment
-Relay() {
-  printf 'Relay %s\\n' "$*" >> alice.transcript
-  echo "bash was called with $# words"
-}
+Relay() { echo "bash was called with $# words"; }
 """
 
 PYTHON_STARTUP = """\

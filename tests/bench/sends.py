@@ -1,0 +1,103 @@
+"""Messages a second through HTTP, beside what the journal alone appends in the same run.
+
+They go to an agent that is held and whose queue is full, so that nothing is typed and the state
+does not grow: every message evicts the oldest one, which is a second record. Each is acknowledged
+after the sync that it rests on. The client speaks HTTP/1.1 over kept connections, one request at a
+time on each, and no more of it than it needs, since it shares the machine with the broker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
+
+import msgspec
+from rich.console import Console
+
+from .broker import Broker
+from .figures import Figure, middle, show
+
+REQUESTS = {1: 400, 16: 3_000, 64: 4_000}
+"""Connections, and the messages that they send together in a round."""
+
+QUEUE_LENGTH_MAX = 256
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What `/api/send` answers, as far as it is needed."""
+
+    seq: int
+
+
+def measure(
+    console: Console, broker: Broker, rounds: int, appends: Mapping[int, float]
+) -> Iterator[Figure]:
+    """A figure for each number of connections; `appends` holds records a second by producers."""
+    broker.run("spawn", "sink", "--", "cat")
+    broker.run("hold", "sink")
+    asyncio.run(send_all(broker, 16, QUEUE_LENGTH_MAX))
+    rates: dict[int, list[float]] = {connections: [] for connections in REQUESTS}
+    records: dict[int, list[float]] = {connections: [] for connections in REQUESTS}
+    for _ in range(rounds):
+        for connections, requests in REQUESTS.items():
+            rate, per_send = asyncio.run(send_all(broker, connections, requests))
+            rates[connections].append(rate)
+            records[connections].append(per_send)
+    broker.run("release", "sink")
+    rows = []
+    for connections in REQUESTS:
+        against = appends[min(appends, key=lambda producers: abs(producers - connections))]
+        figure = Figure(
+            f"http_sends_{connections}", middle(rates[connections]), "sends/s", against, rounds
+        )
+        rows.append(
+            (
+                str(connections),
+                f"{figure.value:,.0f}",
+                f"{against:,.0f}",
+                f"{figure.ratio:.2f}",
+                f"{middle(records[connections]):.1f}",
+            )
+        )
+        yield figure
+    show(
+        console,
+        "Messages through HTTP to a held agent with a full queue",
+        "Each is answered when it is on disk. Beside it: records a second through the journal"
+        " alone,\nwith the nearest number of producers, in the same run.",
+        ("connections", "sends /s", "journal /s", "ratio", "records a send"),
+        rows,
+    )
+
+
+async def send_all(broker: Broker, connections: int, requests: int) -> tuple[float, float]:
+    """Messages a second over so many connections, and how many records each came to."""
+    body = b'{"to":"sink","from":"bench","text":"%s"}' % (b"x" * 150)
+    request = (
+        b"POST /api/send HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        b"X-API-Key: %s\r\nContent-Length: %d\r\n\r\n%s"
+    ) % (broker.connection.api_key.encode(), len(body), body)
+    streams = [
+        await asyncio.open_connection("127.0.0.1", broker.connection.port)
+        for _ in range(connections)
+    ]
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> list[int]:
+        seqs = []
+        for _ in range(requests // connections):
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200"), head
+            length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+            answer = await reader.readexactly(length)
+            seqs.append(msgspec.json.decode(answer, type=Answer).seq)
+        return seqs
+
+    begun = time.perf_counter()
+    answered = await asyncio.gather(*(converse(*stream) for stream in streams))
+    took = time.perf_counter() - begun
+    for _, writer in streams:
+        writer.close()
+    seqs = sorted(seq for some in answered for seq in some)
+    return len(seqs) / took, (seqs[-1] - seqs[0]) / (len(seqs) - 1)

@@ -1,0 +1,129 @@
+"""What the README says is so: its tests exist, its commands are all of them, its examples run."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BINARIES = Path(sys.executable).parent
+PROMISES = 5
+
+
+def section(title: str) -> str:
+    return re.split(r"^## ", README.partition(f"## {title}\n")[2], flags=re.MULTILINE)[0]
+
+
+def example(title: str, language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", section(title), re.DOTALL)
+    assert found
+    return found[1]
+
+
+def names(requirements: list[str]) -> list[str]:
+    return [re.split(r"[^\w.-]", requirement)[0] for requirement in requirements]
+
+
+def environment(directory: Path) -> dict[str, str]:
+    return os.environ | {
+        "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
+        "ACKBOOK_DIR": str(directory / ".ackbook"),
+    }
+
+
+@contextmanager
+def broker_ended_afterwards(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        subprocess.run(
+            (BINARIES / "ackbook", "down"),
+            cwd=directory,
+            env=environment(directory),
+            capture_output=True,
+            check=False,
+        )
+
+
+def test_every_promise_names_a_test_that_exists() -> None:
+    promises = re.findall(r"^\d\. .*?(?=^\d\. |\Z)", section("What it promises"), re.M | re.S)
+    assert len(promises) == PROMISES
+    for promise in promises:
+        named = re.findall(r"`(tests/\S+\.py)::(\w+)`", promise)
+        assert named, promise
+        for path, test in named:
+            tree = ast.parse((ROOT / path).read_text())
+            defined = {getattr(node, "name", "") for node in ast.walk(tree)}
+            assigned = {
+                getattr(target, "id", "")
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Assign)
+                for target in node.targets
+            }
+            assert test in defined | assigned, f"{path}::{test}"
+
+
+def test_the_table_of_commands_is_what_help_shows() -> None:
+    written = set(re.findall(r"^\| `ackbook (\w+)", section("Commands"), re.MULTILINE))
+    helped = subprocess.run(
+        (BINARIES / "ackbook", "--help"), capture_output=True, text=True, check=True
+    ).stdout
+    shown = set(re.findall(r"^  ([a-z]+)  ", helped, re.MULTILINE))
+    assert written == shown
+
+
+@pytest.mark.parametrize(
+    "verb", re.findall(r"^\| `ackbook (\w+)", section("Commands"), re.MULTILINE)
+)
+def test_an_option_that_is_named_exists(verb: str) -> None:
+    [row] = [line for line in README.splitlines() if line.startswith(f"| `ackbook {verb}")]
+    helped = subprocess.run(
+        (BINARIES / "ackbook", verb, "--help"), capture_output=True, text=True, check=True
+    ).stdout
+    for option in re.findall(r"--[a-z]+(?:-[a-z]+)*", row):
+        assert option in helped, option
+
+
+def test_every_dependency_has_its_line() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = section("Dependencies")
+    assert re.findall(r"^\| `(\S+)` \|", text, re.MULTILINE) == names(project["dependencies"])
+    for optional in names(project["optional-dependencies"]["fast"]):
+        assert f"`{optional}`" in text
+
+
+def test_the_first_five_minutes_run(tmp_path: Path) -> None:
+    with broker_ended_afterwards(tmp_path):
+        done = subprocess.run(
+            ("bash", "-euo", "pipefail", "-c", example("Five minutes", "sh")),
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "hello bob" in done.stdout
+
+
+def test_the_journal_alone_runs(tmp_path: Path) -> None:
+    done = subprocess.run(
+        (sys.executable, "-c", example("The journal alone", "python")),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "x.order" in done.stdout
