@@ -65,9 +65,7 @@ class Tick(Command, frozen=True, tag_field="command", tag="tick"):
 # --- agents
 
 
-class Spawn(
-    Command, frozen=True, tag_field="command", tag="spawn", rename={"command": "program"}
-):
+class Spawn(Command, frozen=True, tag_field="command", tag="spawn", rename={"command": "program"}):
     """A holder runs this program under this name; write it down. Fields as in `agent.spawned`."""
 
     name: AgentName

@@ -8,11 +8,12 @@ expired.
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, takewhile
 
 from broker.core.commands import Accepted, Said, Tick, Verdict
-from broker.core.limits import KEYS_FORGOTTEN_MAX, TICK_DEADLINES_MAX
+from broker.core.limits import TICK_DEADLINES_MAX
 from broker.core.reporting import window_over
+from broker.core.standing import fitting
 from projections.agents import Agent
 from projections.facts import AgentReady, DeliveryExpired, DeliveryId, KeysForgotten
 from projections.world import World
@@ -40,10 +41,8 @@ def _expired(world: World, delivery_id: DeliveryId) -> Said:
 
 
 def _forgotten(world: World, at: int) -> Said:
-    old = [
-        key for key, answer in islice(world.keys.items(), KEYS_FORGOTTEN_MAX) if answer.until <= at
-    ]
-    return Said(KeysForgotten(keys=tuple(old), reason="window"))
+    old = (key for key, _ in takewhile(lambda item: item[1].until <= at, world.keys.items()))
+    return Said(KeysForgotten(keys=fitting(old), reason="window"))
 
 
 def _agent(world: World, agent: Agent, at: int) -> list[Said]:

@@ -1,6 +1,6 @@
 """Limits of the rules that are no policy: bounds on one decision, and on what a name may be."""
 
-TICK_DEADLINES_MAX = 24
+TICK_DEADLINES_MAX = 16
 """Deadlines met by one tick, so that its records fit the reserve; the next follows at once."""
 
 STANDING_FACTS_MAX = 8
@@ -9,7 +9,7 @@ STANDING_FACTS_MAX = 8
 NAME_BYTES_MAX = 128
 """Of an agent's name or a channel's: it stands in every record about it."""
 
-KEY_BYTES_MAX = 512
+KEY_BYTES_MAX = 256
 """Of an idempotency key."""
 
 FIELD_BYTES_MAX = 256
@@ -18,8 +18,8 @@ FIELD_BYTES_MAX = 256
 DATA_BYTES_MAX = 256 * 1024
 """Of the structured data beside a body: with the body it must still fit a line."""
 
-KEYS_FORGOTTEN_MAX = 256
-"""Idempotency keys forgotten by one record: a record must fit the journal's reserve."""
+KEYS_FORGOTTEN_BYTES = 1024
+"""Of the keys that one record forgets, before escaping; at least one key is forgotten."""
 
 REDELIVER_MAX = 256
 """Dead letters redelivered by one command; more are left for the next."""
@@ -31,5 +31,5 @@ HINT_AGAIN_BYTES = 64 * 1024
 ERROR_BYTES_MAX = 512
 """Of what a holder says went wrong."""
 
-RECORD_BYTES_MAX = 3 * 1024
+RECORD_BYTES_MAX = 4 * 1024
 """Upper bound of a record that quotes nothing of unbounded size: names, sender, target, error."""

@@ -10,10 +10,11 @@ The order in which they are asked is the order of `RULES`: what ends comes befor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 
 from broker.core.commands import Said
-from broker.core.limits import HINT_AGAIN_BYTES, HINT_AGAIN_MS
+from broker.core.limits import HINT_AGAIN_BYTES, HINT_AGAIN_MS, KEYS_FORGOTTEN_BYTES
 from projections.agents import Agent
 from projections.facts import (
     AgentDied,
@@ -25,6 +26,7 @@ from projections.facts import (
     DeliveryHeld,
     DeliveryResumed,
     HeldReason,
+    KeysForgotten,
 )
 from projections.mail import Delivery
 from projections.world import World
@@ -42,7 +44,11 @@ def owed_fact(world: World, agent: Agent, at: int) -> Said | None:
 
 
 def overflow(world: World) -> Said | None:
-    """The oldest dead letter makes room where there are too many."""
+    """The oldest make room where more is remembered than the policy allows."""
+    return _dead_letters_full(world) or _keys_full(world)
+
+
+def _dead_letters_full(world: World) -> Said | None:
     if len(world.dead_letters) <= world.policy.dead_letters_max:
         return None
     letter = next(iter(world.dead_letters.values()))
@@ -50,6 +56,26 @@ def overflow(world: World) -> Said | None:
         **letter.ref_fields(), reason="dead_letters_full", cap=world.policy.dead_letters_max
     )
     return Said(fact, (letter.seq,))
+
+
+def _keys_full(world: World) -> Said | None:
+    excess = len(world.keys) - world.policy.keys_max
+    if excess <= 0:
+        return None
+    oldest = islice(world.keys, excess)
+    return Said(KeysForgotten(keys=fitting(oldest), reason="too_many"))
+
+
+def fitting(keys: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """As many of the first keys as one record forgets."""
+    taken: list[tuple[str, str]] = []
+    room = KEYS_FORGOTTEN_BYTES
+    for sender, key in keys:
+        room -= len(sender.encode()) + len(key.encode())
+        if room < 0 and taken:
+            break
+        taken.append((sender, key))
+    return tuple(taken)
 
 
 def _lost_in_flight(world: World, agent: Agent, at: int) -> Said | None:
