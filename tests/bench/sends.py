@@ -2,8 +2,7 @@
 
 They go to an agent that is held and whose queue is full, so that nothing is typed and the state
 does not grow: every message evicts the oldest one, which is a second record. Each is acknowledged
-after the sync that it rests on. The client speaks HTTP/1.1 over kept connections, one request at a
-time on each, and no more of it than it needs, since it shares the machine with the broker.
+after the sync that it rests on. Each connection is kept and has one request at a time.
 """
 
 from __future__ import annotations
@@ -11,17 +10,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
 
 import msgspec
 from rich.console import Console
 
 from .broker import Broker
 from .figures import Figure, middle, show
+from .wire import Line
 
 REQUESTS = {1: 400, 16: 3_000, 64: 4_000}
 """Connections, and the messages that they send together in a round."""
 
 QUEUE_LENGTH_MAX = 256
+TEXT_BYTES = 150
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -73,31 +75,16 @@ def measure(
 
 async def send_all(broker: Broker, connections: int, requests: int) -> tuple[float, float]:
     """Messages a second over so many connections, and how many records each came to."""
-    body = b'{"to":"sink","from":"bench","text":"%s"}' % (b"x" * 150)
-    request = (
-        b"POST /api/send HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        b"X-API-Key: %s\r\nContent-Length: %d\r\n\r\n%s"
-    ) % (broker.connection.api_key.encode(), len(body), body)
-    streams = [
-        await asyncio.open_connection("127.0.0.1", broker.connection.port)
-        for _ in range(connections)
-    ]
+    body = b'{"to":"sink","from":"bench","text":"%s"}' % (b"x" * TEXT_BYTES)
+    async with AsyncExitStack() as stack:
+        lines = [await stack.enter_async_context(Line(broker)) for _ in range(connections)]
 
-    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> list[int]:
-        seqs = []
-        for _ in range(requests // connections):
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 200"), head
-            length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
-            answer = await reader.readexactly(length)
-            seqs.append(msgspec.json.decode(answer, type=Answer).seq)
-        return seqs
+        async def converse(line: Line) -> list[int]:
+            answers = [await line.post("/api/send", body) for _ in range(requests // connections)]
+            return [msgspec.json.decode(answer, type=Answer).seq for answer in answers]
 
-    begun = time.perf_counter()
-    answered = await asyncio.gather(*(converse(*stream) for stream in streams))
-    took = time.perf_counter() - begun
-    for _, writer in streams:
-        writer.close()
+        begun = time.perf_counter()
+        answered = await asyncio.gather(*map(converse, lines))
+        took = time.perf_counter() - begun
     seqs = sorted(seq for some in answered for seq in some)
     return len(seqs) / took, (seqs[-1] - seqs[0]) / (len(seqs) - 1)

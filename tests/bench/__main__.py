@@ -1,0 +1,42 @@
+"""`make bench`: all measurements in one run, as tables, and in build/bench.json."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from . import appends, screens, sends
+from .broker import running_broker
+from .figures import save
+
+ROOT = Path(__file__).parent.parent.parent
+BUILD = ROOT / "build"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7, help="of everything, interleaved")
+    rounds = parser.parse_args().rounds
+    console = Console(highlight=False)
+    console.print(
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python"
+        f" {platform.python_version()}; medians of {rounds} interleaved rounds; disk of {BUILD}\n"
+    )
+    BUILD.mkdir(exist_ok=True)
+    figures = list(appends.measure(console, BUILD, rounds))
+    alone = dict(zip(appends.RECORDS, (figure.value for figure in figures), strict=True))
+    with running_broker(BUILD) as broker:
+        figures += sends.measure(console, broker, rounds, alone)
+        figures += screens.measure(console, broker, rounds)
+    save(figures, BUILD / "bench.json")
+    console.print(f"written to {BUILD / 'bench.json'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
