@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
-from tools.demo.cast import transcript
-from tools.demo.stage import Broken, Stage
+from ackbook_tools.demo.cast import transcript
+from ackbook_tools.demo.stage import Broken, Stage
 
 ROOT = Path(__file__).parent.parent
 DEMO_S_MAX = 400
