@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,7 +63,10 @@ def test_an_interrupted_demo_ends_what_it_started(tmp_path: Path) -> None:
     assert "interrupted" in told
 
 
-def test_a_proof_that_does_not_hold_is_loud() -> None:
+def test_a_proof_that_does_not_hold_is_loud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     stage = Stage()
     stage.prove(True, "this holds")
     with pytest.raises(Broken, match="this does not; found 3"):
