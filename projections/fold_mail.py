@@ -52,6 +52,7 @@ def _enqueued(world: World, entry: Entry, fact: MessageEnqueued) -> None:
     for recipient in fact.deliveries:
         _join(world, entry, message, recipient.agent, recipient.delivery_id, fact.expires_at)
     if fact.key is not None and fact.key_until is not None:
+        world.keys.pop((fact.sender, fact.key), None)  # a new use comes last in the order of age
         world.keys[(fact.sender, fact.key)] = KeyAnswer(
             event_id=fact.event_id,
             seq=entry.seq,

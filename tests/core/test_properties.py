@@ -1,0 +1,255 @@
+"""Promises of the rules under any history: what Hypothesis finds to do with a broker.
+
+The holders are a model: for each typing that the world owes, one that says anything a holder may
+say, late, twice, or never. A broker may end at any moment, which is only that a new one starts on
+the records; a holder may be gone by then. Checked after every step: the world's own invariants,
+among them that counts are conserved, and that replay equals live.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from broker.core.commands import (
+    Accepted,
+    Cancel,
+    Flush,
+    Redeliver,
+    Release,
+    Sent,
+    SetMode,
+    StopBroker,
+)
+from broker.core.effects import Ask, Type
+from broker.core.plan import plan
+from projections.facts import (
+    AgentName,
+    DeliveryAttempted,
+    DeliveryRedelivered,
+    MessageEnqueued,
+    Policy,
+    RestartPolicy,
+)
+from projections.timeline import why
+from projections.world import next_deadline
+from tests.support.orders import adopt, become, ended, message, report_of, spawn
+from tests.support.simulated import Simulated, dump
+
+NAMES = ("amy", "bob", "Cid")
+POLICIES = (
+    Policy(queue_length_max=3, dead_letters_max=2, failures_max=2, keys_max=2),
+    Policy(queue_length_max=2, queue_policy="reject_newest", key_window_ms=5_000),
+    Policy(),
+)
+REMOVALS = {
+    "delivery.acked": "acked",
+    "delivery.evicted": "evicted",
+    "delivery.expired": "expired",
+    "delivery.cancelled": "cancelled",
+    "delivery.dead_lettered": "dead_letter",
+}
+
+names = st.sampled_from(NAMES)
+reports = st.fixed_dictionaries(
+    {
+        "phase": st.sampled_from(["typing", "written", "written", "written", "not_written"]),
+        "seen": st.booleans(),
+        "submitted": st.booleans(),
+        "input_empty": st.booleans(),
+    }
+)
+vetoed = st.sampled_from(["dialog", "human_typing", "busy"])
+
+
+class Broker(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.broker = Simulated(POLICIES[0])
+        self.known: list[Type] = []
+
+    @rule(policy=st.sampled_from(POLICIES))
+    def crash_and_start(self, policy: Policy) -> None:
+        self.broker.policy = policy
+        self.broker.start()
+        assert not self.broker.typed(), "nothing is typed before its holder was asked"
+
+    @rule()
+    def stop_and_start(self) -> None:
+        before = [d.delivery_id for d in self.broker.world.deliveries.values()]
+        self.broker.ask(StopBroker(reason="down"))
+        self.broker.start()
+        policy_evicts = self.broker.world.counts
+        after = list(self.broker.world.deliveries)
+        assert set(after) <= set(before)
+        assert len(before) - len(after) <= policy_evicts["evicted"] + policy_evicts["dead_letter"]
+
+    @rule(name=names, channel=st.sampled_from(["", "dev"]), crashes=st.booleans())
+    def spawn(self, name: str, channel: str, crashes: bool) -> None:
+        agent = self.broker.world.agent(name)
+        if agent is None or not agent.alive:
+            channels = [channel] if channel else []
+            spawn(self.broker, name, *channels, restart=RestartPolicy(enabled=crashes))
+
+    @rule(name=names, state=st.sampled_from(["ready", "ready", "blocked"]), reason=vetoed)
+    def report_condition(self, name: str, state: str, reason: Any) -> None:
+        agent = self.broker.world.agent(name)
+        if agent is not None and agent.alive and agent.state != "unknown":
+            become(self.broker, name, state, reason if state == "blocked" else None)
+
+    @rule(name=names, knows=st.booleans())
+    def adopt(self, name: str, knows: bool) -> None:
+        agent = self.broker.world.agent(name)
+        if agent is None or agent.state != "unknown":
+            return
+        flowing = agent.flowing
+        began = flowing is not None and (knows or flowing.state == "awaiting")
+        pair = [(flowing.delivery_id, flowing.attempt)] if flowing is not None and began else []
+        adopt(self.broker, name, *pair)
+
+    @rule(name=names, how=st.sampled_from(["exited", "holder_lost", "ended_with_broker"]))
+    def end(self, name: str, how: str) -> None:
+        agent = self.broker.world.agent(name)
+        if agent is not None and agent.alive:
+            ended(self.broker, name, how)
+
+    @rule(
+        to=st.sampled_from([*NAMES, "#dev", "nobody"]),
+        priority=st.sampled_from([None, 0, 2, 4]),
+        ttl_ms=st.sampled_from([None, None, 2_000]),
+        key=st.sampled_from([None, None, "k", "l", "m"]),
+        body=st.sampled_from(["x", "y", ""]),
+    )
+    def send(self, **wish: Any) -> None:
+        command = message(wish.pop("to"), wish.pop("body"), **wish)
+        verdict = self.broker.do(command)
+        if not isinstance(verdict, Accepted) or command.key is None:
+            return
+        before = dump(self.broker.world)
+        again = self.broker.ask(command)
+        assert isinstance(again, Sent)
+        assert isinstance(verdict.answer, Sent)
+        assert again.event_id == verdict.answer.event_id
+        assert dump(self.broker.world) == before, "a repeated send changed something"
+
+    @rule(choice=st.integers(0, 50), report=reports)
+    def report(self, choice: int, report: dict[str, Any]) -> None:
+        """Any attempt ever begun may be spoken of, also one that is long over."""
+        self.known += [effect for effect in self.broker.typed() if effect not in self.known]
+        if self.known:
+            effect = self.known[-1 - choice % len(self.known)]
+            self.broker.do(report_of(effect, report.pop("phase"), **report))
+
+    @precondition(lambda self: self.broker.typed())
+    @rule(held=vetoed)
+    def refuse_to_begin(self, held: Any) -> None:
+        self.broker.do(report_of(self.broker.typed()[0], "not_begun", held=held))
+
+    @rule(name=names, mode=st.sampled_from(["auto_inject", "manual_flush"]))
+    def set_mode(self, name: str, mode: Any) -> None:
+        self.broker.do(SetMode(name=AgentName(name), mode=mode))
+
+    @rule(name=names)
+    def flush(self, name: str) -> None:
+        self.broker.do(Flush(name=AgentName(name)))
+
+    @rule(name=names)
+    def release(self, name: str) -> None:
+        self.broker.do(Release(name=AgentName(name)))
+
+    @rule(choice=st.integers(0, 20))
+    def cancel(self, choice: int) -> None:
+        live = list(self.broker.world.deliveries)
+        if live:
+            self.broker.do(Cancel(id=live[choice % len(live)]))
+
+    @rule()
+    def redeliver(self) -> None:
+        self.broker.do(Redeliver())
+
+    @rule(ms=st.sampled_from([1, 100, 1_000, 5_000, 60_000, 31 * 60_000]))
+    def wait(self, ms: int) -> None:
+        self.broker.wait(ms)
+        due = next_deadline(self.broker.world)
+        assert due is None or due > self.broker.at
+
+    @invariant()
+    def replay_equals_live(self) -> None:
+        world = self.broker.replayed()
+        assert dump(world) == dump(self.broker.world)
+        assert list(plan(world)) == list(plan(self.broker.world))
+
+    @invariant()
+    def what_is_in_doubt_is_asked_and_not_typed(self) -> None:
+        owed = list(plan(self.broker.world))
+        asked = {effect.delivery_id for effect in owed if isinstance(effect, Ask)}
+        typed = [effect.delivery_id for effect in owed if isinstance(effect, Type)]
+        assert not asked & set(typed)
+        assert len({e.agent for e in owed if isinstance(e, Type)}) == len(typed)
+
+    def teardown(self) -> None:
+        check_every_removal_has_one_record(self.broker)
+        check_first_in_first_out(self.broker)
+        check_no_attempt_is_intended_twice(self.broker)
+        check_every_delivery_can_be_explained(self.broker)
+
+
+def check_every_removal_has_one_record(broker: Simulated) -> None:
+    ends: dict[str, str] = {}
+    for entry, kind in zip(broker.entries, broker.kinds(), strict=True):
+        fact: Any = entry.fact
+        gone = {fact.delivery_id: REMOVALS[kind]} if kind in REMOVALS else {}
+        if kind == "agent.released":
+            gone = {ref.delivery_id: "released" for ref in fact.dropped}
+        assert not set(gone) & set(ends), "a delivery left its queue twice"
+        ends |= gone
+    counts = Counter(ends.values())
+    enqueued = {r.delivery_id for f in broker.facts(MessageEnqueued) for r in f.deliveries}
+    enqueued |= {fact.new_delivery_id for fact in broker.facts(DeliveryRedelivered)}
+    assert set(ends) | set(broker.world.deliveries) == enqueued
+    assert {k: n for k, n in broker.world.counts.items() if k != "enqueued"} == dict(counts)
+
+
+def check_first_in_first_out(broker: Simulated) -> None:
+    """Among what is typed for the first time, per agent and priority, the order of joining.
+
+    A flush lets older ones pass newer ones, never the other way round.
+    """
+    joined: dict[str, tuple[int, int]] = {}
+    last: dict[tuple[str, int], int] = defaultdict(int)
+    for entry in broker.entries:
+        match entry.fact:
+            case MessageEnqueued() as fact:
+                joined |= {r.delivery_id: (entry.seq, fact.priority) for r in fact.deliveries}
+            case DeliveryRedelivered() as fact:
+                joined[fact.new_delivery_id] = (entry.seq, fact.priority)
+            case DeliveryAttempted() as fact if fact.attempt == 1:
+                seq, priority = joined[fact.delivery_id]
+                assert seq > last[fact.agent, priority]
+                last[fact.agent, priority] = seq
+
+
+def check_no_attempt_is_intended_twice(broker: Simulated) -> None:
+    attempts = [(f.delivery_id, f.attempt) for f in broker.facts(DeliveryAttempted)]
+    assert len(attempts) == len(set(attempts))
+
+
+def check_every_delivery_can_be_explained(broker: Simulated) -> None:
+    for fact in broker.facts(MessageEnqueued)[-5:]:
+        story = why(broker.entries, fact.event_id)
+        assert story is not None
+        for fate in story.deliveries:
+            live = fate.delivery_id in broker.world.deliveries
+            assert live == (fate.state in ("queued", "held", "in_doubt", "typing", "awaiting"))
+            assert fate.delivery_id in fate.sentence
+            assert fate.sentence.rstrip().endswith(".")
+
+
+Broker.TestCase.settings = settings(
+    max_examples=200, stateful_step_count=50, deadline=None, print_blob=True
+)
+TestBroker = Broker.TestCase
