@@ -56,7 +56,7 @@ class Position(Struct, frozen=True, gc=False):
 
 class _Parts(Struct, gc=False):
     data: Raw
-    by: Raw | None = None
+    by: Raw = Raw(b"")
     cause: tuple[int, ...] = ()
 
 
@@ -80,8 +80,7 @@ class Line(Struct, frozen=True, gc=False):
 
     @property
     def by(self) -> bytes | None:
-        by = _PARTS.decode(self.raw).by
-        return None if by is None else bytes(by)
+        return bytes(_PARTS.decode(self.raw).by) or None
 
     @property
     def cause(self) -> tuple[int, ...]:
@@ -95,7 +94,7 @@ class _Whole(Struct, forbid_unknown_fields=True, gc=False):
     kind: str
     data: Raw
     crc: str
-    by: Raw | None = None
+    by: Raw = Raw(b"")
     cause: tuple[int, ...] = ()
 
 
