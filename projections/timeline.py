@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from projections.agents import Agent
-from projections.codec import Entry, encode, kind_of
+from projections.codec import Entry, kind_of
 from projections.facts import (
     AgentReleased,
     DeliveryId,
@@ -236,7 +236,7 @@ class _Teller:
         if entry.seq in self.told:
             return
         self.told.add(entry.seq)
-        fields = msgspec.json.decode(encode(entry.fact))
+        fields = msgspec.json.decode(msgspec.json.encode(entry.fact))
         shown = {key: value for key, value in fields.items() if key not in _BODILESS}
         if isinstance(entry.fact, MessageEnqueued):
             shown["body_bytes"] = len(entry.fact.body.encode())
