@@ -97,9 +97,10 @@ class Bridge:
 
     async def _connect(self) -> ClientConnection:
         connection = self._client.connection
+        route = "/attach?view=true" if self._view else "/attach"
         try:
             return await connect(
-                connection.url.replace("http", "ws", 1) + agent_path(self._name, "/attach"),
+                connection.url.replace("http", "ws", 1) + agent_path(self._name, route),
                 additional_headers={"X-API-Key": connection.api_key},
                 proxy=None,
                 compression=None,

@@ -38,14 +38,12 @@ class History:
         """The verified lines with `after < seq <= through`, in order."""
         with self._failing():
             yield from self._reader.lines(after, through)
-        self._say_damage()
 
     def entries(self, after: int = 0, through: int | None = None) -> Iterator[Entry]:
         """The same as typed entries."""
         with self._failing():
             for block in self._reader.blocks(after, through):
                 yield from decode_block(block)
-        self._say_damage()
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
@@ -61,6 +59,8 @@ class History:
                 f"({problem})",
                 "read it with the version that wrote it, or a later one",
             ) from None
+        finally:
+            self._say_damage()
 
     def _say_damage(self) -> None:
         damage = self._reader.damage

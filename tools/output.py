@@ -11,6 +11,7 @@ This module knows no verb and no shape of data.
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -66,6 +67,14 @@ def bad(text: str) -> str:
 def plain(text: str) -> str:
     """Text of strangers with its control characters made visible; newline and tab stay."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """Prose in lines that fit the terminal; a pipe gets one line."""
+    if not sys.stdout.isatty():
+        return indent + text
+    width = shutil.get_terminal_size().columns
+    return click.wrap_text(text, width, initial_indent=indent, subsequent_indent=indent)
 
 
 def console() -> Console:

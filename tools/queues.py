@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .client import Client, agent_path, id_path, query
+from .client import Client, agent_path, id_path
 from .failures import Exit, Failure
 from .options import agent_argument, json_option, place_option
 from .output import bold, emit, plain, tell
@@ -19,15 +19,15 @@ from .shapes import Cancellation, Flushed, Mode, Name, Pending, Waiting
 def pending(name: str | None, as_json: bool, place: Place) -> None:
     """What waits, for all agents or for NAME, in the order in which it will be typed."""
     client = Client(place)
-    path = "/api/pending"
-    if name is not None:
-        path += "?" + query(name=client.ask("GET", agent_path(name), Name).name)
+    only = None if name is None else client.ask("GET", agent_path(name), Name).name
     if as_json:
-        emit(client.ask("GET", path, Pending))
+        found = client.ask("GET", "/api/pending", Pending).pending
+        emit({"pending": [row for row in found if only in (None, row.agent)]})
     else:
         from .tables import show_pending
 
-        show_pending(client.ask("GET", path, Waiting).pending)
+        waiting = client.ask("GET", "/api/pending", Waiting).pending
+        show_pending([row for row in waiting if only in (None, row.agent)])
 
 
 @click.command()

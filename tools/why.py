@@ -16,14 +16,15 @@ from projections.timeline import why as tell_story
 from .failures import Exit, Failure
 from .history import History
 from .options import json_option, place_option
-from .output import bad, bold, clock_time, dim, emit, full_time, good, plain, poor, tell
+from .output import bad, bold, clock_time, dim, emit, full_time, good, plain, poor, tell, wrapped
 from .place import Place
 
 LEFT_OUT = frozenset(
     "seq at kind cause event_id agent from target content salt salted_body salted_typed throttle "
-    "deliveries generation window_ms settle_ms window_until spawned body_bytes offset".split()
+    "deliveries generation window_ms settle_ms window_until body_bytes offset hint queued_at "
+    "hold_ms hold_until".split()
 )
-KIND_WIDTH = 20
+KIND_WIDTH = 22
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -74,7 +75,7 @@ def _show(story: Story) -> None:
                 f"  {plain(fate.agent)}  {_state(fate.state, fate.reason)}  {plain(fate.sentence)}"
             )
     tell()
-    tell(plain(story.sentence))
+    tell(wrapped(plain(story.sentence)))
 
 
 def _state(state: str, reason: str | None) -> str:
@@ -91,7 +92,9 @@ def _details(fields: dict[str, object], alone: bool) -> str:
     if fields["kind"] == "message.enqueued":
         told.append(f"from {fields['from']} to {fields['target']}, {fields['body_bytes']} bytes")
     for key, value in fields.items():
-        if key in LEFT_OUT or (alone and key == "delivery_id"):
+        if key in LEFT_OUT or (alone and key == "delivery_id") or value is None:
+            continue
+        if key == "attempt" and not value:
             continue
         if key == "evidence" and isinstance(value, dict):
             told.append(f"by {str(value.get('how')).replace('_', ' ')}")
