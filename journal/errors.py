@@ -6,7 +6,6 @@ anything: `recovery` does.
 """
 
 # The names say what is the case (`Locked`, `Corrupt`), as a caller would say it.
-# ruff: noqa: N818
 
 from pathlib import Path
 from typing import ClassVar

@@ -20,7 +20,6 @@ from msgspec import Struct
 from journal.control import RecoveryReport
 from journal.errors import (
     Corrupt,
-    JournalError,
     Lost,
     NewerFormat,
     TornTail,
@@ -110,12 +109,6 @@ def _set_aside(files: Files, found: Survey, tail: Look) -> str:
     report_name = f"{name.removesuffix('.bytes')}.json"
     what = found.decisive.damage.what if found.decisive else ""
     report = _CutReport(segment_name(tail.base), tail.count + 1, tail.end, what, len(tail.rest))
-    try:
-        install(files, directory / name, tail.rest)
-        install(
-            files, directory / f"{name.removesuffix('.bytes')}.json", msgspec.json.encode(report)
-        )
-    except OSError as error:
-        step = "make room or repair the disk, then start again; nothing was changed"
-        raise JournalError(f"what would be cut cannot be kept aside: {error}", step) from error
+    install(files, directory / name, tail.rest)
+    install(files, directory / report_name, msgspec.json.encode(report))
     return f"{QUARANTINE}/{name}"
