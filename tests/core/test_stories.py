@@ -86,6 +86,28 @@ def test_a_window_that_runs_out_is_no_delivery_that_was_verified(broker: Simulat
     assert broker.typed() == []
 
 
+def test_a_window_that_ran_out_counts_as_no_success_for_the_throttle(broker: Simulated) -> None:
+    spawn(broker, "bob")
+    broker.sent(message("bob"))
+    for _ in range(3):
+        broker.ask(report_of(broker.typed()[0], "not_written"))
+        broker.wait(60_000)
+    for _ in range(6):
+        broker.ask(report_of(broker.typed()[0], input_empty=True))
+        broker.wait(10_000)
+        broker.sent(message("bob"))
+    delays = [fact.throttle.delay_ms for fact in broker.facts(DeliveryAcked)]
+    assert delays == [500] * 6
+
+
+def test_a_program_that_is_busy_with_what_it_was_typed_is_left_in_peace(broker: Simulated) -> None:
+    spawn(broker, "bob")
+    broker.sent(message("bob"))
+    become(broker, "bob", "blocked", "busy")
+    broker.wait(120_000)
+    assert broker.kinds()[-1] == "agent.blocked"
+
+
 def test_late_evidence_raises_the_level_and_not_the_verification(broker: Simulated) -> None:
     spawn(broker, "bob")
     sent = broker.sent(message("bob"))
