@@ -16,3 +16,15 @@ def event_id(seq: int) -> EventId:
 def delivery_id(seq: int, number: int) -> DeliveryId:
     """The id of delivery `number` (from 1) that record `seq` queues."""
     return DeliveryId(f"del_{seq:x}_{number}")
+
+
+def position_of(text: str) -> int | None:
+    """The record in which the story of this id begins; None for what is no id."""
+    kind, _, rest = text.partition("_")
+    digits = rest.partition("_")[0]
+    if kind not in ("evt", "del") or not digits:
+        return None
+    try:
+        return int(digits, 16)
+    except ValueError:
+        return None

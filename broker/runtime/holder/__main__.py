@@ -8,6 +8,7 @@ input open until the holder is named. Standard error is a log for operators.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import socket
@@ -38,7 +39,8 @@ def main() -> int:
         asyncio.run(hold(launch, program, listener))
     finally:
         program.kill()
-        os.unlink(launch.socket)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(launch.socket)
     return 0
 
 

@@ -105,6 +105,7 @@ class Holder:
 
     def welcome(self) -> frames.Welcome:
         self._came = True
+        self._typist.forget_orders()
         self._watching = self._tty.human_attached = False
         self._watch.look()
         return frames.Welcome(
@@ -120,6 +121,7 @@ class Holder:
         )
 
     def left(self) -> None:
+        self._typist.forget_orders()
         self._watching = self._tty.human_attached = False
         if not self._named:
             self._over.set()
@@ -196,7 +198,7 @@ class Holder:
             return
         asyncio.get_running_loop().remove_reader(self._program.pidfd)
         self._exited.set()
-        self._tty.drain()
+        self._tty.catch_up()
         self._tty.stop()
         self._typist.gone()
         self._tell_ended(

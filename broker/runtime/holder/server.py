@@ -43,6 +43,10 @@ WAITING_BYTES_MAX = 8 * 1024 * 1024
 """Other frames kept for it. They are few and small, so by then nobody is reading."""
 
 
+FAREWELL_S = 2.0
+"""For the last frames to leave; who has not read them by then does not read."""
+
+
 class Desk(Protocol):
     """Who answers: the holder itself, or the scripted one of the tests."""
 
@@ -79,7 +83,12 @@ class Server:
         links = list(self._links)
         for link in links:
             link.close()
-        await asyncio.gather(*(link.gone.wait() for link in links))
+        try:
+            async with asyncio.timeout(FAREWELL_S):
+                await asyncio.gather(*(link.gone.wait() for link in links))
+        except TimeoutError:
+            for link in links:
+                link.drop()
 
     @property
     def connected(self) -> bool:

@@ -74,8 +74,8 @@ class Tty:
                 self.program.write(answers)
             return taken
 
-    def drain(self) -> None:
-        """Read what is left, once the program has ended."""
+    def catch_up(self) -> None:
+        """Read what is there now, so that a judgement does not rest on an old screen."""
         if self.open:
             self._readable()
 

@@ -15,18 +15,18 @@ The typist knows the terminal and the messages; it knows no broker and no socket
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from typing import Protocol
 
+from broker.runtime.holder.attempt import Attempt
 from broker.runtime.holder.spool import Spool
 from broker.runtime.holder.tty import Tty
 from broker.wire import human
 from broker.wire.attempts import Attempts, Key
-from broker.wire.frames import Condition, Phase, Report, Type, Written
+from broker.wire.frames import Condition, Report, Type
 from broker.wire.profiles import Profile
-from broker.wire.terminal import View, Witness
-from broker.wire.typing import Keystrokes, Limit, Manner, keystrokes, salted
+from broker.wire.terminal import View
+from broker.wire.typing import Limit, Manner, keystrokes
 from projections.facts import HeldReason
 
 WATCHED_MAX = 16
@@ -36,7 +36,12 @@ WATCHED_MAX = 16
 class Watcher(Protocol):
     """Who knows the condition of the terminal at this moment."""
 
-    def condition(self) -> Condition: ...
+    def condition(self) -> Condition:
+        """A look at it now, guesses included."""
+
+    @property
+    def told(self) -> Condition:
+        """The condition that brokers know of."""
 
 
 class Typist:
@@ -61,12 +66,14 @@ class Typist:
         self._tasks = tasks
         self._tell = tell
         self._typing: Attempt | None = None
+        self._waiting: asyncio.Task[None] | None = None
+        self._looked = asyncio.Event()
         self._watched: dict[Key, Attempt] = {}
 
     @property
     def active(self) -> bool:
         """Something is being typed or looked for."""
-        return bool(self._watched)
+        return bool(self._watched) or self._waiting is not None
 
     @property
     def ours_at_cursor(self) -> bool:
@@ -81,10 +88,14 @@ class Typist:
             self._tell(known)
         elif order.generation != self._generation:
             self._tell(_not_begun(order, None, f"this is generation {self._generation}"))
-        elif (reason := self._in_the_way(order)) is not None:
-            self._put(_not_begun(order, reason))
         else:
-            self._begin(order)
+            self._decide(order)
+
+    def forget_orders(self) -> None:
+        """Orders that have not begun are void: the broker that gave them is obeyed no more."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
 
     def settle(self, key: Key) -> None:
         """The broker's record of this attempt is durable."""
@@ -103,6 +114,7 @@ class Typist:
 
     def look(self, view: View) -> None:
         """What stands on the screen now."""
+        self._looked.set()
         for attempt in list(self._watched.values()):
             attempt.witness.look(view)
             attempt.stirred.set()
@@ -126,20 +138,39 @@ class Typist:
         if self._typing is not None:
             self._typing.taken_over = "the program ended"
             self._typing.stirred.set()
+        self._looked.set()
 
-    def _in_the_way(self, order: Type) -> HeldReason | None:
+    def _cannot(self) -> HeldReason | None:
+        """Why nothing at all can be begun now."""
         if not self._tty.open:
             return "agent_gone"
-        if self._typing is not None or self.attempts.full:
+        if self._typing is not None or self._waiting is not None or self.attempts.full:
             return "busy"
+        return None
+
+    def _decide(self, order: Type) -> None:
+        """Begin or not, as the terminal is at this moment.
+
+        A guess that is too young to be told keeps the order waiting: a shell between two commands
+        would otherwise refuse every second message, and nobody would hear that it is ready again.
+        """
         condition = self._watcher.condition()
-        match condition.state:
-            case "ready":
-                return None
-            case "starting":
-                return "not_ready"
-            case "blocked":
-                return None if condition.heuristic and order.override else condition.reason
+        if (reason := self._cannot()) is not None:
+            self._put(_not_begun(order, reason))
+        elif condition.state == "ready" or (condition.heuristic and order.override):
+            self._begin(order)
+        elif condition.state == "starting":
+            self._put(_not_begun(order, "not_ready"))
+        elif condition.heuristic and condition.reason != self._watcher.told.reason:
+            self._waiting = self._tasks.create_task(self._wait(order))
+        else:
+            self._put(_not_begun(order, condition.reason))
+
+    async def _wait(self, order: Type) -> None:
+        self._looked.clear()
+        await self._looked.wait()
+        self._waiting = None
+        self._decide(order)
 
     def _begin(self, order: Type) -> None:
         modes = self._tty.program.modes()
@@ -247,69 +278,6 @@ class Typist:
                 del self._watched[key]
         while len(self._watched) > WATCHED_MAX:
             del self._watched[next(iter(self._watched))]
-
-
-class Attempt:
-    """One attempt under way, and the report that it adds up to."""
-
-    def __init__(
-        self, order: Type, keys: Keystrokes, manner: Manner, before: View, profile: Profile
-    ) -> None:
-        self.order = order
-        self.key: Key = (order.delivery_id, order.attempt)
-        self.keys = keys
-        self.manner = manner
-        self.witness = Witness(order.event_id, keys.shown, before, profile)
-        self.stirred = asyncio.Event()
-        self.settled = False
-        self.in_time = False
-        self.held: HeldReason | None = None
-        self.taken_over = ""
-        self.submitted_by_human = False
-        self._phase: Phase = "typing"
-        self._error = ""
-        self._written: Written | None = None
-        self._offset = before.offset
-
-    @property
-    def ended(self) -> bool:
-        """Nothing more will be typed for it."""
-        return self._phase != "typing"
-
-    async def stir(self) -> None:
-        """Wait until something has happened."""
-        self.stirred.clear()
-        await self.stirred.wait()
-
-    def end(self, phase: Phase, error: str = "") -> None:
-        self._phase, self._error = phase, error
-
-    def written_in_full(self, bytes_written: int) -> None:
-        """The terminal took everything."""
-        salt = os.urandom(8).hex()
-        self._written = Written(
-            bytes_written=bytes_written,
-            offset=self._offset,
-            form=self.keys.form,
-            enter="settled" if self.in_time else "deadline",
-            salt=salt,
-            salted_body=salted(salt, self.order.body.encode("utf-8", "replace")),
-            salted_typed=salted(salt, self.keys.text),
-        )
-
-    def report(self) -> Report:
-        return Report(
-            delivery_id=self.order.delivery_id,
-            attempt=self.order.attempt,
-            generation=self.order.generation,
-            phase=self._phase,
-            held=self.held,
-            written=self._written,
-            seen=self.witness.seen,
-            submitted=self.witness.submitted,
-            input_empty=self.witness.input_empty,
-            error=self._error,
-        )
 
 
 def _not_begun(order: Type, held: HeldReason | None, error: str = "") -> Report:

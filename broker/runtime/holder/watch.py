@@ -47,7 +47,7 @@ class Watch:
 
     @property
     def quiet_s(self) -> float:
-        """Since the last output, or the start."""
+        """Since the last output or, before the first, since the program was last seen at work."""
         return self._loop.time() - self._spoke
 
     @property
@@ -63,15 +63,21 @@ class Watch:
     def condition(self) -> Condition:
         """The condition at this moment, guesses included."""
         self.look()
+        if not self._tty.open:
+            return self.told
         return self._readiness.now(self._sight(self._tty.view()))
 
     def look(self) -> None:
         """See what there is to see and tell what is new."""
+        if self._tty.open:
+            self._tty.catch_up()
         if self._planned is not None:
             self._planned.cancel()
             self._planned = None
         if not self._tty.open:
             return
+        if not self._tty.offset and not _asleep(self._tty.program.front()):
+            self._spoke = self._loop.time()
         view = self._tty.view()
         self.human.look(input_line(view))
         condition = self._readiness.look(self._sight(view))
@@ -96,11 +102,11 @@ class Watch:
             view=view,
             canonical=modes.canonical,
             echo=modes.echo,
+            paste=self._tty.screen.paste_mode,
             front=self._front(front),
             quiet_ms=int(self.quiet_s * 1000),
             age_ms=self.uptime_ms,
             spoken=self._tty.offset > 0,
-            asleep=self._tty.offset > 0 or _asleep(front),
             human=self.human.typing,
             ours_at_cursor=self.ours_at_cursor(),
         )

@@ -1,0 +1,128 @@
+"""The app: one broker in this process, and the exit code that tells how it ended.
+
+`serve` is what `ackbook up` calls. It turns everything that can stand in the way of a broker into
+one line on stderr, with the next step, and an exit code; what happens on the loop is in `life`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import secrets
+import signal
+import sys
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from pathlib import Path
+
+from broker.runtime.life import Life, Settings
+from broker.runtime.place import Connection, Place
+from broker.runtime.server import listen
+from journal import JournalError, Locked, OsFiles
+from projections.facts import Policy
+
+EXIT_DONE = 0
+EXIT_NO = 1
+EXIT_LOCKED = 5
+EXIT_IO = 74
+"""Exit codes, besides those that the journal's errors carry."""
+
+KEY_NAME = "RELAY_BROKER_API_KEY"
+
+SWITCH_S = 0.0005
+"""A thread that reads the journal gives way to the loop after this, ten times sooner than usual."""
+
+
+def serve(
+    directory: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    instance: str = "",
+    respawn: bool = False,
+    policy: Policy | None = None,
+    ready: Callable[[Connection], None] | None = None,
+) -> int:
+    """Run a broker until it is told to end, and return the exit code of the process.
+
+    `directory` is made where it is missing and holds everything of this broker. `port` 0 is any
+    free one. `respawn` starts again the agents that ended with their broker or machine. `policy`
+    are the numbers of delivery. `ready` is called once, on the loop, when the journal is replayed,
+    holders are adopted, and requests are answered; without it a line on stdout says so.
+
+    0: a graceful end. 1: the port is taken. 5: another broker has the directory. 4, 7, 8, 10, 74
+    and 1: what the journal's error says. 74: the disk failed while it ran.
+    """
+    place = Place(directory)
+    try:
+        place.make()
+        listener = listen(host, port)
+    except OSError as error:
+        return _cannot_begin(place, host, port, error)
+    settings = Settings(
+        host=host,
+        key=os.environ.get(KEY_NAME, "").strip() or f"br_{secrets.token_hex(16)}",
+        version=importlib.metadata.version("ackbook"),
+        instance=instance,
+        policy=policy or Policy(),
+        respawn=respawn,
+    )
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
+    sys.setswitchinterval(SWITCH_S)
+
+    async def live() -> None:
+        life = Life(place, settings, listener, ready or _say_ready)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, life.stop, "signal")
+        await life.run()
+
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(live())
+    except Locked as error:
+        return _refuse(f"{_another(place)} ({error.what})", EXIT_LOCKED)
+    except JournalError as error:
+        return _refuse(str(error), error.exit_code)
+    except OSError as error:
+        return _refuse(f"the broker cannot go on: {error}", EXIT_IO)
+    return EXIT_DONE
+
+
+def _cannot_begin(place: Place, host: str, port: int, error: OSError) -> int:
+    """A second broker with the same port is told about the first one, not about the port."""
+    if error.errno != errno.EADDRINUSE:
+        return _refuse(f"cannot begin in {place.directory}: {error}", EXIT_IO)
+    if OsFiles().locked(place.journal / "LOCK"):
+        return _refuse(_another(place), EXIT_LOCKED)
+    said = f"port {port} on {host} is in use; choose another one with --port, or 0 for any"
+    return _refuse(said, EXIT_NO)
+
+
+def _another(place: Place) -> str:
+    return (
+        "another broker instance is already running in this directory"
+        f" ({place.directory}); end it with: ackbook down --dir {place.directory}"
+    )
+
+
+def _refuse(message: str, code: int) -> int:
+    sys.stderr.write(f"ackbook: {message}\n")
+    return code
+
+
+def _say_ready(connection: Connection) -> None:
+    sys.stdout.write(f"{connection.url} {connection.directory} pid {connection.pid}\n")
+    sys.stdout.flush()
+
+
+def _loop_factory() -> Callable[[], AbstractEventLoop] | None:
+    """The faster loop where it is installed."""
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    factory: Callable[[], AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    return factory

@@ -1,0 +1,334 @@
+"""The engine: the one place where wishes become records, and records become visible.
+
+It takes one wish and whatever else waits, puts each to the rules, stages their facts, commits them
+as one batch with one sync, and only then answers, publishes and lets effects begin. It promises
+that nothing is visible before the sync it rests on, that a question is answered at a moment when
+world and disk agree, and that a failed commit tells every waiter `OutcomeUnknown` and ends it.
+
+A full disk refuses what may be refused (`journal_full`, worth trying again) and never loses a
+report: what is essential waits in order and is tried again every second.
+
+It knows neither HTTP nor terminals: what follows from a batch is the business of its watchers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from typing import Generic, Protocol, TypeVar
+
+from broker.core.commands import Refused, Tick, Verdict, Wish
+from broker.core.decide import carry_out, room_needed
+from journal import Draft, JournalFull, Log
+from projections import codec
+from projections.codec import Entry
+from projections.world import World, next_deadline
+
+T = TypeVar("T")
+
+BATCH_RECORDS_MAX = 2_048
+"""Keeps the wait of the first in a batch short; its bytes are bounded by the room of the log."""
+
+RETRY_S = 1.0
+"""How long essential wishes wait before a full disk is asked again."""
+
+SECOND_US = 1_000_000
+
+
+class OutcomeUnknown(Exception):
+    """The disk failed while this was being written: it may be durable, and it may not."""
+
+
+class Stopped(Exception):
+    """The engine takes no more wishes."""
+
+
+class Watcher(Protocol):
+    """Who wants to know of durable entries. Called in order, at once, and must not wait."""
+
+    def committed(self, world: World, entries: Sequence[Entry], touched: frozenset[str]) -> None:
+        """These entries are durable, and `world` is the fold through the last of them. `touched`
+        are the keys of the agents whose state they may have changed."""
+        ...
+
+
+class _Asked(Generic[T]):
+    __slots__ = ("answer", "question")
+
+    def __init__(self, question: Callable[[World, int], T], answer: asyncio.Future[T]) -> None:
+        self.question = question
+        self.answer = answer
+
+    def settle(self, world: World, at: int) -> None:
+        if self.answer.done():
+            return
+        try:
+            self.answer.set_result(self.question(world, at))
+        except Exception as error:
+            self.answer.set_exception(error)
+
+    def fail(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class _Question(Protocol):
+    """An `_Asked` of any type."""
+
+    def settle(self, world: World, at: int) -> None: ...
+
+    def fail(self, error: Exception) -> None: ...
+
+
+class _Wished:
+    """Commands of one caller that no other's may come between, and how far they came."""
+
+    __slots__ = ("commands", "done", "verdicts")
+
+    def __init__(self, commands: tuple[Wish, ...], done: asyncio.Future[tuple[Verdict, ...]]):
+        self.commands = commands
+        self.done = done
+        self.verdicts: list[Verdict] = []
+
+
+class _Batch:
+    __slots__ = ("entries", "finished", "touched")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.touched: set[str] = set()
+        self.finished: list[_Wished] = []
+
+
+class _Progress(Enum):
+    FINISHED = auto()
+    BATCH_FULL = auto()
+    NO_ROOM = auto()
+
+
+class Engine:
+    """See the module. `run` is its life; everything else may be called from any task."""
+
+    def __init__(self, log: Log, world: World, watchers: Sequence[Watcher] = ()) -> None:
+        self._log = log
+        self._world = world
+        self._watchers = tuple(watchers)
+        self._inbox: deque[_Wished] = deque()
+        self._stalled: deque[_Wished] = deque()
+        self._retry_at = 0
+        self._asked: deque[_Question] = deque()
+        self._committing = False
+        self._stopping = False
+        self._failed = False
+        self._tick_after = 0
+        self._wake: asyncio.Future[None] | None = None
+
+    # --- what others may do
+
+    def post(self, *commands: Wish) -> asyncio.Future[tuple[Verdict, ...]]:
+        """Put commands to the rules, in order, with none of another caller in between.
+
+        The future has one verdict for each, once all are durable. Cancelling it changes nothing.
+        It raises `OutcomeUnknown` when the disk failed; `Stopped` comes at once.
+        """
+        if self._stopping or self._failed:
+            raise Stopped
+        done: asyncio.Future[tuple[Verdict, ...]] = asyncio.get_running_loop().create_future()
+        self._inbox.append(_Wished(commands, done))
+        self._rouse()
+        return done
+
+    async def carry(self, command: Wish) -> Verdict:
+        """The verdict on one command, once it is durable."""
+        return (await asyncio.shield(self.post(command)))[0]
+
+    async def ask(self, question: Callable[[World, int], T]) -> T:
+        """`question(world, at)` at a moment when world and disk agree. It must keep no reference
+        to the world and not change it."""
+        if self._failed:
+            raise OutcomeUnknown
+        if not self._committing:
+            return question(self._world, self._log.now())
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._asked.append(_Asked(question, answer))
+        return await answer
+
+    def stop(self) -> None:
+        """Finish what waits, then let `run` return."""
+        self._stopping = True
+        self._rouse()
+
+    # --- its life
+
+    async def run(self) -> None:
+        """Work until `stop`. Raises the journal's error when a commit failed."""
+        try:
+            while True:
+                batch = self._fill()
+                if batch.entries:
+                    await self._commit(batch)
+                self._tell(batch)
+                if self._inbox or batch.entries:
+                    await asyncio.sleep(0)
+                    continue
+                if self._stopping and not self._stalled:
+                    return
+                await self._wait()
+        finally:
+            self._fail_waiters()
+
+    def _fill(self) -> _Batch:
+        """Decide and fold what waits, as far as the room that is already written ahead goes."""
+        batch = _Batch()
+        now = self._log.now()
+        if self._stalled and now >= self._retry_at and not self._drain(self._stalled, batch):
+            return batch
+        if self._is_due(now) and not self._tick(batch, now):
+            return batch
+        self._drain(self._inbox, batch)
+        return batch
+
+    def _drain(self, queue: deque[_Wished], batch: _Batch) -> bool:
+        """Take from the front of `queue`. False: the batch is full and has to be committed."""
+        while queue:
+            if len(batch.entries) >= BATCH_RECORDS_MAX:
+                return False
+            wished = queue[0]
+            match self._take(wished, batch):
+                case _Progress.FINISHED:
+                    queue.popleft()
+                    batch.finished.append(wished)
+                case _Progress.BATCH_FULL:
+                    return False
+                case _Progress.NO_ROOM:
+                    self._retry_at = self._log.now() + int(RETRY_S * SECOND_US)
+                    if queue is self._stalled:
+                        return True
+                    queue.popleft()
+                    self._stalled.append(wished)
+        return True
+
+    def _take(self, wished: _Wished, batch: _Batch) -> _Progress:
+        """Carry out what is left of one caller's commands."""
+        while len(wished.verdicts) < len(wished.commands):
+            command = wished.commands[len(wished.verdicts)]
+            size, essential = room_needed(self._world, command)
+            if essential and self._stalled and wished is not self._stalled[0]:
+                return _Progress.NO_ROOM
+            try:
+                if not self._log.secure(size, reserve=essential):
+                    return _Progress.BATCH_FULL
+            except JournalFull as full:
+                if essential:
+                    return _Progress.NO_ROOM
+                wished.verdicts.append(Refused(reason="journal_full", message=full.what))
+                continue
+            wished.verdicts.append(self._carry_out(command, batch))
+        return _Progress.FINISHED
+
+    def _carry_out(self, command: Wish, batch: _Batch) -> Verdict:
+        at = self._log.now()
+        outcome = carry_out(self._world, command, at)
+        if outcome.entries:
+            drafts = [_draft(entry) for entry in outcome.entries]
+            self._log.stage(drafts, at, expect=outcome.entries[0].seq)
+            batch.entries += outcome.entries
+            batch.touched |= outcome.touched
+        return outcome.verdict
+
+    async def _commit(self, batch: _Batch) -> None:
+        alone = len(batch.finished) == 1 and not self._inbox
+        self._committing = True
+        try:
+            await self._log.commit_async(idle=alone)
+        except BaseException:
+            self._failed = True
+            self._inbox.extendleft(reversed(batch.finished))
+            raise
+        finally:
+            self._committing = False
+        self._world.seq = self._log.next_seq - 1
+
+    def _tell(self, batch: _Batch) -> None:
+        """The batch is durable: answers first, then events and effects, then questions."""
+        for wished in batch.finished:
+            if not wished.done.done():
+                wished.done.set_result(tuple(wished.verdicts))
+        if batch.entries:
+            touched = frozenset(batch.touched)
+            for watcher in self._watchers:
+                watcher.committed(self._world, batch.entries, touched)
+        while self._asked:
+            self._asked.popleft().settle(self._world, self._log.now())
+
+    # --- time
+
+    def _is_due(self, now: int) -> bool:
+        deadline = next_deadline(self._world)
+        due = deadline is not None and deadline <= now and now >= self._tick_after
+        return due and not self._stopping
+
+    def _tick(self, batch: _Batch, now: int) -> bool:
+        """Meet the deadlines. A tick that moves nothing is not repeated before a second is over:
+        no rule may turn the loop into a spin."""
+        before = len(batch.entries)
+        size, essential = room_needed(self._world, Tick())
+        try:
+            if not self._log.secure(size, reserve=essential):
+                return False
+        except JournalFull:
+            self._tick_after = now + int(RETRY_S * SECOND_US)
+            return True
+        self._carry_out(Tick(), batch)
+        if len(batch.entries) == before:
+            self._tick_after = now + SECOND_US
+        return True
+
+    async def _wait(self) -> None:
+        """Sleep until something is posted, a deadline comes, or a retry is due."""
+        loop = asyncio.get_running_loop()
+        self._wake = loop.create_future()
+        timer = None
+        if (at := self._next_at()) is not None:
+            delay = max(0, at - self._log.now()) / SECOND_US
+            timer = loop.call_later(delay, self._rouse)
+        try:
+            await self._wake
+        finally:
+            self._wake = None
+            if timer is not None:
+                timer.cancel()
+
+    def _next_at(self) -> int | None:
+        deadline = next_deadline(self._world)
+        times = [] if deadline is None else [max(deadline, self._tick_after)]
+        if self._stalled:
+            times.append(self._retry_at)
+        return min(times, default=None)
+
+    def _rouse(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    # --- the end
+
+    def _fail_waiters(self) -> None:
+        """Whoever still waits learns that nobody can say what became of the wish."""
+        self._stopping = True
+        for wished in (*self._inbox, *self._stalled):
+            if not wished.done.done():
+                wished.done.set_exception(OutcomeUnknown())
+                wished.done.exception()
+        self._inbox.clear()
+        self._stalled.clear()
+        while self._asked:
+            self._asked.popleft().fail(OutcomeUnknown())
+
+
+def _draft(entry: Entry) -> Draft:
+    fact = entry.fact
+    assert not isinstance(fact, codec.Control | codec.Foreign)
+    by = bytes(entry.by) or None
+    return Draft(kind=fact.KIND, data=codec.encode(fact), by=by, cause=entry.cause)

@@ -1,0 +1,152 @@
+"""The guard: what every request passes before anything looks at its path.
+
+In this order: the address that the client believes it talks to (against DNS rebinding), the key (in
+constant time), whether the broker is ready, the size of the body. So an unknown path without a key
+is a 401 and says nothing about what exists.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Iterable
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import orjson
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from broker.wire.problems import UNAUTHORIZED, Problem
+from broker.wire.routes import OPEN_PATHS
+
+BODY_BYTES_MAX = 2 * 1024 * 1024
+"""Of a request. Four times the largest message body, since JSON escapes."""
+
+DRAINED_BYTES_MAX = 64 * 1024 * 1024
+"""Of a body that is too large: read and thrown away, so that its sender gets to the answer."""
+
+
+class TooLarge(Exception):
+    """The body goes on beyond its maximum."""
+
+
+class Guard:
+    """The outermost application. `open_for` is set once the broker is ready, and unset when it
+    begins to end; `in_flight` counts the requests that are being answered."""
+
+    def __init__(self, app: ASGIApp, key: str, hosts: Iterable[str]) -> None:
+        self._app = app
+        self._key = key.encode()
+        self._hosts = frozenset(host.lower() for host in hosts) | {"localhost"}
+        self.closed = "starting"
+        self.in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            return
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        is_open = scope["path"] in OPEN_PATHS
+        if not self._trusts(headers):
+            problem = Problem("forbidden", "this address is not served here")
+            await _answer(scope, receive, send, problem.status, problem.body())
+        elif not is_open and not self._has_key(headers):
+            await _answer(scope, receive, send, 401, UNAUTHORIZED)
+        elif self.closed:
+            await self._answer_closed(scope, receive, send, is_open=is_open)
+        else:
+            await self._pass(scope, receive, send, headers)
+
+    async def _pass(
+        self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]
+    ) -> None:
+        if scope["type"] == "http":
+            length = headers.get(b"content-length", b"0")
+            if length.isdigit() and int(length) > BODY_BYTES_MAX:
+                await _drain(receive, 0)
+                await _answer_too_large(scope, receive, send)
+                return
+            receive = _Bounded(receive)
+        self.in_flight += 1
+        try:
+            await self._app(scope, receive, send)
+        except TooLarge:
+            await _answer_too_large(scope, receive, send)
+        finally:
+            self.in_flight -= 1
+
+    def _trusts(self, headers: dict[bytes, bytes]) -> bool:
+        """A page of another site can reach this port, but not make its browser lie about that."""
+        if not self._is_here(f"//{headers.get(b'host', b'').decode('latin-1')}"):
+            return False
+        origin = headers.get(b"origin")
+        return origin is None or self._is_here(origin.decode("latin-1"))
+
+    def _is_here(self, url: str) -> bool:
+        """A name could be made to point here by anybody; an address of the loopback could not."""
+        try:
+            host = (urlsplit(url).hostname or "").lower()
+        except ValueError:
+            return False
+        if host in self._hosts:
+            return True
+        with suppress(ValueError):
+            return ipaddress.ip_address(host).is_loopback
+        return False
+
+    def _has_key(self, headers: dict[bytes, bytes]) -> bool:
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        given = headers.get(b"x-api-key") or (token if scheme.lower() == b"bearer" else b"")
+        return hmac.compare_digest(given.strip(), self._key)
+
+    async def _answer_closed(
+        self, scope: Scope, receive: Receive, send: Send, *, is_open: bool
+    ) -> None:
+        if is_open:
+            await _answer(scope, receive, send, 200, {"status": self.closed, "service": "ackbook"})
+        else:
+            await _answer(scope, receive, send, 503, f"the broker is {self.closed}")
+
+
+class _Bounded:
+    """A `receive` that counts the bytes of a body that did not say how long it is."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._bytes = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._bytes += len(message.get("body", b""))
+        if self._bytes > BODY_BYTES_MAX:
+            if message.get("more_body"):
+                await _drain(self._receive, self._bytes)
+            raise TooLarge
+        return message
+
+
+async def _drain(receive: Receive, read: int) -> None:
+    while read < DRAINED_BYTES_MAX:
+        message = await receive()
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return
+        read += len(message.get("body", b""))
+
+
+async def _answer_too_large(scope: Scope, receive: Receive, send: Send) -> None:
+    problem = Problem("too_large", f"a body has at most {BODY_BYTES_MAX} bytes")
+    await _answer(scope, receive, send, problem.status, problem.body())
+
+
+async def _answer(
+    scope: Scope, receive: Receive, send: Send, status: int, content: dict[str, object] | str
+) -> None:
+    """Answer without upgrading, be it a request or an attempt to open a WebSocket."""
+    is_text = isinstance(content, str)
+    body = content.encode() if isinstance(content, str) else orjson.dumps(content)
+    media = b"text/plain; charset=utf-8" if is_text else b"application/json"
+    prefix = "websocket." if scope["type"] == "websocket" else ""
+    if prefix:
+        await receive()
+    headers = [(b"content-type", media), (b"content-length", str(len(body)).encode())]
+    await send({"type": f"{prefix}http.response.start", "status": status, "headers": headers})
+    await send({"type": f"{prefix}http.response.body", "body": body})

@@ -1,0 +1,139 @@
+"""History: questions that only the journal can answer, beside the loop.
+
+Reading a long journal takes seconds; that happens on a thread, over records that are durable, while
+the loop goes on. An id says in which record its story begins, so nothing before that is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from broker.core.commands import Original
+from broker.core.ids import position_of
+from broker.runtime.feed import entries, events_after
+from broker.runtime.service import Service
+from journal import Reader
+from projections import timeline
+from projections.codec import Entry, decode
+from projections.events import cursor_of
+from projections.facts import AgentName, DeliveryId, DeliveryRedelivered, MessageEnqueued, Ref
+from projections.mail import Message
+from projections.reports import Row
+
+
+def body_of(journal: Path, message: Message) -> str:
+    """The body of a message; one that is not in memory is read from its record."""
+    if message.body is not None:
+        return message.body
+    for line in Reader(journal).lines(message.seq - 1, message.seq):
+        fact = decode(line.raw).fact
+        assert isinstance(fact, MessageEnqueued)
+        return fact.body
+    raise LookupError(f"record {message.seq} of {journal} cannot be read")
+
+
+async def why(service: Service, asked: str) -> Row | None:
+    """The story of a message or delivery, as `ackbook why --json` tells it."""
+    head = service.feed.head
+
+    def tell() -> Row | None:
+        story = timeline.why(entries(service.journal, 0, head), asked)
+        return None if story is None else story.to_dict()
+
+    return await asyncio.to_thread(tell)
+
+
+async def original(service: Service, delivery_id: DeliveryId) -> Original | None:
+    """A delivery that ended, as the journal tells it; None where it tells nothing."""
+    head = service.feed.head
+    return await asyncio.to_thread(find_original, service.journal, head, delivery_id)
+
+
+def find_original(journal: Path, head: int, delivery_id: DeliveryId) -> Original | None:
+    """What a redelivery needs to know of a delivery, from the records about it."""
+    queued = position_of(delivery_id)
+    if queued is None:
+        return None
+    story = entries(journal, queued - 1, head)
+    found = _first(journal, next(story, None), delivery_id)
+    if found is None:
+        return None
+    for entry in story:
+        if isinstance(entry.fact, Ref) and entry.fact.delivery_id == delivery_id:
+            found = _followed(found, entry.fact)
+    return found
+
+
+async def replay(service: Service, since: int, events_max: int) -> Row:
+    """Events after a cursor. Where there are more than fit, `currentSeq` is the last one given."""
+    head = service.feed.head
+    current = cursor_of(head)
+
+    def read() -> list[Row]:
+        events = events_after(service.journal, since, head)
+        return [
+            {"kind": e.kind, "seq": e.seq, "record": e.record, **e.fields}
+            for e in islice(events, events_max + 1)
+        ]
+
+    events = [] if since > current else await asyncio.to_thread(read)
+    more = len(events) > events_max
+    events = events[:events_max]
+    oldest = cursor_of(Reader(service.journal).first_seq - 1)
+    return {
+        "events": events,
+        "gap": since < oldest,
+        "oldestAvailable": oldest,
+        "droppedCount": 0,
+        "currentSeq": events[-1]["seq"] if more else current,
+        "more": more,
+    }
+
+
+def raw_blocks(journal: Path, first: int, through: int) -> Iterator[bytes]:
+    """The lines of the journal as they stand there, from record `first`."""
+    return Reader(journal).blocks(max(0, first - 1), through)
+
+
+def _first(journal: Path, entry: Entry | None, delivery_id: DeliveryId) -> Original | None:
+    """The delivery as the record that queued it made it."""
+    match None if entry is None else entry.fact:
+        case MessageEnqueued() as message:
+            agents = [e.agent for e in message.deliveries if e.delivery_id == delivery_id]
+            return _original(message, delivery_id, agents[0]) if agents else None
+        case DeliveryRedelivered() as again if again.new_delivery_id == delivery_id:
+            position = position_of(again.event_id)
+            assert position is not None
+            for record in entries(journal, position - 1, position):
+                if isinstance(record.fact, MessageEnqueued):
+                    return _original(record.fact, delivery_id, again.agent)
+    return None
+
+
+def _original(message: MessageEnqueued, delivery_id: DeliveryId, agent: AgentName) -> Original:
+    return Original(
+        delivery_id=delivery_id,
+        event_id=message.event_id,
+        agent=agent,
+        sender=message.sender,
+        target=message.target,
+        attempt=0,
+        priority=message.priority,
+        mode=message.mode,
+        need=message.need,
+        thread=message.thread,
+    )
+
+
+def _followed(found: Original, fact: Ref) -> Original:
+    found = msgspec.structs.replace(found, attempt=max(found.attempt, fact.attempt))
+    if isinstance(fact, DeliveryRedelivered):
+        return msgspec.structs.replace(found, redelivered_as=fact.new_delivery_id)
+    verified = getattr(fact, "verification", None) == "echo"
+    higher = getattr(fact, "level", "") in ("seen", "submitted", "consumed", "answered")
+    return msgspec.structs.replace(found, seen=found.seen or verified or higher)

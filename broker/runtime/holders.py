@@ -1,0 +1,226 @@
+"""Holders: all keepers of this broker, and the hands that do what the world owes to agents.
+
+At start every socket in the directory is asked who listens there: the holder of an agent that the
+world calls living is adopted, any other is ended; an agent for whom nobody answers has ended with
+its broker. So no holder is ever left over, and none is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from broker.core.commands import ReportEnded
+from broker.core.effects import Ask, End, Find, Owed, Start, Type
+from broker.runtime.dues import Dues
+from broker.runtime.engine import Engine, OutcomeUnknown, Stopped
+from broker.runtime.keeper import Audience, Keeper
+from broker.runtime.launch import Launched
+from broker.runtime.link import Link, LinkLost, LinkRefused, connect
+from broker.wire import frames
+from broker.wire.frames import Hello, Welcome
+from journal import Reader
+from projections.codec import decode
+from projections.facts import MessageEnqueued
+from projections.world import World, key_of
+
+log = logging.getLogger("ackbook.holders")
+
+SOCKET_SUFFIX = ".sock"
+
+END_S_MAX = 15.0
+"""A holder kills its program after 2 s; one that has not gone by now is left to itself."""
+
+SETTLE_S_MAX = 10.0
+"""How long a start waits for holders that are there and do not answer."""
+
+
+class Holders:
+    """The keepers by agent and generation. Implements `Hands`."""
+
+    def __init__(self, directory: Path, journal: Path, hello: Hello, audience: Audience) -> None:
+        self.directory = directory
+        self.dues = Dues(self)
+        self.restart: Callable[[Start], None] = lambda start: None
+        self._journal = journal
+        self._hello = hello
+        self._audience = audience
+        self._keepers: dict[tuple[str, int], Keeper] = {}
+        self._engine: Engine | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+
+    def work_for(self, engine: Engine, tasks: asyncio.TaskGroup) -> None:
+        """Report to this engine; every keeper lives in this task group."""
+        self._engine, self._tasks = engine, tasks
+
+    def keeper(self, name: str, generation: int | None = None) -> Keeper | None:
+        """The keeper of this generation; of the latest one, where none is named."""
+        if generation is not None:
+            return self._keepers.get((key_of(name), generation))
+        mine = [n for key, n in self._keepers if key == key_of(name)]
+        return self._keepers[key_of(name), max(mine)] if mine else None
+
+    def __iter__(self) -> Iterator[Keeper]:
+        return iter(tuple(self._keepers.values()))
+
+    # --- coming and going
+
+    async def meet(self, path: str) -> tuple[Link, Welcome]:
+        """The first words with the holder that listens at `path`."""
+        return await connect(path, self._hello)
+
+    def keep(
+        self,
+        name: str,
+        generation: int,
+        path: str,
+        first: tuple[Link, Welcome] | None = None,
+        launched: Launched | None = None,
+    ) -> Keeper:
+        """Keep a holder from here on. Without `first` it is one to adopt."""
+        assert self._engine is not None
+        assert self._tasks is not None
+        keeper = Keeper(
+            engine=self._engine,
+            hello=self._hello,
+            name=name,
+            generation=generation,
+            path=path,
+            audience=self._audience,
+            again=self._again,
+            launched=launched,
+        )
+        self._keepers[key_of(name), generation] = keeper
+        self._tasks.create_task(self._keep(keeper, first))
+        return keeper
+
+    async def adopt(self) -> None:
+        """Find the holders that an earlier broker left: adopt those of living agents, end others.
+        Returns when each agent is known to live or to have ended."""
+        assert self._engine is not None
+        living = await self._engine.ask(_living)
+        for name, generation, holder in living:
+            self.keep(name, generation, str(self.directory / (holder or "none")))
+        named = {holder for _, _, holder in living}
+        strays = [
+            path
+            for path in sorted(self.directory.glob(f"*{SOCKET_SUFFIX}"))
+            if path.name not in named
+        ]
+        async with asyncio.TaskGroup() as tasks:
+            for path in strays:
+                tasks.create_task(self._end_stray(path))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_S_MAX):
+                for keeper in self:
+                    await keeper.settled_in.wait()
+
+    async def end_all(self, reason: str) -> None:
+        """End every program, and wait until each end is durable."""
+        for keeper in self:
+            keeper.end(reason)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_S_MAX):
+                while self._keepers:
+                    await asyncio.wait([asyncio.ensure_future(k.gone.wait()) for k in self])
+
+    # --- what the world owes
+
+    def begin(self, owed: Owed) -> None:
+        """Begin an effect; what cannot be begun now is owed again when its holder is back."""
+        match owed:
+            case Type():
+                keeper = self.keeper(owed.agent, owed.generation)
+                if keeper is not None:
+                    keeper.type(self._order(owed))
+            case Ask() | Find():
+                # `adopt` looks for all holders at once, and each link begins with an answer to
+                # every question: the holder says all that it knows, and then what changes.
+                pass
+            case Start():
+                self.restart(owed)
+            case End():
+                self._end(owed)
+
+    def _order(self, owed: Type) -> frames.Type:
+        return frames.Type(
+            delivery_id=owed.delivery_id,
+            event_id=owed.event_id,
+            attempt=owed.attempt,
+            generation=owed.generation,
+            header=owed.header,
+            body=self._body(owed.body_seq) if owed.body is None else owed.body,
+            hint=owed.hint,
+            mode=owed.mode,
+            window_ms=owed.window_ms,
+            settle_ms=owed.settle_ms,
+            override=owed.override,
+        )
+
+    def _body(self, seq: int) -> str:
+        """A body that is no longer in memory stands in the record of its message."""
+        for line in Reader(self._journal).lines(seq - 1, seq):
+            fact = decode(line.raw).fact
+            assert isinstance(fact, MessageEnqueued)
+            return fact.body
+        raise LookupError(f"record {seq} of {self._journal} cannot be read")
+
+    def _end(self, owed: End) -> None:
+        keeper = self.keeper(owed.agent, owed.generation)
+        if keeper is not None:
+            keeper.end()
+            return
+        assert self._engine is not None
+        with contextlib.suppress(Stopped):
+            self._engine.post(
+                ReportEnded(name=owed.agent, generation=owed.generation, reason="holder_lost")
+            )
+
+    # --- in the background
+
+    async def _keep(self, keeper: Keeper, first: tuple[Link, Welcome] | None) -> None:
+        try:
+            await keeper.run(first)
+        finally:
+            self._keepers.pop((key_of(keeper.name), keeper.generation), None)
+            keeper.gone.set()
+            _remove(Path(keeper.path))
+
+    def _again(self, name: str) -> None:
+        assert self._tasks is not None
+        self._tasks.create_task(self._say_again(name))
+
+    async def _say_again(self, name: str) -> None:
+        assert self._engine is not None
+        with contextlib.suppress(Stopped, OutcomeUnknown):
+            await self._engine.ask(lambda world, at: self.dues.again(world, name))
+
+    async def _end_stray(self, path: Path) -> None:
+        """End a holder that no durable record names, and wait until it has gone."""
+        try:
+            link, welcome = await self.meet(str(path))
+        except (OSError, LinkLost, LinkRefused):
+            _remove(path)
+            return
+        log.info("ending the holder of %s (%d), which nobody named", welcome.name, welcome.pid)
+        link.send(frames.End())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(link.pump(lambda frame: None), END_S_MAX)
+        link.close()
+
+
+def _remove(path: Path) -> None:
+    """A socket on which nobody listens any more."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def _living(world: World, at: int) -> list[tuple[str, int, str]]:
+    return [
+        (agent.name, agent.generation, agent.spawned.holder)
+        for agent in world.agents.values()
+        if agent.alive
+    ]

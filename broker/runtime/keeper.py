@@ -1,0 +1,287 @@
+"""A keeper: one holder as the broker sees it, through every link to it, until it is gone.
+
+What the holder says becomes commands, in the order in which it was said; a report is answered with
+`Settled` once its record is durable and nothing more can follow. A link that is lost while the
+holder lives is made again, and what the agent is owed is said again: a holder begins an attempt
+once, so saying it twice is harmless and saying it never is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import logging
+from collections.abc import Callable
+from typing import Protocol, assert_never
+
+from broker.core.commands import (
+    Adopt,
+    Refused,
+    ReportAttempt,
+    ReportCondition,
+    ReportEnded,
+    ReportIdle,
+    Verdict,
+    Wish,
+)
+from broker.runtime.engine import Engine, OutcomeUnknown, Stopped
+from broker.runtime.launch import Launched
+from broker.runtime.link import Link, LinkLost, LinkRefused, connect
+from broker.wire import frames
+from broker.wire.frames import Condition, Ended, Hello, HolderFrame, Report, Welcome
+from projections.facts import AgentName, DeliveryId
+
+log = logging.getLogger("ackbook.holders")
+
+AGAIN_S_MIN = 0.05
+AGAIN_S_MAX = 1.0
+"""A holder that is there but silent is asked again after this long, doubling between the two."""
+
+OVER: frozenset[frames.Phase] = frozenset({"not_begun", "not_written", "cleared", "unknown"})
+"""Phases after which a holder has nothing more to say of an attempt."""
+
+
+class Audience(Protocol):
+    """Who wants what the agent's terminal shows."""
+
+    def wanted(self, name: str) -> tuple[bool, bool]:
+        """Whether anybody looks, and whether a person's terminal is among them."""
+        ...
+
+    def output(self, name: AgentName, offset: int, data: bytes, text: str) -> None:
+        """Bytes of the terminal; `offset` is the length of its output after them."""
+        ...
+
+
+class Keeper:
+    """See the module. `run` is its life; it returns when the holder is gone and that is told."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        hello: Hello,
+        name: str,
+        generation: int,
+        path: str,
+        audience: Audience,
+        again: Callable[[str], None],
+        launched: Launched | None = None,
+    ) -> None:
+        self.name = AgentName(name)
+        self.generation = generation
+        self.path = path
+        self.link: Link | None = None
+        self.settled_in = asyncio.Event()
+        self.gone = asyncio.Event()
+        self._engine = engine
+        self._hello = hello
+        self._audience = audience
+        self._again = again
+        self._launched = launched
+        on, human = audience.wanted(name)
+        self._watch = frames.Watch(on=on, human=human)
+        self._open: dict[tuple[DeliveryId, int], Report] = {}
+        self._text = codecs.getincrementaldecoder("utf-8")("replace")
+        self._offset = 0
+        self._named = False
+        self._end_reason: str | None = None
+        self._ended = False
+
+    async def run(self, first: tuple[Link, Welcome] | None = None) -> None:
+        """Live with the holder. `first`: the link over which it was spawned; none: adopt it."""
+        adopting = first is None
+        met = first is not None
+        self._named = self._named or adopting
+        try:
+            while True:
+                link, welcome = first or await self._reach()
+                first = None
+                self.link = link
+                self._meet(welcome, adopting=adopting)
+                met, adopting = True, False
+                await link.pump(self._hear)
+                self.link = None
+        except (OSError, LinkRefused) as gone:
+            log.info("holder of %s (generation %d) is gone: %s", self.name, self.generation, gone)
+        finally:
+            self.link = None
+            self.settled_in.set()
+            if self._launched is not None:
+                self._launched.release()
+        if not self._ended:
+            reason = self._end_reason or ("holder_lost" if met else "ended_with_broker")
+            await self._told_end(reason)
+        if self._launched is not None:
+            self._launched.reap()
+
+    # --- to the holder
+
+    def named(self) -> None:
+        """The agent's record is durable: the holder may outlive this broker."""
+        self._named = True
+        if self.link is not None:
+            self.link.send(frames.Named())
+
+    def type(self, frame: frames.Type) -> None:
+        """Type a message. Whatever was typed before it can say no more."""
+        if self.link is None:
+            return
+        for delivery_id, attempt in list(self._open):
+            if (delivery_id, attempt) != (frame.delivery_id, frame.attempt):
+                self._settle(delivery_id, attempt)
+        self.link.send(frame)
+
+    def end(self, reason: str | None = None) -> None:
+        """End the program; `reason` says in the journal why, where that was our decision."""
+        self._end_reason = self._end_reason or reason
+        if self.link is not None:
+            self.link.send(frames.End())
+
+    def watch(self, *, on: bool, human: bool) -> None:
+        """Whether the terminal's output is wanted, and whether a person's terminal shows it."""
+        watch = frames.Watch(on=on, human=human)
+        if watch != self._watch and self.link is not None:
+            self.link.send(watch)
+        self._watch = watch
+
+    # --- from the holder
+
+    async def _reach(self) -> tuple[Link, Welcome]:
+        """Connect, however long it takes, while somebody listens."""
+        delay = AGAIN_S_MIN
+        while True:
+            try:
+                link, welcome = await connect(self.path, self._hello)
+            except (LinkLost, TimeoutError, BlockingIOError):
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, AGAIN_S_MAX)
+                continue
+            if (welcome.name, welcome.generation) != (self.name, self.generation):
+                link.send(frames.End())
+                link.close()
+                raise LinkRefused("another agent's holder listens there")
+            return link, welcome
+
+    def _meet(self, welcome: Welcome, *, adopting: bool) -> None:
+        """Say all that the holder knows as one group, then what the agent is owed."""
+        commands: list[Wish] = []
+        if adopting:
+            began = tuple((report.delivery_id, report.attempt) for report in welcome.reports)
+            commands.append(
+                Adopt(name=self.name, generation=self.generation, pid=welcome.pid, began=began)
+            )
+        self._open = {(report.delivery_id, report.attempt): report for report in welcome.reports}
+        commands += [ReportAttempt(agent=self.name, report=report) for report in welcome.reports]
+        commands.append(self._condition(welcome.condition))
+        if welcome.ended is not None:
+            commands.append(self._end_report(welcome.ended))
+        assert self.link is not None
+        if self._named and not welcome.named:
+            self.link.send(frames.Named())
+        if self._watch.on:
+            self.link.send(self._watch)
+        self._post(commands, lambda verdicts: self._met(commands, verdicts))
+
+    def _met(self, commands: list[Wish], verdicts: tuple[Verdict, ...]) -> None:
+        for command, verdict in zip(commands, verdicts, strict=True):
+            if isinstance(command, ReportAttempt):
+                self._recorded(command.report, verdict)
+            elif isinstance(command, ReportEnded):
+                self._end_is_durable()
+        self.settled_in.set()
+        self._again(self.name)
+
+    def _hear(self, frame: HolderFrame) -> None:
+        match frame:
+            case Report():
+                self._open[(frame.delivery_id, frame.attempt)] = frame
+                command = ReportAttempt(agent=self.name, report=frame)
+                self._post([command], lambda verdicts: self._recorded(frame, verdicts[0]))
+            case Condition():
+                self._post([self._condition(frame)])
+            case Ended():
+                self._post([self._end_report(frame)], lambda _: self._end_is_durable())
+            case frames.Idle():
+                idle = ReportIdle(name=self.name, generation=self.generation, idle_s=frame.idle_s)
+                self._post([idle])
+            case frames.Output():
+                self._output(frame)
+            case frames.Refusal():
+                log.error("the holder of %s refuses: %s %s", self.name, frame.reason, frame.detail)
+            case Welcome() | frames.InputDone() | frames.ScreenShown():
+                pass
+            case _:
+                assert_never(frame)
+
+    def _output(self, frame: frames.Output) -> None:
+        if frame.offset - len(frame.data) != self._offset:
+            self._text.reset()
+        self._offset = frame.offset
+        text = self._text.decode(frame.data)
+        self._audience.output(self.name, frame.offset, frame.data, text)
+
+    def _condition(self, frame: Condition) -> ReportCondition:
+        return ReportCondition(
+            name=self.name,
+            generation=self.generation,
+            state=frame.state,
+            how=frame.how,
+            reason=frame.reason,
+            heuristic=frame.heuristic,
+        )
+
+    def _end_report(self, frame: Ended) -> ReportEnded:
+        self._ended = True
+        return ReportEnded(
+            name=self.name,
+            generation=self.generation,
+            reason=self._end_reason or frame.reason,
+            code=frame.code,
+            signal=frame.signal,
+            uptime_ms=frame.uptime_ms,
+        )
+
+    # --- what is durable
+
+    def _post(
+        self, commands: list[Wish], then: Callable[[tuple[Verdict, ...]], None] | None = None
+    ) -> None:
+        """Put commands to the rules without waiting: the next frame may be read meanwhile.
+
+        When the engine has ended nothing is lost, since the holder keeps what was not settled.
+        """
+        try:
+            done = self._engine.post(*commands)
+        except Stopped:
+            return
+
+        def told(future: asyncio.Future[tuple[Verdict, ...]]) -> None:
+            if then is not None and not future.cancelled() and future.exception() is None:
+                then(future.result())
+
+        done.add_done_callback(told)
+
+    def _recorded(self, report: Report, verdict: Verdict) -> None:
+        """A report is durable: forget it where nothing can follow."""
+        complete = report.seen is not None and report.submitted is not None
+        if report.phase in OVER or complete or isinstance(verdict, Refused):
+            self._settle(report.delivery_id, report.attempt)
+
+    def _settle(self, delivery_id: DeliveryId, attempt: int) -> None:
+        self._open.pop((delivery_id, attempt), None)
+        if self.link is not None:
+            self.link.send(frames.Settled(delivery_id=delivery_id, attempt=attempt))
+
+    def _end_is_durable(self) -> None:
+        """The holder kept itself alive to tell its program's end; now it may go."""
+        if self.link is not None:
+            self.link.send(frames.End())
+
+    async def _told_end(self, reason: str) -> None:
+        ended = ReportEnded(name=self.name, generation=self.generation, reason=reason)
+        try:
+            await self._engine.carry(ended)
+        except (Stopped, OutcomeUnknown):
+            # The next start finds the holder gone and says so itself.
+            return

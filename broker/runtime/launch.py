@@ -1,0 +1,151 @@
+"""Launch: start the process that will hold a terminal, with nothing of ours in its hands.
+
+The holder runs in a session of its own, inherits no descriptor but its three, and reads its order
+from standard input, which this side keeps open: a broker that dies closes it by dying, and a holder
+that was not named by then ends itself. Environment values travel on that pipe
+alone. `Popen` is used as it is, since on Linux it does not copy the address space.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from broker.wire import frames
+from broker.wire.frames import Launch
+
+START_S_MAX = 20.0
+"""A holder needs about 0.2 s; this is for a machine that is busy with something else."""
+
+ANSWER_BYTES_MAX = 64 * 1024
+"""The one line that a holder says on standard output."""
+
+
+PRIVATE_NAMES = frozenset(
+    {
+        "RELAY_BROKER_API_KEY",
+        "RELAY_API_KEY",
+        "RELAY_AGENT_TOKEN",
+        "RELAY_AGENT_RESULT_TOKEN",
+        "RELAY_AGENT_NAME",
+        "RELAY_WORKSPACE_KEY",
+        "ACKBOOK_DIR",
+    }
+)
+"""The broker's key, its own place and name where it runs inside an agent, and agents' tokens."""
+
+
+class LaunchFailed(Exception):
+    """The program could not be started; the message says why, for whoever asked for it."""
+
+
+class Launched:
+    """A holder's process that was started here, and the pipe that keeps it while unnamed."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    def release(self) -> None:
+        """Let go of the pipe. A holder that was not named ends itself."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+
+    async def abandon(self) -> None:
+        """The agent is not to be: end the holder, and with it its program."""
+        self.release()
+        self._process.terminate()
+        try:
+            await asyncio.wait_for(wait_for_end(self.pid), START_S_MAX)
+        except TimeoutError:
+            self._process.kill()
+        self.reap()
+
+    def reap(self) -> None:
+        """Leave no zombie of a holder that has ended."""
+        self._process.poll()
+
+
+async def launch(order: Launch, log: Path) -> Launched:
+    """Start a holder and wait until it says that its program runs and its socket listens.
+
+    Raises `LaunchFailed` with the holder's own words (`command not found: ...`).
+    """
+    with log.open("ab") as errors:
+        os.chmod(log, 0o600)
+        process = subprocess.Popen(  # noqa: ASYNC220 - microseconds, see the module
+            [sys.executable, "-P", "-m", "broker.runtime.holder"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd="/",
+            env=clean_environment(os.environ),
+            start_new_session=True,
+            close_fds=True,
+        )
+    launched = Launched(process)
+    try:
+        await asyncio.to_thread(_tell, process, frames.encode(order))
+        answer = await asyncio.wait_for(_first_line(process), START_S_MAX)
+    except (OSError, TimeoutError) as error:
+        await launched.abandon()
+        raise LaunchFailed(f"the holder did not start; see {log}") from error
+    except BaseException:
+        await asyncio.shield(launched.abandon())
+        raise
+    if answer != "ready":
+        await launched.abandon()
+        raise LaunchFailed(answer.removeprefix("error:").strip() or f"the holder died; see {log}")
+    return launched
+
+
+async def wait_for_end(pid: int) -> None:
+    """Return once this process is no more, be it our child or not."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(handle, _done, ended)
+    try:
+        await ended
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
+
+
+def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What programs may inherit: all but the keys and the identity that are this broker's own."""
+    return {name: value for name, value in environment.items() if name not in PRIVATE_NAMES}
+
+
+def _done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _tell(process: subprocess.Popen[bytes], order: bytes) -> None:
+    """In a thread, since an environment may be larger than a pipe holds."""
+    assert process.stdin is not None
+    process.stdin.write(order)
+    process.stdin.flush()
+
+
+async def _first_line(process: subprocess.Popen[bytes]) -> str:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=ANSWER_BYTES_MAX)
+    assert process.stdout is not None
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), process.stdout
+    )
+    try:
+        return (await reader.readline()).decode(errors="replace").strip()
+    finally:
+        transport.close()

@@ -1,0 +1,256 @@
+"""The life of one broker on its loop: start, serve, end.
+
+The order of a start is the order of its promises: the directory is locked and the journal recovered
+before anything else; it is folded before the first wish is heard; holders are adopted before
+anybody may send; only then it says that it is ready. While it starts, `/health` answers and nothing
+else does. The end is the reverse, and what is pending then is pending at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from broker.core.commands import NoteClock, StartBroker, StopBroker
+from broker.core.effects import Start
+from broker.core.lifecycle import CLOCK_AHEAD_US_MAX
+from broker.runtime.attached import Attachments
+from broker.runtime.engine import Engine, Stopped
+from broker.runtime.feed import Feed
+from broker.runtime.guard import Guard
+from broker.runtime.holders import Holders
+from broker.runtime.place import Connection, Place
+from broker.runtime.server import Server, application
+from broker.runtime.service import Service
+from broker.runtime.spawning import Spawner
+from broker.runtime.waiting import Bell
+from broker.wire.frames import Hello
+from journal import Log, Reader, open_log
+from projections.codec import decode_block
+from projections.facts import KINDS, Policy
+from projections.world import World, fold, key_of
+
+log = logging.getLogger("ackbook")
+
+HOUSEKEEPING_S = 1.0
+"""HEAD is made durable within a second of a change, and the clocks are compared."""
+
+QUIET_S_MAX = 8.0
+"""How long a graceful end waits for what is being typed: the window of 5 s and some."""
+
+COLLECTOR = (100_000, 50, 50)
+"""After the replay the world is old and full of live objects; looking at it often finds nothing."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller of `serve` decided."""
+
+    host: str
+    key: str
+    version: str
+    instance: str
+    policy: Policy
+    respawn: bool
+
+
+class _Over(Exception):
+    """The graceful end is done; whatever still runs belongs to nobody."""
+
+
+class Life:
+    """One run. `stop` may be called at any time, also before it is ready."""
+
+    def __init__(
+        self,
+        place: Place,
+        settings: Settings,
+        listener: socket.socket,
+        ready: Callable[[Connection], None],
+    ) -> None:
+        self._place = place
+        self._settings = settings
+        self._ready = ready
+        self._port = listener.getsockname()[1]
+        self._service: Service | None = None
+        self._guard = Guard(application(self._serving), settings.key, (settings.host,))
+        self._server = Server(self._guard, listener)
+        self._ending = asyncio.Event()
+        self._keep_agents = False
+        self._reason = "signal"
+
+    def stop(self, reason: str, *, keep_agents: bool = False) -> None:
+        """Begin the graceful end."""
+        if not self._ending.is_set():
+            self._reason, self._keep_agents = reason, keep_agents
+            self._ending.set()
+
+    async def run(self) -> None:
+        """From start to end. Raises `JournalError` where the journal or the disk does not allow
+        it, and `OSError` where the directory does not."""
+        serving = asyncio.create_task(self._server.run_here())
+        try:
+            await self._with_journal()
+        finally:
+            self._guard.closed = "shutting down"
+            self._place.withdraw()
+            self._server.stop()
+            await serving
+
+    async def _with_journal(self) -> None:
+        journal = await asyncio.to_thread(
+            open_log,
+            self._place.journal,
+            kinds=KINDS,
+            version=self._settings.version,
+            trusted=True,
+        )
+        try:
+            world = await replay(self._place.journal, journal)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    await self._serve(journal, world, tasks)
+                    raise _Over
+            except* _Over:
+                pass
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+        finally:
+            journal.close()
+
+    async def _serve(self, journal: Log, world: World, tasks: asyncio.TaskGroup) -> None:
+        settings, place = self._settings, self._place
+        instance = settings.instance or secrets.token_hex(8)
+        feed, bell = Feed(place.journal, world.seq), Bell()
+        attachments = Attachments(feed)
+        hello = Hello(epoch=journal.epoch, journal_id=journal.journal_id, instance=instance)
+        holders = Holders(place.holders, place.journal, hello, attachments)
+        engine = Engine(journal, world, (feed, bell, holders.dues))
+        holders.work_for(engine, tasks)
+        spawner = Spawner(engine, holders, place.directory, os.environ)
+        holders.restart = lambda start: _restart(tasks, spawner, start, journal)
+        running = tasks.create_task(engine.run())
+        self._service = Service(
+            engine=engine,
+            feed=feed,
+            bell=bell,
+            holders=holders,
+            spawner=spawner,
+            attachments=attachments,
+            directory=place.directory,
+            version=settings.version,
+            started=time.monotonic(),
+            shutdown=lambda keep: self.stop("shutdown", keep_agents=keep),
+        )
+        await engine.carry(
+            StartBroker(
+                epoch=journal.epoch,
+                pid=os.getpid(),
+                version=settings.version,
+                instance=instance,
+                policy=settings.policy,
+            )
+        )
+        tasks.create_task(_keep_house(engine, journal))
+        await holders.adopt()
+        if settings.respawn:
+            await spawner.respawn()
+        self._open()
+        await self._ending.wait()
+        await self._end(self._service, running)
+
+    def _open(self) -> None:
+        """From here on everybody is heard."""
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        connection = Connection(
+            url=f"http://{host}:{self._port}",
+            port=self._port,
+            api_key=self._settings.key,
+            pid=os.getpid(),
+            directory=str(self._place.directory),
+        )
+        self._place.publish(connection)
+        self._guard.closed = ""
+        self._ready(connection)
+
+    async def _end(self, service: Service, running: asyncio.Task[None]) -> None:
+        """Nothing new is heard; programs end, or are kept; the last record says so."""
+        self._guard.closed = "shutting down"
+        if not self._keep_agents:
+            await _let_settle(service)
+            await service.holders.end_all("broker_stopped")
+        service.bell.close()
+        last = service.engine.post(StopBroker(reason=self._reason, agents_kept=self._keep_agents))
+        service.engine.stop()
+        await last
+        await running
+        service.feed.close()
+
+    def _serving(self) -> Service:
+        assert self._service is not None, "the guard lets nobody through before"
+        return self._service
+
+
+async def replay(directory: Path, journal: Log) -> World:
+    """The world as the journal tells it, folded block by block so that `/health` answers."""
+    world = World()
+    for block in Reader(directory).blocks(0, journal.head.seq):
+        for entry in decode_block(block):
+            fold(world, entry)
+        await asyncio.sleep(0)
+    assert world.seq == journal.head.seq, "everything durable was read"
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR)
+    return world
+
+
+async def _keep_house(engine: Engine, journal: Log) -> None:
+    """What is due about once a second."""
+    while True:
+        await asyncio.sleep(HOUSEKEEPING_S)
+        journal.sync_head()
+        wall = time.time_ns() // 1_000
+        if abs(wall - journal.now()) > CLOCK_AHEAD_US_MAX:
+            with contextlib.suppress(Stopped):
+                engine.post(NoteClock(wall_at=wall))
+
+
+async def _let_settle(service: Service) -> None:
+    """Wait until nothing is on its way into a terminal: what is cut off there cannot be proven."""
+
+    def flowing(world: World, at: int) -> list[str]:
+        return [key_of(a.name) for a in world.agents.values() if a.flowing is not None and a.alive]
+
+    async def settle(key: str) -> None:
+        def free(world: World, at: int) -> bool | None:
+            agent = world.agents.get(key)
+            return True if agent is None or agent.flowing is None else None
+
+        await service.bell.until(service.engine, (key,), free, QUIET_S_MAX)
+        keeper = service.holders.keeper(key)
+        if keeper is not None:
+            keeper.end("broker_stopped")
+
+    await asyncio.gather(*(settle(key) for key in await service.engine.ask(flowing)))
+
+
+def _restart(tasks: asyncio.TaskGroup, spawner: Spawner, start: Start, journal: Log) -> None:
+    tasks.create_task(spawner.start_again(start, journal.now()))
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What really went wrong: the first of the errors, however deep."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,108 @@
+"""The service: the parts of a running broker, in the hands of whoever answers a request.
+
+`app` builds it once; handlers take it as their first argument and know nothing of how it came to
+be. It holds what several handlers share and nothing that only one needs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from broker.core.commands import Answer, Refused, Wish
+from broker.runtime.attached import Attachments, Viewer
+from broker.runtime.engine import Engine
+from broker.runtime.feed import Feed, Subscription
+from broker.runtime.holders import Holders
+from broker.runtime.keeper import Keeper
+from broker.runtime.link import Link
+from broker.runtime.spawning import Spawner
+from broker.runtime.waiting import Bell
+from broker.wire.problems import Problem, refusal
+from projections.world import World
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """`directory` holds `journal/`. `shutdown(keep_agents)` begins a graceful end and returns."""
+
+    engine: Engine
+    feed: Feed
+    bell: Bell
+    holders: Holders
+    spawner: Spawner
+    attachments: Attachments
+    directory: Path
+    version: str
+    started: float
+    shutdown: Callable[[bool], None]
+
+    @property
+    def journal(self) -> Path:
+        """The journal's own directory."""
+        return self.directory / "journal"
+
+    def uptime_ms(self) -> int:
+        """Milliseconds since this broker began to serve."""
+        return int((time.monotonic() - self.started) * 1_000)
+
+    async def carry(self, command: Wish) -> Answer:
+        """The answer to a command that was accepted and is durable. Raises `Problem`."""
+        verdict = await self.engine.carry(command)
+        if isinstance(verdict, Refused):
+            raise refusal(verdict)
+        return verdict.answer
+
+    async def living(self, name: str) -> Keeper:
+        """The keeper of an agent that runs. Raises `Problem`."""
+        generation = await self.engine.ask(lambda world, at: _generation(world, name))
+        if generation is None:
+            raise Problem("agent_not_found", f'Agent "{name}" not found')
+        keeper = self.holders.keeper(name, generation)
+        if keeper is None:
+            raise Problem("worker_disappeared", f'Agent "{name}" does not run now')
+        return keeper
+
+    async def link(self, name: str) -> Link:
+        """The link to the holder of an agent that runs. Raises `Problem`."""
+        keeper = await self.living(name)
+        if keeper.link is None:
+            raise Problem("worker_disappeared", f'the holder of "{name}" cannot be reached now')
+        return keeper.link
+
+    # --- who looks
+
+    def subscribe(self, since: int, *, ephemeral: bool) -> Subscription:
+        """A place in the feed; with `ephemeral`, terminals are watched for it."""
+        subscription = self.feed.subscribe(since, ephemeral=ephemeral)
+        if ephemeral:
+            self._look()
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Leave the feed."""
+        subscription.close()
+        if subscription.ephemeral:
+            self._look()
+
+    def attach(self, viewer: Viewer) -> None:
+        """Show a terminal to somebody."""
+        self.attachments.add(viewer)
+        self._look()
+
+    def detach(self, viewer: Viewer) -> None:
+        """Somebody looks no longer."""
+        self.attachments.remove(viewer)
+        self._look()
+
+    def _look(self) -> None:
+        for keeper in self.holders:
+            on, human = self.attachments.wanted(keeper.name)
+            keeper.watch(on=on, human=human)
+
+
+def _generation(world: World, name: str) -> int | None:
+    agent = world.agent(name)
+    return None if agent is None else agent.generation

@@ -1,0 +1,277 @@
+"""Spawning: from an order to a program in a terminal with a durable name.
+
+The holder is started first and named last: it says hello with the pid of its program, `Spawn` makes
+that durable, and only `Named` lets it outlive this broker. Whatever fails in between ends the
+holder, so there is never a program that no record names. One order a name at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import shlex
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from broker.core import commands
+from broker.core.commands import Refused
+from broker.core.effects import Start
+from broker.core.lifecycle import wrong_name
+from broker.runtime.engine import Engine
+from broker.runtime.holders import SOCKET_SUFFIX, Holders
+from broker.runtime.launch import Launched, LaunchFailed, clean_environment, launch
+from broker.runtime.link import LinkLost, LinkRefused
+from broker.wire import frames
+from projections.facts import AgentName, AgentSpawned, RestartPolicy
+from projections.world import World, key_of
+
+RESTART_S_MAX = 20.0
+"""How long a restart waits for the old program to end; its holder kills it after 2 s."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run, under which name. `env` are values of its own, which are never recorded."""
+
+    name: str
+    command: str
+    args: tuple[str, ...] = ()
+    cwd: str | None = None
+    env: dict[str, str] = {}
+    channels: tuple[str, ...] = ()
+    cli: str = ""
+    model: str | None = None
+    session_id: str | None = None
+    team: str | None = None
+    parent: str | None = None
+    source: str = "human"
+    profile: str = "generic"
+    rows: int = 24
+    cols: int = 80
+    idle_threshold_s: int = 30
+    restart: RestartPolicy = RestartPolicy()
+    restart_count: int = 0
+
+
+class Spawned(msgspec.Struct, frozen=True):
+    """It runs, and its record is durable."""
+
+    name: str
+    generation: int
+    pid: int
+
+
+class Spawner:
+    """Carries out orders. `environment` is what programs inherit besides their own values."""
+
+    def __init__(
+        self, engine: Engine, holders: Holders, directory: Path, environment: Mapping[str, str]
+    ) -> None:
+        self._engine = engine
+        self._holders = holders
+        self._directory = directory
+        self._environment = clean_environment(environment)
+        self._busy: dict[str, asyncio.Lock] = {}
+        self._values: dict[str, dict[str, str]] = {}
+
+    async def spawn(self, order: Order) -> Spawned | Refused:
+        """Start a program under a name that is free."""
+        async with self._turn(order.name):
+            return await self._spawn(order)
+
+    async def restart(self, name: str) -> Spawned | Refused:
+        """End the program, where it runs, and start it with its recorded command."""
+        async with self._turn(name):
+            spawned = await self._engine.ask(lambda world, at: _last(world, name))
+            if spawned is None:
+                message = f'Agent "{name}" not found; `ackbook ls` lists those there are'
+                return Refused(reason="agent_not_found", message=message)
+            keeper = self._holders.keeper(name, spawned.generation)
+            if keeper is not None:
+                keeper.end("restarted")
+                try:
+                    await asyncio.wait_for(keeper.gone.wait(), RESTART_S_MAX)
+                except TimeoutError:
+                    message = f"{name} does not end; its holder is pid-less and silent"
+                    return Refused(reason="invalid", message=message)
+            return await self._spawn(self._again(spawned, "human", 0))
+
+    async def start_again(self, start: Start, now: int) -> None:
+        """Carry out a restart that the world owes, once it is due and if it is still owed."""
+        await asyncio.sleep(max(0, start.due_at - now) / 1_000_000)
+        async with self._turn(start.agent):
+            if await self._engine.ask(lambda world, at: _still_owed(world, start)):
+                await self._spawn(self._again(start.spawned, "restart", start.restart_count))
+
+    async def respawn(self) -> list[Spawned | Refused]:
+        """Start again every agent that ended with its broker or machine."""
+        ended = await self._engine.ask(_ended_with_broker)
+        return [
+            await self.spawn(self._again(spawned, "respawn", spawned.restart_count))
+            for spawned in ended
+        ]
+
+    def _turn(self, name: str) -> asyncio.Lock:
+        return self._busy.setdefault(key_of(name), asyncio.Lock())
+
+    def _again(self, spawned: AgentSpawned, source: str, count: int) -> Order:
+        """The recorded command. Values of its environment are in memory if anywhere."""
+        values = self._values.get(key_of(spawned.name))
+        if values is None:
+            values = {n: os.environ[n] for n in spawned.env_names if n in os.environ}
+        return Order(
+            name=spawned.name,
+            command=spawned.command,
+            args=spawned.args,
+            cwd=spawned.cwd,
+            env=values,
+            channels=spawned.channels,
+            cli=spawned.cli,
+            model=spawned.model,
+            session_id=spawned.session_id,
+            team=spawned.team,
+            parent=spawned.parent,
+            source=source,
+            profile=spawned.profile,
+            rows=spawned.rows,
+            cols=spawned.cols,
+            restart=spawned.restart,
+            restart_count=count,
+        )
+
+    async def _spawn(self, order: Order) -> Spawned | Refused:
+        cwd = order.cwd or os.getcwd()
+        wrong = wrong_name(order.name) or _wrong_directory(cwd)
+        if wrong is not None:
+            return Refused(reason="invalid", message=wrong)
+        known = await self._engine.ask(lambda world, at: _place(world, order.name))
+        if isinstance(known, Refused):
+            return known
+        name, generation = known
+        path = self._holders.directory / socket_name(name, generation)
+        frame = self._launch(order, name, generation, cwd, path)
+        try:
+            launched = await launch(frame, self._directory / "logs" / f"{path.stem}.log")
+        except LaunchFailed as error:
+            return Refused(reason="invalid", message=str(error))
+        return await self._name(order, frame, path, launched)
+
+    async def _name(
+        self, order: Order, frame: frames.Launch, path: Path, launched: Launched
+    ) -> Spawned | Refused:
+        """The program runs; make its name durable, or end it."""
+        try:
+            link, welcome = await self._holders.meet(str(path))
+            verdict = await self._engine.carry(_command(order, frame, path, welcome.pid))
+        except (OSError, LinkLost, LinkRefused):
+            await launched.abandon()
+            return Refused(reason="invalid", message=f"the program of {order.name} ended at once")
+        except BaseException:
+            await asyncio.shield(launched.abandon())
+            raise
+        if isinstance(verdict, Refused):
+            link.close()
+            await launched.abandon()
+            return verdict
+        self._values[key_of(order.name)] = order.env
+        first = (link, welcome)
+        self._holders.keep(frame.name, frame.generation, str(path), first, launched).named()
+        return Spawned(frame.name, frame.generation, welcome.pid)
+
+    def _launch(
+        self, order: Order, name: str, generation: int, cwd: str, path: Path
+    ) -> frames.Launch:
+        own = {"ACKBOOK_DIR": str(self._directory), "RELAY_AGENT_NAME": name}
+        terminal = {"TERM": "xterm-256color"}
+        return frames.Launch(
+            name=AgentName(name),
+            generation=generation,
+            command=order.command,
+            args=order.args,
+            cwd=cwd,
+            env=self._environment | terminal | order.env | own,
+            socket=str(path),
+            spool=str(self._directory / "spool"),
+            rows=order.rows,
+            cols=order.cols,
+            profile=order.profile,
+            idle_threshold_s=order.idle_threshold_s,
+        )
+
+
+def socket_name(name: str, generation: int) -> str:
+    """A file name that says whose it is, and that no two holders ever share."""
+    plain = re.sub(r"[^a-z0-9_-]+", "_", key_of(name))[:40]
+    return f"{plain}.{generation}.{secrets.token_hex(4)}{SOCKET_SUFFIX}"
+
+
+def command_line(cli: str, args: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """A program and its arguments; `cli` may be a whole command line. Raises ValueError."""
+    if not args and shutil.which(cli) is None:
+        words = shlex.split(cli)
+        if words:
+            return words[0], tuple(words[1:])
+    return cli, args
+
+
+def _wrong_directory(cwd: str) -> str | None:
+    return None if os.path.isdir(cwd) else f"the directory {cwd} does not exist"
+
+
+def _place(world: World, name: str) -> tuple[str, int] | Refused:
+    agent = world.agent(name)
+    if agent is not None and agent.alive:
+        return Refused(
+            reason="agent_exists",
+            message=f'Agent "{agent.name}" already exists; release it first, or take another name',
+        )
+    known = name if agent is None else agent.name
+    return known, world.generations.get(key_of(name), 0) + 1
+
+
+def _last(world: World, name: str) -> AgentSpawned | None:
+    agent = world.agent(name)
+    return None if agent is None else agent.spawned
+
+
+def _still_owed(world: World, start: Start) -> bool:
+    agent = world.generation(start.agent, start.generation - 1)
+    return agent is not None and agent.state == "restarting"
+
+
+def _ended_with_broker(world: World, at: int) -> list[AgentSpawned]:
+    return [
+        agent.spawned
+        for agent in world.agents.values()
+        if agent.exited is not None
+        and agent.exited.reason in ("ended_with_broker", "broker_stopped")
+    ]
+
+
+def _command(order: Order, frame: frames.Launch, path: Path, pid: int) -> commands.Spawn:
+    return commands.Spawn(
+        name=frame.name,
+        generation=frame.generation,
+        pid=pid,
+        command=order.command,
+        args=order.args,
+        cwd=frame.cwd,
+        env_names=tuple(sorted(order.env)),
+        channels=order.channels,
+        holder=path.name,
+        cli=order.cli,
+        model=order.model,
+        session_id=order.session_id,
+        team=order.team,
+        parent=order.parent,
+        source=order.source,
+        profile=order.profile,
+        rows=order.rows,
+        cols=order.cols,
+        restart=order.restart,
+        restart_count=order.restart_count,
+    )

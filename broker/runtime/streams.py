@@ -1,0 +1,239 @@
+"""Streams: answers that do not end by themselves. The feed over SSE and WebSocket, terminals over
+WebSocket, and the journal as it stands.
+
+Each stream has one task that writes and one that listens for the other side to leave; the writer
+goes at the pace of its reader, and the feed and the viewers bound what waits meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from broker.runtime import history
+from broker.runtime.attached import Viewer
+from broker.runtime.feed import Subscription
+from broker.runtime.keeper import Keeper
+from broker.runtime.link import Link, LinkBusy, LinkLost
+from broker.runtime.service import Service
+from broker.wire import frames, views
+from broker.wire.problems import Problem
+from broker.wire.requests import RECORDED_INTEGER_MAX, Fields
+from projections.events import cursor_of
+from projections.reports import Row
+
+Streamer = Callable[[Service, Request], Awaitable[Response]]
+Socket = Callable[[Service, WebSocket], Awaitable[None]]
+
+HEARTBEAT_S = 15.0
+"""A quiet stream says so, so that neither side nor anything between takes it for dead."""
+
+RETRY_S = 0.2
+"""How soon a viewer looks again for a holder that cannot be reached."""
+
+EMPTY_SCREEN = b"\x1b[0m\x1b[H\x1b[2J\x1b[3J"
+"""A repaint draws on an empty terminal."""
+
+GOING_AWAY = 1001
+"""WebSocket close code of a server that ends."""
+
+
+# --- server-sent events
+
+
+async def stream_events(service: Service, request: Request) -> Response:
+    """The feed as SSE; `id:` is the cursor, `Last-Event-ID` or `sinceSeq` where to go on."""
+    asked = request.headers.get("last-event-id") or request.query_params.get("sinceSeq", "0")
+    since = _cursor(asked)
+    if service.feed.ahead(since):
+        current = cursor_of(service.feed.head)
+        raise Problem("cursor_ahead", f"cursor {since} is ahead of the journal, at {current}")
+    follow = request.query_params.get("follow", "true") != "false"
+    return StreamingResponse(
+        _sse(service, since, follow=follow),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _sse(service: Service, since: int, *, follow: bool) -> AsyncIterator[bytes]:
+    subscription = service.subscribe(since, ephemeral=False)
+    until = cursor_of(service.feed.head)
+    position = since
+    try:
+        yield b": ackbook\n\n"
+        while follow or position < until:
+            try:
+                messages = await asyncio.wait_for(subscription.read(), HEARTBEAT_S)
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            if not messages:
+                return
+            yield b"".join(b"id: %d\ndata: %s\n\n" % message for message in messages)
+            position = subscription.position
+    finally:
+        service.unsubscribe(subscription)
+
+
+# --- the feed over a WebSocket
+
+
+async def watch_events(service: Service, socket: WebSocket) -> None:
+    """The feed as clients of this API know it: events since a cursor, then live."""
+    try:
+        since = _cursor(socket.query_params.get("sinceSeq", "0"))
+    except Problem as problem:
+        await socket.send_denial_response(_denial(problem))
+        return
+    await socket.accept()
+    if service.feed.ahead(since):
+        current = cursor_of(service.feed.head)
+        gap = views.replay_gap(since, 0, current, 0, "cursor_ahead")
+        await socket.send_text(orjson.dumps(gap).decode())
+    subscription = service.subscribe(since, ephemeral=True)
+    try:
+        await _together(_write_events(socket, subscription), _listen(socket))
+    finally:
+        service.unsubscribe(subscription)
+    await _close(socket)
+
+
+async def _write_events(socket: WebSocket, subscription: Subscription) -> None:
+    while messages := await subscription.read():
+        for _, message in messages:
+            await socket.send_text(message.decode())
+
+
+async def _listen(socket: WebSocket) -> None:
+    """Clients say nothing here; this returns when they leave."""
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+# --- a terminal
+
+
+async def attach(service: Service, socket: WebSocket) -> None:
+    """A terminal: a repaint and then its output as binary frames; keystrokes come as binary frames,
+    and `{"type":"resize","rows":R,"cols":C}` as text."""
+    name = socket.path_params["name"]
+    try:
+        keeper = await service.living(name)
+    except Problem as problem:
+        await socket.send_denial_response(_denial(problem))
+        return
+    await socket.accept()
+    viewer = Viewer(name, human=socket.query_params.get("view", "false") != "true")
+    service.attach(viewer)
+    try:
+        await _together(_show(socket, keeper, viewer), _type(socket, keeper, viewer))
+    finally:
+        service.detach(viewer)
+    await _close(socket)
+
+
+async def _show(socket: WebSocket, keeper: Keeper, viewer: Viewer) -> None:
+    """Paint, then pass on; paint again after a gap or a lost link; end with the program."""
+    ended = asyncio.create_task(keeper.gone.wait())
+    ended.add_done_callback(lambda _: viewer.nudge())
+    try:
+        painted = await _paint(socket, keeper)
+        while not keeper.gone.is_set():
+            output = await viewer.read()
+            if output is None:
+                painted = await _paint(socket, keeper)
+                continue
+            for offset, data in output:
+                if offset > painted:
+                    await socket.send_bytes(data)
+    finally:
+        ended.cancel()
+
+
+async def _paint(socket: WebSocket, keeper: Keeper) -> int:
+    """Send the whole screen; the offset of the output that it shows."""
+    while not keeper.gone.is_set():
+        link = keeper.link
+        if link is not None:
+            with contextlib.suppress(LinkLost):
+                shown = await link.screen("ansi")
+                await socket.send_bytes(EMPTY_SCREEN + shown.text.encode())
+                return shown.offset
+        await asyncio.sleep(RETRY_S)
+    return 0
+
+
+async def _type(socket: WebSocket, keeper: Keeper, viewer: Viewer) -> None:
+    while True:
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        link = keeper.link
+        if link is None or not viewer.human:
+            continue
+        if (keys := message.get("bytes")) is not None:
+            with contextlib.suppress(LinkLost, LinkBusy):
+                await link.write_input(keys)
+        elif (text := message.get("text")) is not None:
+            _control(link, text.encode())
+
+
+def _control(link: Link, text: bytes) -> None:
+    with contextlib.suppress(Problem):
+        fields = Fields(text)
+        rows = fields.number("rows", least=1, most=1_000)
+        cols = fields.number("cols", least=1, most=1_000)
+        if fields.text("type") == "resize" and rows is not None and cols is not None:
+            link.send(frames.Resize(rows=rows, cols=cols))
+
+
+# --- the journal
+
+
+async def journal(service: Service, request: Request) -> Response:
+    """The records from a seq through what is durable now, one a line, byte for byte."""
+    first = _cursor(request.query_params.get("from", "1"))
+    through = service.feed.head
+    return StreamingResponse(
+        history.raw_blocks(service.journal, first, through), media_type="application/x-ndjson"
+    )
+
+
+# --- shared
+
+
+async def _together(*parts: Coroutine[object, object, None]) -> None:
+    """Run both until one of them ends; a side that leaves is no error."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _close(socket: WebSocket) -> None:
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+        await socket.close(GOING_AWAY)
+
+
+def _denial(problem: Problem) -> Response:
+    body: Row = problem.body()
+    return Response(orjson.dumps(body), problem.status, media_type="application/json")
+
+
+def _cursor(text: str) -> int:
+    if not text.isdecimal() or int(text) > RECORDED_INTEGER_MAX:
+        raise Problem("invalid_request", f"{text!r} is no cursor")
+    return int(text)

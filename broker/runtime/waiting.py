@@ -1,0 +1,79 @@
+"""Waiting: for something to become true of the world, without asking all the time.
+
+Who waits names the agents and deliveries that it is about, and is woken when a durable record
+touches one of them. The question is asked once more after each such record, so nothing that
+happened between two askings is missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from broker.runtime.engine import Engine
+from projections.codec import Entry
+from projections.facts import Ref
+from projections.world import World
+
+T = TypeVar("T")
+
+
+class Bell:
+    """A watcher of the engine that rings for those who wait."""
+
+    def __init__(self) -> None:
+        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._closed = False
+
+    def committed(self, world: World, entries: Sequence[Entry], touched: frozenset[str]) -> None:
+        """Wake whoever waits for something that these entries touch."""
+        if not self._waiting:
+            return
+        for key in touched:
+            self._ring(key)
+        for entry in entries:
+            if isinstance(entry.fact, Ref):
+                self._ring(entry.fact.delivery_id)
+
+    async def until(
+        self,
+        engine: Engine,
+        keys: Iterable[str],
+        question: Callable[[World, int], T | None],
+        wait_s: float,
+    ) -> T | None:
+        """The first answer that is not None; None when the time is over or the broker ends.
+
+        `keys` are delivery ids, and agents' names as `key_of` gives them.
+        """
+        event = asyncio.Event()
+        names = tuple(keys)
+        for name in names:
+            self._waiting[name].add(event)
+        try:
+            async with asyncio.timeout(wait_s):
+                while True:
+                    event.clear()
+                    answer = await engine.ask(question)
+                    if answer is not None or self._closed:
+                        return answer
+                    await event.wait()
+        except TimeoutError:
+            return None
+        finally:
+            for name in names:
+                self._waiting[name].discard(event)
+                if not self._waiting[name]:
+                    del self._waiting[name]
+
+    def close(self) -> None:
+        """Let everybody go: what they wait for does not come from this broker any more."""
+        self._closed = True
+        for name in tuple(self._waiting):
+            self._ring(name)
+
+    def _ring(self, key: str) -> None:
+        for event in self._waiting.get(key, ()):
+            event.set()
