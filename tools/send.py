@@ -15,7 +15,7 @@ import click
 from .client import Client
 from .failures import Exit, Failure
 from .options import json_option, place_option, recipient_argument
-from .output import bad, bold, dim, emit, good, plain, poor, tell
+from .output import bad, bold, dim, emit, good, plain, poor, say, tell
 from .place import Place
 from .shapes import DeliveryRow, SendReply
 
@@ -116,11 +116,14 @@ def _milliseconds(seconds: float | None) -> int | None:
 
 
 def _show(reply: SendReply, outcome: str | None) -> None:
-    tell(f"{bold(reply.event_id)} {dim(f'recorded at {reply.seq}')}")
+    again = " before, under the same key" if reply.repeated else ""
+    tell(f"{bold(reply.event_id)} {dim(f'recorded at {reply.seq}{again}')}")
     width = max((len(row.agent) for row in reply.deliveries), default=0)
     for row in reply.deliveries:
         said = dim("on its way") if outcome is None else _progress(row)
         tell(f"  {plain(row.agent):<{width}}  {dim(row.delivery_id)}  {said}")
+    for refused in reply.refused:
+        say(f"{poor('refused:')} {plain(refused.agent)} ({refused.reason})")
 
 
 def _progress(row: DeliveryRow) -> str:

@@ -21,12 +21,22 @@ class DeliveryRow(msgspec.Struct, frozen=True, kw_only=True):
     evidence: object = None
 
 
+class RefusedRow(msgspec.Struct, frozen=True):
+    """A recipient whose queue did not take the message, and why."""
+
+    agent: str
+    reason: str
+
+
 class SendReply(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to `send`. `outcome` is there when the broker was asked to wait."""
+    """The answer to `send`. `outcome` is there when the broker was asked to wait; `repeated`: an
+    earlier answer to the same idempotency key, given again."""
 
     event_id: str
     seq: int
     deliveries: list[DeliveryRow] = []
+    refused: list[RefusedRow] = []
+    repeated: bool = False
     outcome: str | None = None
 
 

@@ -1,0 +1,297 @@
+"""Starting and ending: one broker a directory, and nothing of its caller in its hands."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.shell import ACKBOOK, House, environment, wait_for_end, wait_until
+
+READY_KEYS = {"url", "directory", "pid", "port"}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    house = House(tmp_path)
+    yield house
+    house.close()
+
+
+def descriptors(pid: int) -> set[str]:
+    """What a process has open, as the system names it."""
+    found = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found.add(os.readlink(entry))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def test_up_says_where_it_is_reached_and_down_ends_it(house: House) -> None:
+    ready = house.up()
+    assert set(ready) == READY_KEYS
+    assert ready["directory"] == str(house.directory)
+    assert ready["url"].endswith(f":{ready['port']}")
+    assert ready["pid"] == house.broker_pid
+    assert house("ls", "--json").json() == {"agents": []}
+
+    down = house("down")
+    assert down.code == 0
+    wait_for_end(ready["pid"])
+    assert house.broker_pid is None
+    assert house("down").code == 3
+    assert house("verify").code == 0
+
+
+def test_in_the_foreground_the_ready_line_comes_when_it_serves_and_an_interrupt_ends_it(
+    house: House,
+) -> None:
+    with subprocess.Popen(
+        [*ACKBOOK, "up", "--dir", house.directory],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as broker:
+        assert broker.stdout is not None
+        assert broker.stderr is not None
+        line = broker.stdout.readline().decode()
+        assert str(house.directory) in line
+        assert f"pid {broker.pid}" in line
+        assert house("ls").code == 0
+        broker.send_signal(signal.SIGINT)
+        assert broker.wait(60) == 0
+        assert b"Traceback" not in broker.stderr.read()
+    assert house.broker_pid is None
+
+
+def test_a_second_broker_on_a_directory_ends_with_5_and_harms_nothing(house: House) -> None:
+    house.up()
+    for options in (("--background",), ()):
+        second = house("up", *options)
+        assert second.code == 5
+        assert second.out == ""
+        assert "another broker instance is already running in this directory" in second.err
+    assert house("ls").code == 0
+
+
+def test_a_port_in_use_ends_with_1(house: House) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for options in (("--background",), ()):
+            done = house("up", "--port", str(port), *options)
+            assert done.code == 1
+            assert done.out == ""
+            assert str(port) in done.err
+            assert "Traceback" not in done.err
+    assert house.up("--port", str(port))["port"] == port
+
+
+def test_up_in_the_background_keeps_no_descriptor_of_its_caller(house: House) -> None:
+    """A caller with a pipe as its output and other things open: the pipe ends with the command,
+    and neither the broker nor a holder has any of it, or a terminal of its caller."""
+    inherited, ours = os.pipe()
+    marker = house.root / "marker"
+    with open(marker, "w") as extra:
+        read_end, write_end = os.pipe()
+        caller = subprocess.Popen(
+            [*ACKBOOK, "up", "--background", "--dir", house.directory],
+            env=environment(),
+            stdin=inherited,
+            stdout=write_end,
+            stderr=write_end,
+            pass_fds=(extra.fileno(), ours),
+        )
+    os.close(write_end)
+    with open(read_end, "rb") as output:
+        said = output.read()  # ends when nobody holds the other end any more
+    assert caller.wait(60) == 0
+    os.close(inherited)
+    os.close(ours)
+    assert str(house.directory) in said.decode()
+
+    spawned = house("spawn", "bob", "--json", "--", "cat").json()
+    broker_pid = house.broker_pid
+    assert broker_pid is not None
+    for pid in (broker_pid, *_children(broker_pid), spawned["pid"]):
+        held = descriptors(pid)
+        assert str(marker) not in held
+        assert not any("pipe" in name and name in _pipes_of(os.getpid()) for name in held)
+    assert os.getsid(broker_pid) == broker_pid != os.getsid(0)
+    assert os.readlink(f"/proc/{broker_pid}/cwd") == "/"
+
+
+def test_a_broker_that_was_killed_is_no_broker_and_the_next_one_starts(house: House) -> None:
+    house.up()
+    spawned = house("spawn", "bob", "--json", "--", "cat").json()
+    house.kill_broker()
+    refused = house("ls")
+    assert refused.code == 3
+    assert "ended without saying goodbye" in refused.err
+    house.up()
+    [bob] = house("ls", "--json").json()["agents"]
+    assert (bob["pid"], bob["generation"]) == (spawned["pid"], spawned["generation"])
+
+
+def test_down_ends_the_agents_or_keeps_them(house: House) -> None:
+    house.up()
+    pid = house("spawn", "bob", "--json", "--", "cat").json()["pid"]
+    assert house("down", "--keep-agents").code == 0
+    os.kill(pid, 0)
+    house.up()
+    [bob] = house("ls", "--json").json()["agents"]
+    assert (bob["pid"], bob["state"]) == (pid, "ready")
+    assert house("down", "--json").json()["agents_kept"] is False
+    wait_for_end(pid)
+
+
+def test_agents_that_ended_with_their_broker_are_listed_or_started_again(house: House) -> None:
+    house.up()
+    first = house("spawn", "bob", "--json", "--", "cat").json()
+    assert house("down").code == 0
+    again = house("up", "--background")
+    assert "bob" in again.err
+    assert "ackbook restart bob" in again.err
+    assert house("down").code == 0
+
+    respawned = house("up", "--background", "--respawn")
+    assert respawned.code == 0
+    assert "ackbook restart bob" not in respawned.err
+    wait_until(lambda: house("ls", "--json").json()["agents"][0]["state"] == "ready", "bob")
+    [bob] = house("ls", "--json").json()["agents"]
+    assert bob["generation"] > first["generation"]
+
+
+def test_a_directory_whose_name_is_too_long_for_a_socket_works(tmp_path: Path) -> None:
+    house = House(tmp_path, "x" * 120 + "/" + "y" * 120)
+    try:
+        house.up()
+        assert house("spawn", "bob", "--", "cat").code == 0
+        assert house("send", "bob", "hello", "--wait", "30").code == 0
+    finally:
+        house.close()
+
+
+def test_a_directory_named_journal_where_it_is_started_is_not_imported(tmp_path: Path) -> None:
+    """`ackbook up --dir .` stands beside a folder called `journal`."""
+    house = House(tmp_path, ".")
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "msgspec.py").write_text("raise SystemExit('imported from where it was started')")
+    try:
+        house.up()
+        assert house("spawn", "bob", "--", "cat").code == 0
+    finally:
+        house.close()
+
+
+def test_a_torn_tail_is_cut_by_a_start_that_says_so(house: House) -> None:
+    house.up()
+    house("send", "nobody", "hello")
+    house.kill_broker()
+    [tail] = (house.directory / "journal").glob("0*.jsonl")
+    content = tail.read_bytes().rstrip(b"\n") + b"\n"
+    last = json.loads(content.splitlines()[-1])["seq"]
+    tail.write_bytes(content + b'{"seq":%d,"at":17' % (last + 1))
+    assert house("verify").code == 1
+    house.up()
+    assert house("verify").code == 0
+    assert list((house.directory / "journal" / "quarantine").iterdir())
+
+
+def test_a_damaged_journal_is_not_started_and_says_where(house: House) -> None:
+    house.up()
+    house("down")
+    [tail] = (house.directory / "journal").glob("0*.jsonl")
+    content = bytearray(tail.read_bytes())
+    content[content.index(b'"data"') + 12] ^= 1
+    tail.write_bytes(content)
+    for options in (("--background",), ()):
+        done = house("up", *options)
+        assert done.code == 4
+        assert tail.name in done.err
+        assert "ackbook verify" in done.err
+        assert "Traceback" not in done.err
+
+
+def test_a_journal_that_cannot_be_written_ends_a_start_with_74_and_can_be_read(
+    house: House,
+) -> None:
+    house.up()
+    house("down")
+    journal = house.directory / "journal"
+    with _read_only(journal):
+        for options in (("--background",), ()):
+            done = house("up", *options)
+            assert done.code == 74, done.err
+            assert str(journal) in done.err
+            assert "Traceback" not in done.err
+        for arguments in (("verify",), ("cat",), ("replay",), ("events",)):
+            assert house(*arguments).code == 0
+    house.up()
+
+
+def _read_only(directory: Path) -> _ReadOnly:
+    return _ReadOnly(directory)
+
+
+class _ReadOnly:
+    """A directory in which nothing can be changed, by root neither: a read-only mount of itself."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._mounted = False
+
+    def __enter__(self) -> None:
+        bind = ["mount", "--bind", "-o", "ro", self._directory, self._directory]
+        done = subprocess.run(bind, capture_output=True, check=False)
+        self._mounted = done.returncode == 0
+        if self._mounted:
+            return
+        if os.geteuid() == 0:
+            pytest.skip(f"this machine does not mount: {done.stderr.decode().strip()}")
+        self._directory.chmod(0o500)
+
+    def __exit__(self, *_: object) -> None:
+        if self._mounted:
+            subprocess.run(["umount", self._directory], check=True)
+        else:
+            self._directory.chmod(0o700)
+
+
+def _children(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in listed.split()]
+
+
+def _pipes_of(pid: int) -> set[str]:
+    return {name for name in descriptors(pid) if name.startswith("pipe:")}
+
+
+def test_a_start_that_is_interrupted_leaves_no_broker(house: House) -> None:
+    """Ctrl-C while the journal is read: here it comes while another broker holds the lock of a
+    slow disk, that is, as early as a test can send it."""
+    caller = subprocess.Popen(
+        [*ACKBOOK, "up", "--background", "--dir", house.directory],
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_until(lambda: (house.directory / "logs" / "broker.log").exists(), "a start that began")
+    caller.send_signal(signal.SIGINT)
+    code = caller.wait(60)
+    if code == 0:  # it was ready before the signal came
+        return
+    assert code == 130
+    deadline = time.monotonic() + 30
+    while house.broker_pid is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert house("ls").code == 3

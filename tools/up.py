@@ -1,0 +1,114 @@
+"""`ackbook up`: a broker, in the foreground or detached, and what its last end left behind.
+
+Standard output has one line, when requests are answered: where it is reached, its directory, its
+process. Agents that ended with the last broker are named on standard error, with the command that
+brings each back. Why a start failed is said by the broker itself, with its exit code.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import click
+
+from .background import FailedStart, Ready, announce, keep_from_children, start_detached
+from .client import Client
+from .failures import Failure
+from .options import json_option, place_option
+from .output import bold, dim, emit, plain, say, tell
+from .place import Place
+from .shapes import AgentRow, Agents
+
+ENDED_WITH_BROKER = ("ended_with_broker", "broker_stopped")
+LOCALHOST = "127.0.0.1"
+
+
+@click.command()
+@click.option("--background", is_flag=True, help="Return when it is ready; it runs on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="Where to listen on this machine; any free port, unless said.",
+)
+@click.option(
+    "--respawn", is_flag=True, help="Start again the agents that ended with the last broker."
+)
+@click.option("--ready-fd", type=int, hidden=True)
+@json_option
+@place_option
+def up(
+    background: bool,
+    port: int,
+    respawn: bool,
+    ready_fd: int | None,
+    as_json: bool,
+    place: Place,
+) -> int:
+    """Run the broker of a directory.
+
+    The exit code is 5 when another broker runs there, 1 when the port is in use, 4, 7 or 10 when
+    the journal is damaged or newer, and 74 when the disk refuses.
+    """
+    if background:
+        return _in_background(place, port, respawn, as_json)
+    if ready_fd is not None:
+        keep_from_children(ready_fd)
+    return _in_this_process(place, port, respawn, ready_fd, as_json)
+
+
+def _in_background(place: Place, port: int, respawn: bool, as_json: bool) -> int:
+    options = ["--port", str(port), *(["--respawn"] if respawn else [])]
+    try:
+        ready = start_detached(place, options)
+    except FailedStart as failed:
+        say(failed.said or f"ackbook: the broker ended at once; see {place.directory}/logs")
+        return failed.code
+    _say_ready(ready, as_json)
+    _say_ended(place)
+    return 0
+
+
+def _in_this_process(
+    place: Place, port: int, respawn: bool, ready_fd: int | None, as_json: bool
+) -> int:
+    from broker.runtime.app import serve
+    from broker.runtime.place import Connection
+
+    def on_ready(connection: Connection) -> None:
+        ready = Ready(connection.url, connection.directory, connection.pid, connection.port)
+        if ready_fd is not None:
+            announce(ready_fd, ready)
+            return
+        _say_ready(ready, as_json)
+        # The broker answers on this thread, so the question has to come from another.
+        threading.Thread(target=_say_ended, args=(place,), daemon=True).start()
+
+    return serve(place.directory, host=LOCALHOST, port=port, respawn=respawn, ready=on_ready)
+
+
+def _say_ready(ready: Ready, as_json: bool) -> None:
+    if as_json:
+        emit(ready)
+    else:
+        tell(f"ackbook is up at {bold(ready.url)} in {ready.directory} {dim(f'(pid {ready.pid})')}")
+
+
+def _say_ended(place: Place) -> None:
+    """Who ended with the last broker, and how each comes back."""
+    try:
+        agents = Client(place).ask("GET", "/api/spawned", Agents).agents
+    except Failure:
+        return  # the broker was told to end meanwhile
+    ended = [row for row in agents if _ended_with_broker(row)]
+    if not ended:
+        return
+    say("ended with the last broker; what waits for them is kept:")
+    width = max(len(row.name) for row in ended)
+    for row in ended:
+        say(f"  {plain(row.name):<{width}}  ackbook restart {plain(row.name)} {place.flag()}")
+
+
+def _ended_with_broker(row: AgentRow) -> bool:
+    return row.state == "gone" and row.exit is not None and row.exit.reason in ENDED_WITH_BROKER
