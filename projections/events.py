@@ -176,12 +176,18 @@ def _advanced(entry: Entry, fact: DeliveryAdvanced) -> Iterator[Draft]:
 def _retried(entry: Entry, fact: DeliveryRetried) -> Iterator[Draft]:
     yield (
         "delivery_retry",
-        {**_ids(fact), "attempts": fact.attempt, "reason": fact.error, "due_at": fact.due_at},
+        {
+            **_ids(fact),
+            "attempts": fact.attempt,
+            "reason": fact.error,
+            "due_at_ms": fact.due_at // 1_000,
+        },
     )
 
 
 def _held(entry: Entry, fact: DeliveryHeld) -> Iterator[Draft]:
-    yield "delivery_held", {**_ids(fact), "reason": fact.reason, "until": fact.until}
+    until = None if fact.until is None else fact.until // 1_000
+    yield "delivery_held", {**_ids(fact), "reason": fact.reason, "until_ms": until}
 
 
 def _resumed(entry: Entry, fact: DeliveryResumed) -> Iterator[Draft]:

@@ -143,7 +143,7 @@ def sentence_of(delivery_id: DeliveryId, entry: Entry, holding: Holding | None) 
             if fact.delivery_id != delivery_id:
                 return None
             sentence = f"At seq {seq} it was queued again as {fact.new_delivery_id}."
-            return Ended(state=None, reason=None, sentence=sentence)
+            return Ended(state="redelivered", reason=None, sentence=sentence)
         case _:
             return None
 

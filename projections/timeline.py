@@ -44,6 +44,7 @@ SETTLED_ORDER = (
     "released",
     "refused",
     "acked",
+    "redelivered",
 )
 """States from the least settled to the most: a message is where its least settled delivery is."""
 
