@@ -23,9 +23,8 @@ def broker() -> Simulated:
 def story(broker: Simulated, asked: str) -> Story:
     told = why(broker.entries, asked)
     assert told is not None
-    assert [row["seq"] for row in told.timeline] == sorted(
-        {int(str(r["seq"])) for r in told.timeline}
-    )
+    seqs = [int(str(row["seq"])) for row in told.timeline]
+    assert seqs == sorted(set(seqs))
     assert "SECRET" not in str(told.to_dict())
     return told
 
@@ -149,8 +148,9 @@ def test_outcome_unknown_and_redelivered(broker: Simulated) -> None:
     again = story(broker, delivery_id)
     new = story(broker, event_id).deliveries[1].delivery_id
     assert f"queued again as {new}" in again.sentence
+    assert again.state == "redelivered"
     assert story(broker, event_id).state == "held"
-    assert story(broker, new).timeline[0]["kind"] == "delivery.redelivered"
+    assert "delivery.redelivered" in [row["kind"] for row in story(broker, new).timeline]
 
 
 def test_a_dead_letter_that_was_dropped(broker: Simulated) -> None:
