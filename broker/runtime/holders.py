@@ -184,10 +184,11 @@ class Holders:
     async def _keep(self, keeper: Keeper, first: tuple[Link, Welcome] | None) -> None:
         try:
             await keeper.run(first)
+            # Not when this broker ends before its holder: the next one has to find it.
+            _remove(Path(keeper.path))
         finally:
             self._keepers.pop((key_of(keeper.name), keeper.generation), None)
             keeper.gone.set()
-            _remove(Path(keeper.path))
 
     def _again(self, name: str) -> None:
         assert self._tasks is not None

@@ -85,6 +85,7 @@ class Life:
         self._guard = Guard(application(self._serving), settings.key, (settings.host,))
         self._server = Server(self._guard, listener)
         self._ending = asyncio.Event()
+        self._published = False
         self._keep_agents = False
         self._reason = "signal"
 
@@ -102,7 +103,8 @@ class Life:
             await self._with_journal()
         finally:
             self._guard.closed = "shutting down"
-            self._place.withdraw()
+            if self._published:  # else it is another broker's, who has the lock
+                self._place.withdraw()
             self._server.stop()
             await serving
 
@@ -178,6 +180,7 @@ class Life:
             pid=os.getpid(),
             directory=str(self._place.directory),
         )
+        self._published = True
         self._place.publish(connection)
         self._guard.closed = ""
         self._ready(connection)
