@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from broker.core import lifecycle, recalling, reporting, sending, standing
+from broker.core import lifecycle, recalling, reporting, sending, standing, steering
 from broker.core.commands import (
     Accepted,
     Adopt,
@@ -64,15 +64,15 @@ _RULES: dict[type, Callable[[World, Any, int], Verdict]] = {
     Tick: tick,
     Cancel: recalling.cancel,
     Redeliver: recalling.redeliver,
-    Flush: lifecycle.flush,
-    SetMode: lifecycle.set_mode,
+    Flush: steering.flush,
+    SetMode: steering.set_mode,
     Spawn: lifecycle.spawn,
     Adopt: lifecycle.adopt,
     ReportEnded: lifecycle.report_ended,
     ReportIdle: lifecycle.report_idle,
     Release: lifecycle.release,
-    Subscribe: lifecycle.subscribe,
-    Unsubscribe: lifecycle.unsubscribe,
+    Subscribe: steering.subscribe,
+    Unsubscribe: steering.unsubscribe,
     NoteClock: lifecycle.note_clock,
     StartBroker: lifecycle.start_broker,
     StopBroker: lifecycle.stop_broker,
