@@ -41,8 +41,11 @@ from projections.facts import (
 from projections.mail import Delivery, Settled
 from projections.world import World
 
-GUESSES: frozenset[HeldReason] = frozenset({"busy", "not_ready", "input_not_empty"})
-"""Reasons that are guesses about a screen: a deadline may override them. All others are vetoes."""
+GUESSES: frozenset[HeldReason] = frozenset(
+    {"busy", "not_ready", "input_not_empty", "canonical_limit"}
+)
+"""Reasons that a deadline may override; all others are vetoes. The first three are guesses about a
+screen; a line that is too short may be another one by then, and no holder tells when it is."""
 
 INPUT_EMPTIED = Evidence(how="input_emptied")
 
