@@ -22,7 +22,7 @@ from pathlib import Path
 from broker.runtime.life import Life, Settings
 from broker.runtime.place import Connection, Place
 from broker.runtime.server import listen
-from journal import JournalError, Locked, OsFiles
+from journal import Files, JournalError, Locked, OsFiles
 from projections.facts import Policy
 
 EXIT_DONE = 0
@@ -46,13 +46,15 @@ def serve(
     respawn: bool = False,
     policy: Policy | None = None,
     ready: Callable[[Connection], None] | None = None,
+    files: Files | None = None,
 ) -> int:
     """Run a broker until it is told to end, and return the exit code of the process.
 
     `directory` is made where it is missing and holds everything of this broker. `port` 0 is any
     free one. `respawn` starts again the agents that ended with their broker or machine. `policy`
     are the numbers of delivery. `ready` is called once, on the loop, when the journal is replayed,
-    holders are adopted, and requests are answered; without it a line on stdout says so.
+    holders are adopted, and requests are answered; without it a line on stdout says so. `files` is
+    the journal's door to the disk; None: the real one.
 
     0: a graceful end. 1: the port is taken. 5: another broker has the directory. 4, 7, 8, 10, 74
     and 1: what the journal's error says. 74: the disk failed while it ran.
@@ -70,6 +72,7 @@ def serve(
         instance=instance,
         policy=policy or Policy(),
         respawn=respawn,
+        files=files,
     )
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     sys.setswitchinterval(SWITCH_S)

@@ -26,20 +26,15 @@ DRAINED_BYTES_MAX = 64 * 1024 * 1024
 """Of a body that is too large: read and thrown away, so that its sender gets to the answer."""
 
 
-class TooLarge(Exception):
-    """The body goes on beyond its maximum."""
-
-
 class Guard:
-    """The outermost application. `open_for` is set once the broker is ready, and unset when it
-    begins to end; `in_flight` counts the requests that are being answered."""
+    """The outermost application. `closed` says why nothing but `/health` is served, where that is
+    so: the broker is starting, or shutting down."""
 
     def __init__(self, app: ASGIApp, key: str, hosts: Iterable[str]) -> None:
         self._app = app
         self._key = key.encode()
         self._hosts = frozenset(host.lower() for host in hosts) | {"localhost"}
         self.closed = "starting"
-        self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -63,16 +58,11 @@ class Guard:
             length = headers.get(b"content-length", b"0")
             if length.isdigit() and int(length) > BODY_BYTES_MAX:
                 await _drain(receive, 0)
-                await _answer_too_large(scope, receive, send)
+                problem = _too_large()
+                await _answer(scope, receive, send, problem.status, problem.body())
                 return
             receive = _Bounded(receive)
-        self.in_flight += 1
-        try:
-            await self._app(scope, receive, send)
-        except TooLarge:
-            await _answer_too_large(scope, receive, send)
-        finally:
-            self.in_flight -= 1
+        await self._app(scope, receive, send)
 
     def _trusts(self, headers: dict[bytes, bytes]) -> bool:
         """A page of another site can reach this port, but not make its browser lie about that."""
@@ -120,7 +110,7 @@ class _Bounded:
         if self._bytes > BODY_BYTES_MAX:
             if message.get("more_body"):
                 await _drain(self._receive, self._bytes)
-            raise TooLarge
+            raise _too_large()
         return message
 
 
@@ -132,9 +122,8 @@ async def _drain(receive: Receive, read: int) -> None:
         read += len(message.get("body", b""))
 
 
-async def _answer_too_large(scope: Scope, receive: Receive, send: Send) -> None:
-    problem = Problem("too_large", f"a body has at most {BODY_BYTES_MAX} bytes")
-    await _answer(scope, receive, send, problem.status, problem.body())
+def _too_large() -> Problem:
+    return Problem("too_large", f"a body has at most {BODY_BYTES_MAX} bytes")
 
 
 async def _answer(

@@ -294,11 +294,9 @@ async def send(service: Service, request: Request) -> Row:
     known = await service.bell.until(
         service.engine, ids, lambda world, at: views.waited(world, answer, need), wish.wait_ms / 1e3
     )
-    if known is None:
-        rows = await service.engine.ask(lambda world, at: views.delivery_rows(world, answer))
-        outcome = "unconfirmed" if reports.outcome_of(rows, need) != "open" else "timed_out"
-        return views.sent(answer, rows, outcome)
-    outcome, rows = known
+    outcome, rows = known or await service.engine.ask(
+        lambda world, at: views.waited_in_vain(world, answer, need)
+    )
     return views.sent(answer, rows, outcome)
 
 

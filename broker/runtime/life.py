@@ -35,7 +35,7 @@ from broker.runtime.service import Service
 from broker.runtime.spawning import Spawner
 from broker.runtime.waiting import Bell
 from broker.wire.frames import Hello
-from journal import Log, Reader, open_log
+from journal import Files, Log, Reader, open_log
 from projections.codec import decode_block
 from projections.facts import KINDS, Policy
 from projections.world import World, fold, key_of
@@ -61,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     instance: str
     policy: Policy
     respawn: bool
+    files: Files | None
 
 
 class _Over(Exception):
@@ -114,6 +115,7 @@ class Life:
             self._place.journal,
             kinds=KINDS,
             version=self._settings.version,
+            files=self._settings.files,
             trusted=True,
         )
         try:

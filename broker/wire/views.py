@@ -118,21 +118,23 @@ def just_queued(delivery_id: DeliveryId, agent: str, state: str = "queued") -> R
         "verification": None,
         "reason": None,
         "evidence": None,
+        "final": state != "queued",
     }
 
 
 def waited(world: World, answer: Sent, need: Level) -> tuple[str, list[Row]] | None:
-    """The outcome of a message, once there is one.
-
-    What was verified may still rise to the level that its sender needs; what was not verified in
-    its window is not waited for.
-    """
+    """The outcome of a message, once there is one."""
     rows = delivery_rows(world, answer)
     outcome = reports.outcome_of(rows, need)
-    rising = any(row["verification"] == "echo" for row in rows if row["level"] != need)
-    if outcome == "open" or (outcome == "unconfirmed" and rising):
-        return None
-    return outcome, rows
+    return None if outcome == "open" else (outcome, rows)
+
+
+def waited_in_vain(world: World, answer: Sent, need: Level) -> tuple[str, list[Row]]:
+    """The outcome when the time is over: what is settled by then is as it is."""
+    rows = delivery_rows(world, answer)
+    settled = [row | {"final": row["state"] == "acked" or row["final"]} for row in rows]
+    outcome = reports.outcome_of(settled, need)
+    return ("timed_out" if outcome == "open" else outcome), rows
 
 
 def parked_row(delivery: Delivery, body: str) -> Row:

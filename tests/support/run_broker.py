@@ -1,0 +1,68 @@
+"""One broker in a process of its own, for tests that start it, kill it and start it again.
+
+`python -m tests.support.run_broker DIR [--port N] [--policy JSON] [--respawn] [--disk FILE]` prints
+one line of JSON when it is ready: url, port, api_key, pid, directory. While FILE says `full`, the
+journal's disk has no room; while it says `dying`, no sync succeeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from broker.runtime.app import serve
+from broker.runtime.place import Connection
+from journal import OsFiles
+from journal.files import Handle
+from projections.facts import Policy
+
+
+class TroubledDisk(OsFiles):
+    """The real disk, as long as `mood` says nothing else."""
+
+    def __init__(self, mood: Path) -> None:
+        self._mood = mood
+
+    def write(self, handle: Handle, offset: int, data: bytes) -> int:
+        if self._is("full") and offset + len(data) > os.fstat(handle).st_size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(handle, offset, data)
+
+    def sync(self, handle: Handle) -> None:
+        if self._is("dying"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().sync(handle)
+
+    def _is(self, mood: str) -> bool:
+        return self._mood.read_text().strip() == mood
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--policy", default="{}")
+    parser.add_argument("--respawn", action="store_true")
+    parser.add_argument("--disk", type=Path)
+    given = parser.parse_args()
+    return serve(
+        given.directory,
+        port=given.port,
+        respawn=given.respawn,
+        policy=msgspec.json.decode(given.policy, type=Policy),
+        ready=_say,
+        files=None if given.disk is None else TroubledDisk(given.disk),
+    )
+
+
+def _say(connection: Connection) -> None:
+    print(msgspec.json.encode(connection).decode(), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
