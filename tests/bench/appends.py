@@ -69,7 +69,7 @@ def measure(console: Console, directory: Path, rounds: int) -> Iterator[Figure]:
         console,
         "Durable appends",
         f"Lines of {LINE_BYTES} bytes; each side acknowledges after its fdatasync, and the syncs"
-        " are counted.\nThe bare loop writes full batches into a file whose blocks are there.",
+        " are counted. The bare loop writes full batches into a file whose blocks are there.",
         ("producers", "journal /s", "bare loop /s", "ratio", "records a sync", "bare loop"),
         rows,
     )

@@ -74,7 +74,7 @@ def measure(console: Console, broker: Broker, rounds: int) -> Iterator[Figure]:
 async def converse(broker: Broker, name: str, number: int) -> list[tuple[float, float]]:
     """Seconds to the text and to the proof, for each message."""
     taken = []
-    url = f"ws://127.0.0.1:{broker.connection.port}/api/spawned/{name}/attach"
+    url = f"ws://127.0.0.1:{broker.connection.port}/api/spawned/{name}/attach?view=true"
     key = {"X-API-Key": broker.connection.api_key}
     async with connect(url, additional_headers=key) as terminal, Line(broker) as line:
         for message in range(MESSAGES):
@@ -82,7 +82,7 @@ async def converse(broker: Broker, name: str, number: int) -> list[tuple[float, 
             mark = f"mark{number}x{message}y"
             text = f"the kettle is on {mark}"
             body = msgspec.json.encode(
-                {"to": name, "from": "bench", "text": text, "wait_ms": PATIENCE_S * 1e3}
+                {"to": name, "from": "bench", "text": text, "wait_ms": int(PATIENCE_S * 1e3)}
             )
             begun = time.perf_counter()
             watching = asyncio.create_task(watch(terminal, mark.encode()))

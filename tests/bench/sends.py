@@ -67,7 +67,7 @@ def measure(
         console,
         "Messages through HTTP to a held agent with a full queue",
         "Each is answered when it is on disk. Beside it: records a second through the journal"
-        " alone,\nwith the nearest number of producers, in the same run.",
+        " alone, with the nearest number of producers, in the same run.",
         ("connections", "sends /s", "journal /s", "ratio", "records a send"),
         rows,
     )
