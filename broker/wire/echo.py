@@ -2,8 +2,9 @@
 
 A terminal wraps, colours, redraws and frames what it shows. So both sides are *squashed* first:
 escape sequences, blanks, control characters and the marks that borders are drawn with disappear.
-What is left of a message must then appear whole and in order; between two lines of it there may be
-a short gap, since editors put prompts and line numbers there.
+What is left of a message must then appear whole and in order. It is cut into *parts* at line ends
+and tabs, and between two parts there may be a short gap: editors put prompts and line numbers at
+the one and draw the other in ways of their own.
 
 The stream is taken in any pieces and never kept: the memory used is bounded by the length of the
 text that is looked for. This module is pure and knows neither screens nor attempts.
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 import msgspec
 
 GAP_MAX = 48
-"""Squashed characters allowed between two lines of a text: a continuation prompt, a line number."""
+"""Squashed characters allowed between two parts of a text: a continuation prompt, a line number."""
 
 CARRY_BYTES_MAX = 256
 """A longer unfinished escape sequence is none: it is a string, which is skipped, or garbage."""
@@ -33,6 +34,7 @@ _SEQUENCE = re.compile(
     rb")"
 )
 _UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x18\x1a\x1b]*|[ -/]*)\Z")
+_CUTS = re.compile(r"[\n\t]")
 _STRING_ENDS = re.compile(rb"[\x07\x18\x1a\x1b]")
 _INVISIBLE = re.compile(
     "[\\s\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff"
@@ -61,31 +63,54 @@ def cells(mark: str) -> int:
     return 2 if unicodedata.east_asian_width(mark) in "WF" else 1
 
 
-def squashed_lines(lines: Sequence[str]) -> tuple[str, ...]:
-    """The lines of a text as `find` wants them; lines without visible characters are left out."""
-    return tuple(filter(None, map(squash, lines)))
+def parts_of(text: str) -> tuple[str, ...]:
+    """What must be found of a text, in order; lines without visible characters are left out."""
+    return tuple(filter(None, map(squash, _CUTS.split(text))))
 
 
-def find(lines: Sequence[str], text: str, start: int = 0) -> Place | None:
-    """The first place in squashed `text` where all squashed `lines` stand, one after the other."""
-    begins = text.find(lines[0], start)
+def tail_of(parts: Sequence[str], size: int) -> tuple[str, ...]:
+    """The last `size` characters of the parts, in parts."""
+    tail: list[str] = []
+    for part in reversed(parts):
+        tail.insert(0, part[-size:])
+        size -= len(tail[0])
+        if size <= 0:
+            break
+    return tuple(tail)
+
+
+def find(parts: Sequence[str], text: str, start: int = 0) -> Place | None:
+    """The first place in squashed `text` where all `parts` stand, one after the other."""
+    begins = text.find(parts[0], start)
     while begins >= 0:
-        ends = begins + len(lines[0])
-        for line in lines[1:]:
-            at = text.find(line, ends, ends + GAP_MAX + len(line))
+        ends = begins + len(parts[0])
+        for part in parts[1:]:
+            at = text.find(part, ends, ends + GAP_MAX + len(part))
             if at < 0:
                 break
-            ends = at + len(line)
+            ends = at + len(part)
         else:
             return Place(begins, ends)
-        begins = text.find(lines[0], begins + 1)
+        begins = text.find(parts[0], begins + 1)
     return None
 
 
-def count(lines: Sequence[str], text: str) -> int:
-    """How many times the lines stand in squashed `text`, not counting overlaps."""
+def ends_with(parts: Sequence[str], text: str) -> bool:
+    """Whether squashed `text` ends with the parts, one after the other."""
+    if not text.endswith(parts[-1]):
+        return False
+    begins = len(text) - len(parts[-1])
+    for part in reversed(parts[:-1]):
+        begins = text.rfind(part, max(0, begins - GAP_MAX - len(part)), begins)
+        if begins < 0:
+            return False
+    return True
+
+
+def count(parts: Sequence[str], text: str) -> int:
+    """How many times the parts stand in squashed `text`, not counting overlaps."""
     found, start = 0, 0
-    while (place := find(lines, text, start)) is not None:
+    while (place := find(parts, text, start)) is not None:
         found, start = found + 1, place.ends
     return found
 
@@ -123,12 +148,12 @@ class Stripper:
 class Search:
     """Looks for a text in a stream of output, from a byte offset on, `times` times over."""
 
-    def __init__(self, lines: Sequence[str], offset: int, times: int = 1) -> None:
-        self._lines = tuple(lines)
+    def __init__(self, parts: Sequence[str], offset: int, times: int = 1) -> None:
+        self._parts = tuple(parts)
         self._missing = times
         self._strip = Stripper()
         self._window = ""
-        self._window_max = sum(map(len, lines)) + GAP_MAX * len(lines)
+        self._window_max = sum(map(len, parts)) + GAP_MAX * len(parts)
         self._pieces: deque[tuple[int, Place]] = deque()
         self._offset = offset
 
@@ -140,7 +165,7 @@ class Search:
             return None
         self._window += text
         self._pieces.append((len(text), Place(begins, self._offset)))
-        while (place := find(self._lines, self._window)) is not None:
+        while (place := find(self._parts, self._window)) is not None:
             self._missing -= 1
             if self._missing <= 0:
                 return Place(self._piece(place.begins).begins, self._piece(place.ends - 1).ends)

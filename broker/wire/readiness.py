@@ -11,6 +11,7 @@ Alive, ready and blocked are three facts. The first row that holds is the condit
 | the program that was in front at first has ended | blocked, `foreground_changed` | veto |
 | something runs in front of the program that was there at first | blocked, `busy` | guess |
 | a program that read keys has put the terminal back into line mode | blocked, `busy` | guess |
+| a program that took bracketed pastes does not ask for them now | blocked, `busy` | guess |
 | otherwise | ready | |
 
 The first two signs of being ready are a prompt before the cursor and output that became quiet; a
@@ -42,19 +43,19 @@ BUSY_MS_MIN = 300
 class Sight(msgspec.Struct, frozen=True, kw_only=True):
     """What a look at the terminal and its processes shows.
 
-    `quiet_ms` and `age_ms`: since the last output, and since the start. `spoken`: there was output
-    at all. `asleep`: the program waits for something. `ours_at_cursor`: the text before the cursor
-    was typed by us.
+    `quiet_ms`: since the last output or, before the first (`spoken`), since the program was last
+    seen at work. `age_ms`: since the start. `ours_at_cursor`: the text before the cursor was typed
+    by us.
     """
 
     view: View
     canonical: bool
     echo: bool
+    paste: bool
     front: Front
     quiet_ms: int
     age_ms: int
     spoken: bool
-    asleep: bool
     human: bool
     ours_at_cursor: bool = False
 
@@ -68,6 +69,7 @@ class Readiness:
         self.was_ready = False
         self._profile = profile
         self._reads_keys = False
+        self._takes_pastes = False
         self._guess_since: int | None = None
 
     def now(self, sight: Sight) -> Condition:
@@ -79,7 +81,10 @@ class Readiness:
             return Condition(state="ready", how=how) if how else Condition(state="starting")
         if sight.front == "lost":
             return Condition(state="blocked", reason="foreground_changed")
-        if sight.front == "child" or (self._reads_keys and sight.canonical):
+        elsewhere = (self._reads_keys and sight.canonical) or (
+            self._takes_pastes and not sight.paste
+        )
+        if sight.front == "child" or elsewhere:
             return Condition(state="blocked", reason="busy", heuristic=True)
         return Condition(state="ready", how="unblocked")
 
@@ -89,6 +94,7 @@ class Readiness:
         if condition.state == "ready":
             self.was_ready = True
             self._reads_keys = self._reads_keys or not sight.canonical
+            self._takes_pastes = self._takes_pastes or sight.paste
         if not condition.heuristic:
             self._guess_since = None
         elif self._guess_since is None:
@@ -126,7 +132,7 @@ class Readiness:
                 return "prompt"
             if sight.quiet_ms >= profile.quiet_ms:
                 return "quiet"
-        elif sight.quiet_ms >= profile.silent_ms and sight.asleep:
+        elif sight.quiet_ms >= profile.silent_ms:
             return "quiet"
         return "deadline" if sight.age_ms >= profile.ready_ms_max else ""
 

@@ -49,22 +49,21 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 class Witness:
     """Watches one attempt. `before` is the screen at the moment before the first byte."""
 
-    def __init__(
-        self, event_id: EventId, shown: Sequence[str], before: View, profile: Profile
-    ) -> None:
+    def __init__(self, event_id: EventId, shown: str, before: View, profile: Profile) -> None:
         self.seen: Evidence | None = None
         self.submitted: Evidence | None = None
         self.input_empty = False
         self.drawn = False
         """The end of the text stands on the screen: what a long text can show of itself."""
         self._token = event_id
-        self._lines = echo.squashed_lines(shown)
-        self._tail = "".join(self._lines)[-TAIL_MAX:]
+        self._parts = echo.parts_of(shown)
+        self._tail = echo.tail_of(self._parts, TAIL_MAX)
         self._profile = profile
-        self._before = _Counts.of(self._lines, self._tail, profile, before)
-        self._search = echo.Search(self._lines, before.offset, self._before.whole + 1)
+        self._before = _Counts.of(self._parts, self._tail, profile, before)
+        self._search = echo.Search(self._parts, before.offset, self._before.whole + 1)
         self._entered_at: int | None = None
         self._at_cursor = False
+        self._line_mode = False
         self._answered = False
 
     @property
@@ -93,11 +92,12 @@ class Witness:
         """Enter is about to be typed; the screen stands as in `view`."""
         self.look(view)
         self._entered_at = view.offset
+        self._line_mode = view.unread is not None
 
     def look(self, view: View) -> None:
         """What the screen shows now."""
         at_cursor = stands_at_cursor(self._tail, view)
-        now = _Counts.of(self._lines, self._tail, self._profile, view)
+        now = _Counts.of(self._parts, self._tail, self._profile, view)
         self.drawn = at_cursor or now.tail > self._before.tail
         if self.seen is None:
             self.seen = self._seen_on(view, now)
@@ -112,7 +112,7 @@ class Witness:
 
     def _seen_on(self, view: View, now: _Counts) -> Evidence | None:
         if now.whole > self._before.whole:
-            first, last = _rows_of(self._lines, view.rows)
+            first, last = _rows_of(self._parts, view.rows)
             return Evidence(
                 how="grid_rows",
                 offset_from=self._before.offset,
@@ -131,8 +131,8 @@ class Witness:
 
     def _submitted_on(self, view: View, at_cursor: bool) -> Evidence | None:
         assert self._entered_at is not None
-        if view.unread is not None:
-            done, how, note = view.unread == 0, "input_emptied", "the line was read"
+        if self._line_mode:
+            done, how, note = view.unread in (0, None), "input_emptied", "the line was read"
         elif self._at_cursor:
             done, how, note = not at_cursor, "input_emptied", ""
         else:
@@ -151,26 +151,26 @@ class _Counts(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
 
     @classmethod
-    def of(cls, lines: Sequence[str], tail: str, profile: Profile, view: View) -> _Counts:
+    def of(cls, parts: Sequence[str], tail: Sequence[str], profile: Profile, view: View) -> _Counts:
         text = "\n".join(view.rows)
         squashed = echo.squash(text)
         return cls(
-            whole=echo.count(lines, squashed),
-            tail=squashed.count(tail),
+            whole=echo.count(parts, squashed),
+            tail=echo.count(tail, squashed),
             placeholders=sum(len(shape.findall(text)) for shape in profile.placeholders),
             offset=view.offset,
         )
 
 
-def stands_at_cursor(tail: str, view: View) -> bool:
-    """Whether a text that ends in the squashed `tail` stands right before the cursor."""
+def stands_at_cursor(tail: Sequence[str], view: View) -> bool:
+    """Whether a text that ends in the parts of `tail` stands right before the cursor."""
     row, column = view.cursor
     here = echo.squash(before_column(view.rows[row - 1], column)) if row <= len(view.rows) else ""
     above = view.rows[max(0, row - 1 - TAIL_ROWS) : row - 1]
     wrapped = column == 1 and bool(above) and width(above[-1]) >= view.cols
     if not here and not wrapped:
         return False
-    return (echo.squash("".join(above)) + here).endswith(tail)
+    return echo.ends_with(tail, echo.squash("".join(above)) + here)
 
 
 def before_column(row: str, column: int) -> str:
@@ -188,12 +188,12 @@ def width(row: str) -> int:
     return sum(map(echo.cells, row))
 
 
-def _rows_of(lines: Sequence[str], rows: Sequence[str]) -> tuple[int, int]:
-    """The first and the last row (from 0) of the last place where the lines stand."""
+def _rows_of(parts: Sequence[str], rows: Sequence[str]) -> tuple[int, int]:
+    """The first and the last row (from 0) of the last place where the parts stand."""
     owners = [number for number, row in enumerate(rows) for _ in echo.squash(row)]
     text = "".join(map(echo.squash, rows))
     last, start = None, 0
-    while (place := echo.find(lines, text, start)) is not None:
+    while (place := echo.find(parts, text, start)) is not None:
         last, start = place, place.ends
     if last is None:
         return -1, -1

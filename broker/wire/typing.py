@@ -54,14 +54,14 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
 class Keystrokes(msgspec.Struct, frozen=True, kw_only=True):
     """What to type: `text` in one burst, `enter` after it has settled.
 
-    `shown` is the text as it should appear, line by line. `spool` is the content of the file that
-    the text names, None where it names none.
+    `shown` is the text that should appear. `spool` is the content of the file that the text names,
+    None where it names none.
     """
 
     text: bytes
     enter: bytes
     form: Form
-    shown: tuple[str, ...]
+    shown: str
     spool: bytes | None = None
 
 
@@ -130,6 +130,6 @@ def _burst(
         text=data,
         enter=profile.enter,
         form=form,
-        shown=tuple(text.split("\n")),
+        shown=text,
         spool=spool,
     )

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,6 @@ from broker.runtime import sockets
 from broker.wire.frames import (
     BrokerFrame,
     Condition,
-    Ended,
     Hello,
     HolderFrame,
     Launch,
@@ -41,7 +39,7 @@ from broker.wire.frames import (
     decode_holder,
     encode,
 )
-from projections.facts import AgentName, DeliveryId, EventId
+from projections.facts import AgentName, DeliveryId, EventId, HeldReason
 
 DEADLINE_S = 30.0
 """Generous: the machine may be busy. Nothing waits so long unless it is broken."""
@@ -115,9 +113,16 @@ class Link:
 
     def ready(self) -> Condition:
         """Wait until the terminal takes input: at first, or again."""
+        return self._until(lambda condition: condition.state == "ready", "ready")
+
+    def blocked(self, reason: HeldReason) -> Condition:
+        """Wait until this stands in the way."""
+        return self._until(lambda condition: condition.reason == reason, reason)
+
+    def _until(self, holds: Callable[[Condition], bool], what: str) -> Condition:
         deadline = time.monotonic() + DEADLINE_S
-        while (condition := self.condition()).state != "ready":
-            assert self._receive(deadline), f"never ready: {self.frames[-12:]}"
+        while not holds(condition := self.condition()):
+            assert self._receive(deadline), f"never {what}: {self.frames[-12:]}"
         return condition
 
     def condition(self) -> Condition:
@@ -225,10 +230,12 @@ def start(order: Launch, module: tuple[str, ...] = REAL) -> Iterator[Holder]:
         holder.close()
 
 
-def popen(order: Launch, module: tuple[str, ...] = REAL) -> tuple[subprocess.Popen[bytes], Path]:
+def popen(
+    order: Launch, module: tuple[str, ...] = REAL, directory: Path | None = None
+) -> tuple[subprocess.Popen[bytes], Path]:
     """A holder process that has been given its order; its standard input stays open."""
-    descriptor, name = tempfile.mkstemp(suffix=".log", dir=Path(order.socket).parent)
-    with os.fdopen(descriptor, "wb") as log:
+    name = (directory or Path(order.socket).parent) / "log"
+    with open(name, "wb") as log:
         process = subprocess.Popen(
             [sys.executable, *module],
             stdin=subprocess.PIPE,
@@ -240,20 +247,36 @@ def popen(order: Launch, module: tuple[str, ...] = REAL) -> tuple[subprocess.Pop
     assert process.stdin is not None
     process.stdin.write(encode(order))
     process.stdin.flush()
-    return process, Path(name)
+    return process, name
 
 
 @contextlib.contextmanager
 def running(*command: str, **more: object) -> Iterator[tuple[Holder, Link]]:
     """A holder of this command in a directory of its own, named, and ready for messages."""
+    with short_directory() as directory, start(launch(directory, *command, **more)) as holder:
+        link = holder.join()
+        link.ready()
+        yield holder, link
+
+
+@contextlib.contextmanager
+def short_directory() -> Iterator[Path]:
+    """A directory whose name is short, as sockets like it; gone after the block."""
     directory = Path(tempfile.mkdtemp(prefix="holder-"))
     try:
-        with start(launch(directory, *command, **more)) as holder:
-            link = holder.join()
-            link.ready()
-            yield holder, link
+        yield directory
     finally:
         shutil.rmtree(directory)
+
+
+def program(name: str, *arguments: str) -> tuple[str, ...]:
+    """The command of one of the test programs."""
+    return (sys.executable, str(PROGRAMS / f"{name}.py"), *arguments)
+
+
+def chat(kept: Path) -> tuple[str, ...]:
+    """The command of the chat program of the demo, which keeps its transcript there."""
+    return (sys.executable, str(ROOT / "tools" / "demo_chat.py"), str(kept))
 
 
 def message(number: int, body: str, **more: object) -> Type:

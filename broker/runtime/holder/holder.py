@@ -26,7 +26,6 @@ from broker.runtime.holder.typist import Typist
 from broker.runtime.holder.watch import Watch
 from broker.wire import frames
 from broker.wire.profiles import profile_of
-from broker.wire.readiness import input_line
 
 ENDED_STAY_S = 24 * 60 * 60
 """How long the reports of an ended program wait for a broker: one that is down over a night finds
@@ -150,7 +149,7 @@ class Holder:
                 raise AssertionError("the server greets")
 
     async def _input(self, frame: frames.Input) -> None:
-        self._watch.human.keys(frame.data, input_line(self._tty.view()))
+        self._watch.human_keys(frame.data)
         self._typist.human_keys(frame.data)
         taken = await self._tty.type(frame.data, INPUT_STALL_S)
         error = "" if taken == len(frame.data) else "the terminal does not take more"

@@ -127,11 +127,12 @@ class Server:
             return
         self._epoch, self._instance = hello.epoch, hello.instance
         self._journal_id = hello.journal_id
-        self._obeyed = link
+        self._obeyed = None
         for other in list(self._links):
             if other is not link:
                 other.drop()
         link.send(self._desk.welcome())
+        self._obeyed = link
 
     def _older(self, hello: Hello) -> str | None:
         if self._journal_id and hello.journal_id != self._journal_id:

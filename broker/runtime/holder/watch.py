@@ -29,7 +29,7 @@ class Watch:
     """The condition of one terminal. `changed` gets each condition that is worth telling."""
 
     def __init__(self, tty: Tty, profile: Profile) -> None:
-        self.human = HumanLine()
+        self._human = HumanLine()
         self.ours_at_cursor: Callable[[], bool] = lambda: False
         self.looked: Callable[[View], None] = lambda view: None
         self.changed: Callable[[Condition], None] = lambda condition: None
@@ -60,6 +60,11 @@ class Watch:
         if self._planned is None:
             self._planned = self._loop.call_later(LOOK_DELAY_S, self.look)
 
+    def human_keys(self, data: bytes) -> None:
+        """A human is about to type. Keys that answer a dialog begin no line."""
+        if self.told.reason != "dialog" and self._tty.open:
+            self._human.keys(data, input_line(self._tty.view()))
+
     def condition(self) -> Condition:
         """The condition at this moment, guesses included."""
         self.look()
@@ -79,7 +84,7 @@ class Watch:
         if not self._tty.offset and not _asleep(self._tty.program.front()):
             self._spoke = self._loop.time()
         view = self._tty.view()
-        self.human.look(input_line(view))
+        self._human.look(input_line(view))
         condition = self._readiness.look(self._sight(view))
         if self._readiness.was_ready and self._home is None:
             self._home = process.in_front(self._tty.program.front())
@@ -107,7 +112,7 @@ class Watch:
             quiet_ms=int(self.quiet_s * 1000),
             age_ms=self.uptime_ms,
             spoken=self._tty.offset > 0,
-            human=self.human.typing,
+            human=self._human.typing,
             ours_at_cursor=self.ours_at_cursor(),
         )
 
