@@ -57,8 +57,9 @@ NEXT_STEP = {
     "agent_exists": "ackbook restart starts it again, ackbook release lets it go",
     "queue_full": "see what waits with: ackbook pending",
     "journal_full": "make room on the disk; the broker goes on by itself",
-    "too_large": "put the text into a file and send its name",
+    "too_large": "put it into a file and send its path",
 }
+"""Said where the broker's own words end without a next step (which follows a semicolon)."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -139,7 +140,7 @@ class Client:
             refusal = Refusal(message=answer.decode(errors="replace").strip())
         what = refusal.message or str(refusal.error or "") or f"HTTP status {status}"
         code = EXIT_BY_CODE.get(refusal.code, EXIT_BY_STATUS.get(status, Exit.REFUSED))
-        return Failure(code, what, NEXT_STEP.get(refusal.code, ""))
+        return Failure(code, what, "" if "; " in what else NEXT_STEP.get(refusal.code, ""))
 
     def _exchange(
         self, method: str, path: str, content: bytes, timeout_s: float

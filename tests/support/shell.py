@@ -34,13 +34,16 @@ class Done:
 
     def json(self) -> Any:
         """The one object on standard output."""
-        assert self.code is not None
-        [line] = self.out.splitlines()
+        [line] = self._lines()
         return json.loads(line)
 
     def lines(self) -> list[Any]:
         """One object a line."""
-        return [json.loads(line) for line in self.out.splitlines()]
+        return [json.loads(line) for line in self._lines()]
+
+    def _lines(self) -> list[str]:
+        """Lines end at a newline and nowhere else: U+2028 is data."""
+        return self.out.removesuffix("\n").split("\n") if self.out else []
 
 
 def environment(**more: str) -> dict[str, str]:
