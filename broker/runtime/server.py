@@ -61,7 +61,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 ws_ping_interval=PING_S,
-                ws_ping_timeout=PING_S,
+                ws_ping_timeout=None,
                 ws_max_size=FRAME_BYTES_MAX,
                 ws_per_message_deflate=False,
                 timeout_graceful_shutdown=CLOSE_S_MAX,
