@@ -39,7 +39,7 @@ def main() -> int:
     if code == 0:
         took = f"{stage.proofs} proofs held, in {time.monotonic() - begun:.0f} s."
         stage.console.print(Text(took, style="bold green"))
-    stage.note(f"Look around: ackbook cat --dir {stage.home}")
+    stage.note(f"Look around: ackbook cat --dir {stage.home}; logs lie in {stage.home}/logs")
     return code
 
 

@@ -191,7 +191,7 @@ def prove_exactly_once(stage: Stage, senders: list[Sender]) -> None:
     burst = {message.event_id for sender in senders for message in sender.acknowledged}
     echoed = {event.event_id for event in events if event.verification == "echo"} & burst
     stage.say(
-        f"  At the kill {begun} were being typed: their holders said how far each had come;\n"
+        f"  At the kill {begun} were in flight: their holders said how far each had come;\n"
         f"  {again} had no answer yet: they were sent again with the same key.\n"
         f"  {len(echoed)} of {len(burst)} were verified by their echo."
     )
