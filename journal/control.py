@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from journal.record import Draft, Line, Position
+from journal.record import UNREADABLE, Draft, Line, Position
 
 CONTROL_PREFIX: Final = "journal."
 
@@ -134,5 +134,5 @@ def read_control(line: Line) -> Control | None:
         return None
     try:
         return msgspec.json.decode(line.data, type=shape)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None

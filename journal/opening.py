@@ -31,7 +31,7 @@ from journal.head import Head
 from journal.layout import LOCK, segment_name
 from journal.limits import FORMAT, SECOND_US, Limits
 from journal.log import Log
-from journal.record import Position, encode_line, time_part
+from journal.record import UNREADABLE, Position, encode_line, time_part
 from journal.restore import refuse, restore
 from journal.survey import Survey, survey
 from journal.tail import Preparation, Tail
@@ -189,7 +189,7 @@ def _take_lock(files: Files, directory: Path, allow_network_fs: bool) -> Handle:
     signature = files.read(lock, 0, 256)
     files.close(lock)
     who = "another process"
-    with contextlib.suppress(msgspec.DecodeError):
+    with contextlib.suppress(*UNREADABLE):
         who = f"process {msgspec.json.decode(signature, type=_Holder).pid}"
     raise Locked(
         f"{directory} is open for writing by {who}",

@@ -28,10 +28,14 @@ LINE_OVERHEAD_BYTES = 120
 
 LINE_START = b'{"seq":'
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
+"""What the decoder raises for bytes that a disk made up."""
+
 _HEAD = re.compile(
     rb'\{"seq":([1-9][0-9]{0,12}),"at":(0|[1-9][0-9]{0,15}),"d":(0|[1-9][0-9]{0,12}),'
     rb'"kind":"([a-z0-9_.]{1,64})",'
 )
+_TRAILER = re.compile(rb',"crc":"[0-9a-f]{8}"\}')
 
 
 class Draft(Struct, frozen=True, gc=False):
@@ -141,7 +145,7 @@ def running_after(crc: str) -> int:
 def parse_line(raw: bytes) -> Line | None:
     """The line, when it has a line's head and trailer; its checksum is not looked at."""
     head = _HEAD.match(raw)
-    if head is None or raw[-18:-10] != b',"crc":"' or raw[-2:] != b'"}':
+    if head is None or not _TRAILER.fullmatch(raw, len(raw) - TRAILER_BYTES):
         return None
     seq, at, d, kind = head.groups()
     return Line(int(seq), int(at), int(d), kind.decode(), raw)
@@ -156,6 +160,6 @@ def claims_durable(raw: bytes, seq: int) -> Line | None:
         return None
     try:
         _WHOLE.decode(raw)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     return line

@@ -25,7 +25,7 @@ from journal.control import (
 )
 from journal.door import knows
 from journal.limits import FORMAT
-from journal.record import Line, parse_line
+from journal.record import UNREADABLE, Line, parse_line
 from journal.recovery import Finding
 from journal.scan import Walker, good_block, proof_of_durability
 
@@ -189,7 +189,7 @@ def _first_line_flaws(
     data: bytes, base: int, started: SegmentStarted | None, walker: Walker
 ) -> list[Flaw]:
     raw = data.partition(b"\n")[0]
-    with contextlib.suppress(msgspec.DecodeError):
+    with contextlib.suppress(*UNREADABLE):
         loose = _LOOSE.decode(raw)
         if loose.kind == SEGMENT and loose.data.format > FORMAT:
             proof = f"this version reads formats up to {FORMAT}"

@@ -29,34 +29,6 @@ from journal.tail import Preparation, Tail
 class Writer:
     """One batch at a time, into the tail of one journal."""
 
-    __slots__ = (
-        "_batch",
-        "_batch_bytes",
-        "_batch_kinds",
-        "_clock",
-        "_door",
-        "_files",
-        "_head_file",
-        "_head_synced_at",
-        "_last_at",
-        "_limits",
-        "_retry_after",
-        "_running",
-        "_tail",
-        "batches",
-        "directory",
-        "epoch",
-        "head",
-        "journal_id",
-        "mean_sync",
-        "next_seq",
-        "poisoned",
-        "records",
-        "segments",
-        "ticker",
-        "written_bytes",
-    )
-
     def __init__(
         self,
         files: Files,

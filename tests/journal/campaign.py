@@ -15,12 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from random import Random
 
+from tests.journal.mutations import MUTATIONS
 from tests.journal.story import Broken, Story
-from tests.support.disk import CrashKind
+from tests.support.disk import Crash, CrashKind
 
 BROKEN = ("lost", "phantom", "false_corrupt", "early", "silent", "error")
 LIVES_MAX = 6
-BATCHES_MAX = 8
+BATCHES_MAX = 12
 
 
 def run_history(seed: int, make: Callable[[int], Story] = Story) -> Counter[str]:
@@ -41,18 +42,24 @@ def run_seed(seed: int) -> Counter[str]:
         return run_history(seed)
     except Broken as broken:
         return Counter({"histories": 1, broken.kind: 1, f"seed {seed}: {broken}"[:400]: 1})
-    except Exception as error:
+    except (Exception, Crash) as error:
         where = traceback.format_exc(limit=-3)
         return Counter({"histories": 1, "error": 1, f"seed {seed}: {error!r} {where}": 1})
 
 
-def run_campaign(seeds: Iterable[int], processes: int) -> Counter[str]:
-    """All of them, on that many processes."""
+def run_campaign(seeds: Iterable[int], processes: int, mutation: str | None = None) -> Counter[str]:
+    """All of them, on that many processes, where `mutation` names what is broken on purpose."""
     total: Counter[str] = Counter()
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(processes, initializer=_mutate, initargs=(mutation,)) as pool:
         for tally in pool.imap_unordered(run_seed, seeds, chunksize=50):
             total.update(tally)
     return total
+
+
+def _mutate(mutation: str | None) -> None:
+    if mutation is not None:
+        MUTATIONS[mutation](setattr)
 
 
 def _live(story: Story, random: Random) -> None:
@@ -98,7 +105,7 @@ def _act(story: Story, random: Random) -> None:
 
 def plan_fault(story: Story, random: Random) -> None:
     """Nothing, a crash, or a disk error, some calls from now."""
-    calls = random.randrange(1, random.choice((8, 25, 70)))
+    calls = random.randrange(1, random.choice((10, 40, 120)))
     what = random.random()
     story.disk.clear_faults()
     if what < 0.55:
@@ -116,11 +123,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="crash histories on a simulated disk")
     parser.add_argument("--histories", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1, help="of the first history")
+    parser.add_argument("--mutation", choices=sorted(MUTATIONS), help="break the protocol first")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)
     started = time.monotonic()
     seeds = range(options.seed, options.seed + options.histories)
-    tally = run_campaign(seeds, options.processes)
+    tally = run_campaign(seeds, options.processes, options.mutation)
     for name in BROKEN:
         tally.setdefault(name, 0)
     for name, count in sorted(tally.items(), key=lambda item: (item[0].startswith("seed"), item)):

@@ -12,6 +12,7 @@ Deterministic: the same seed and the same calls give the same disk.
 
 import errno
 import os
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -78,6 +79,8 @@ class SimulatedDisk:
         self.calls = 0
         self.crashed = False
         self.short_writes = False
+        self.before_sync: Callable[[], None] = _nothing
+        """Called before each sync of a file: a moment at which somebody may look."""
         self._crash_at: int | None = None
         self._fail_at: dict[int, int] = {}
         self._folders: dict[Path, _Folder] = {}
@@ -227,6 +230,7 @@ class SimulatedDisk:
     def sync(self, handle: Handle) -> None:
         self._alive()
         file = self._file(handle)
+        self.before_sync()
         try:
             self._change()
         except OSError:
@@ -447,6 +451,10 @@ class SimulatedClock:
     def restart(self) -> None:
         """The machine boots."""
         self._boot = 1_000_000
+
+
+def _nothing() -> None:
+    return
 
 
 def _put(content: bytearray, offset: int, data: bytes) -> None:
