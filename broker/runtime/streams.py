@@ -37,8 +37,8 @@ HEARTBEAT_S = 15.0
 RETRY_S = 0.2
 """How soon a viewer looks again for a holder that cannot be reached."""
 
-EMPTY_SCREEN = b"\x1b[0m\x1b[H\x1b[2J\x1b[3J"
-"""A repaint draws on an empty terminal."""
+EMPTY_SCREEN = b"\x1b[0m\x1b[H\x1b[2J"
+"""A repaint draws on an empty screen; what scrolled off it before is its owner's."""
 
 GOING_AWAY = 1001
 """WebSocket close code of a server that ends."""
