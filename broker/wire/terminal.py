@@ -177,9 +177,9 @@ def before_column(row: str, column: int) -> str:
     """The part of a row of cells that lies left of `column`, counted from 1."""
     cells = 0
     for index, mark in enumerate(row):
-        if cells >= column - 1:
-            return row[:index]
         cells += echo.cells(mark)
+        if cells >= column:
+            return row[:index]
     return row
 
 

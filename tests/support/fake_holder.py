@@ -16,7 +16,8 @@ begins, the last one for all that follow.
 | `die_after` | the holder dies after it has written and before it says so |
 
 A human types until Enter, ^C or ^U, and ends the program with ^D (code 1). What was written goes,
-one JSON line a message, to the file `FAKE_TRANSCRIPT`, if given. The door is the real server, so epochs behave as they do there.
+one JSON line a message, to the file `FAKE_TRANSCRIPT`, if given. The door is the real server, so
+epochs behave as they do there.
 """
 
 from __future__ import annotations

@@ -49,6 +49,9 @@ PROGRAMS = Path(__file__).parent / "programs"
 REAL = ("-m", "broker.runtime.holder")
 FAKE = ("-m", "tests.support.fake_holder")
 
+PROFILED = ("-m", "tests.support.profiled_holder")
+
+T = TypeVar("T")
 F = TypeVar("F", bound=HolderFrame)
 
 
@@ -251,9 +254,14 @@ def popen(
 
 
 @contextlib.contextmanager
-def running(*command: str, **more: object) -> Iterator[tuple[Holder, Link]]:
+def running(
+    *command: str, module: tuple[str, ...] = REAL, **more: object
+) -> Iterator[tuple[Holder, Link]]:
     """A holder of this command in a directory of its own, named, and ready for messages."""
-    with short_directory() as directory, start(launch(directory, *command, **more)) as holder:
+    with (
+        short_directory() as directory,
+        start(launch(directory, *command, **more), module) as holder,
+    ):
         link = holder.join()
         link.ready()
         yield holder, link
@@ -307,6 +315,14 @@ def eventually(holds: Callable[[], bool], what: str) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"never: {what}"
         time.sleep(0.01)
+
+
+def becomes(read: Callable[[], T], expected: T) -> None:
+    """Wait until what can be read is what is expected, and fail with the difference."""
+    deadline = time.monotonic() + DEADLINE_S
+    while (found := read()) != expected and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert found == expected
 
 
 def transcript(path: Path) -> list[str]:

@@ -217,10 +217,11 @@ class Holder:
         asyncio.get_running_loop().call_later(ENDED_STAY_S, self._over.set)
 
     async def _tell_idle(self) -> None:
-        told = False
-        while True:
+        """Tell once of each silence; a threshold of 0 means that nobody wants to know."""
+        threshold_s, told = self._launch.idle_threshold_s, False
+        while threshold_s:
             await asyncio.sleep(IDLE_CHECK_S)
-            idle = self._watch.quiet_s >= self._launch.idle_threshold_s and self._ended is None
+            idle = self._watch.quiet_s >= threshold_s and self._ended is None
             if idle and not told:
                 self.server.tell(frames.Idle(idle_s=int(self._watch.quiet_s)))
             told = idle
