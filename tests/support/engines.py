@@ -1,0 +1,123 @@
+"""Engines for tests: a real log in a directory, a world, and a disk that can be made to wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import threading
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from broker.core.commands import ReportCondition, Send, Spawn, StartBroker
+from broker.runtime.engine import Engine, Watcher
+from journal import Limits, Log, OsFiles, open_log
+from journal.files import Handle
+from projections.codec import Entry, kind_of
+from projections.facts import KINDS, AgentName
+from projections.world import World
+
+DEADLINE_S = 30.0
+
+
+class GatedDisk(OsFiles):
+    """The real disk, whose syncs wait while the gate is closed, and fail once it is `dying`; it
+    does not grow while it is `full`."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.dying = False
+        self.full = False
+        self.waiting = threading.Event()
+
+    def sync(self, handle: Handle) -> None:
+        if not self.gate.is_set():
+            self.waiting.set()
+            assert self.gate.wait(60)
+        if self.dying:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().sync(handle)
+
+    def write(self, handle: Handle, offset: int, data: bytes) -> int:
+        if self.full and offset + len(data) > os.fstat(handle).st_size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(handle, offset, data)
+
+
+class Seen:
+    """A watcher that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Entry]] = []
+        self._news = asyncio.Event()
+
+    def committed(self, world: World, entries: Sequence[Entry], touched: frozenset[str]) -> None:
+        assert entries[-1].seq <= world.seq
+        self.batches.append(list(entries))
+        self._news.set()
+
+    async def wait_for(self, kind: str) -> None:
+        """Until a record of this kind is durable."""
+        async with asyncio.timeout(DEADLINE_S):
+            while kind not in self.kinds:
+                self._news.clear()
+                await self._news.wait()
+
+    @property
+    def kinds(self) -> list[str]:
+        return [kind_of(entry) for batch in self.batches for entry in batch]
+
+
+class Bench:
+    """An engine at work, and everything around it that a test may look at."""
+
+    def __init__(self, directory: Path, limits: Limits | None, watchers: Sequence[Watcher]) -> None:
+        self.disk = GatedDisk()
+        self.directory = directory / "journal"
+        self.log: Log = open_log(
+            self.directory, kinds=KINDS, trusted=True, files=self.disk, limits=limits
+        )
+        self.world = World()
+        self.world.seq, self.world.at = self.log.head.seq, self.log.head.at
+        self.seen = Seen()
+        self.engine = Engine(self.log, self.world, (self.seen, *watchers))
+
+    async def start(self) -> None:
+        start = StartBroker(epoch=self.log.epoch, pid=1, version="t", instance="t")
+        await self.engine.carry(start)
+
+    async def agent(self, name: str = "cat", *, ready: bool = True) -> None:
+        """An agent that no holder holds; nothing is typed, since nobody carries out effects."""
+        await self.engine.carry(
+            Spawn(name=AgentName(name), generation=1, pid=2, command="cat", args=(), cwd="/")
+        )
+        if ready:
+            await self.engine.carry(condition(name))
+
+
+@contextlib.asynccontextmanager
+async def working(
+    directory: Path, limits: Limits | None = None, watchers: Sequence[Watcher] = ()
+) -> AsyncIterator[Bench]:
+    """A bench whose engine runs for the length of the block."""
+    bench = Bench(directory, limits, watchers)
+    running = asyncio.create_task(bench.engine.run())
+    try:
+        await bench.start()
+        yield bench
+    finally:
+        bench.disk.gate.set()
+        bench.engine.stop()
+        with contextlib.suppress(Exception):
+            await running
+        bench.log.close()
+
+
+def condition(name: str) -> ReportCondition:
+    return ReportCondition(name=AgentName(name), generation=1, state="ready", how="prompt")
+
+
+def send(body: str, to: str = "cat") -> Send:
+    return Send(sender="t", target=to, body=body)
