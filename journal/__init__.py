@@ -20,6 +20,7 @@ from journal.control import Opened, RecoveryReport, Repaired, Sealed, SegmentSta
 from journal.errors import (
     Corrupt,
     Damage,
+    DamageFound,
     DiskFailed,
     JournalError,
     JournalFull,
@@ -45,6 +46,7 @@ __all__ = [
     "Clock",
     "Corrupt",
     "Damage",
+    "DamageFound",
     "DiskFailed",
     "Draft",
     "Files",

@@ -103,10 +103,11 @@ def _observe(
         witness = HEAD if listing.has_head else (*listing.remains, "a snapshot")[0]
         what = "there is no segment, but there was a journal"
         found.append(_whole(directory, Finding.ORPHANED, witness, what, f"{witness} is here"))
+    # A HEAD of another journal explains every line that does not fit it, so it comes first.
+    found.extend(_beyond(directory, head, looks))
     for look in looks:
         found.extend(_place(directory, look, flaw) for flaw in look.flaws)
     found.extend(_chain(directory, looks))
-    found.extend(_beyond(directory, head, looks))
     return found
 
 

@@ -231,7 +231,7 @@ class Story:
     def finish(self) -> None:
         """The end of a story: the disk heals, and everything promised is there."""
         self.disk.capacity = None
-        if self.log is not None:
+        if self.log is not None or self.disk.crashed:
             self.crash(self.random.choice(("process", "power")))
         self.disk.clear_faults()
         if not self.open():

@@ -1,0 +1,198 @@
+"""The promises of the journal under crashes, and the proof that the check of them can fail."""
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from journal import Draft, Limits, open_log
+from tests.journal.campaign import run_history
+from tests.journal.mutations import MUTATIONS, Patch
+from tests.journal.story import DIRECTORY, SMALL, Broken, Story
+from tests.support.disk import Crash, CrashKind, SimulatedDisk
+
+PINNED = {
+    "acknowledged_before_sync": 101,
+    "no_directory_sync": 101,
+    "head_before_sync": 102,
+    "clean_looking_tail_kept_in_place": 145,
+    "seal_unsynced": 100,
+    "any_later_line_is_proof": 110,
+    "no_later_line_is_proof": 110,
+    "head_bears_no_witness": 1024,
+    "d_runs_ahead": 101,
+    "failed_sync_is_tried_again": 145,
+    "new_file_renamed_unsynced": 100,
+    "reader_shows_what_is_written": 100,
+}
+"""A seed at or before the first history that notices each mutation."""
+
+HISTORIES_MAX = 250
+
+
+def test_no_promise_breaks_in_random_histories() -> None:
+    _run_histories(0, 400)
+
+
+@pytest.mark.parametrize("name", sorted(MUTATIONS))
+def test_a_broken_protocol_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    patch: Patch = monkeypatch.setattr
+    MUTATIONS[name](patch)
+    with pytest.raises(Broken):
+        _run_histories(PINNED[name], HISTORIES_MAX)
+
+
+@pytest.mark.parametrize("kind", ["process", "power"])
+def test_every_call_of_a_short_life_can_be_the_last(kind: CrashKind) -> None:
+    cut_points = _calls_of(_short_life)
+    assert cut_points > 60, "the life rolls, extends, cuts and closes"
+    for calls in range(1, cut_points + 1):
+        for seed in range(3):
+            story = Story(calls * 10 + seed)
+            story.disk.crash_in(calls)
+            _short_life(story)
+            story.crash(kind)
+            story.finish()
+
+
+@pytest.mark.parametrize("kind", ["process", "power"])
+def test_every_call_of_a_recovery_can_be_the_last(kind: CrashKind) -> None:
+    for calls in range(1, 40):
+        for seed in range(4):
+            story = Story(calls * 10 + seed)
+            story.open()
+            story.append([150] * 12)
+            story.disk.crash_in(2)
+            story.append([50, 60, 70])
+            if story.log is not None:
+                story.commit()
+            story.crash("power")
+            story.disk.crash_in(calls)
+            if story.open():
+                story.disk.clear_faults()
+            story.crash(kind)
+            story.finish()
+
+
+def test_every_call_of_a_life_can_fail() -> None:
+    for calls in range(1, _calls_of(_short_life) + 1):
+        story = Story(calls)
+        story.disk.fail_in(calls)
+        _short_life(story)
+        story.disk.clear_faults()
+        story.crash("process")
+        story.finish()
+
+
+def _run_histories(first: int, count: int) -> None:
+    for seed in range(first, first + count):
+        run_history(seed)
+
+
+def _short_life(story: Story) -> None:
+    steps: list[Callable[[], object]] = [
+        story.open,
+        lambda: story.append([100, 200]),
+        story.commit,
+        lambda: story.append([150] * 14),
+        story.commit,
+        story.close,
+        story.open,
+        lambda: story.append([10]),
+        story.commit,
+    ]
+    for step in steps:
+        if story.disk.crashed or (story.log is None and step != story.open):
+            return
+        step()
+
+
+def _calls_of(life: Callable[[Story], None]) -> int:
+    story = Story(1)
+    life(story)
+    return story.disk.calls
+
+
+def test_a_full_disk_refuses_and_loses_nothing_and_comes_back() -> None:
+    story = Story(7)
+    assert story.open()
+    story.disk.capacity = story.disk.used() + 500
+    for _ in range(40):
+        story.append([180])
+        story.commit()
+    assert story.tally["refused_full"] > 0
+    assert story.log is not None, "a full disk does not end the log"
+    before = len(story.promised)
+    story.append([50], reserve=True)
+    story.commit()
+    assert len(story.promised) == before + 1, "the reserve takes what makes the state smaller"
+    story.disk.capacity = None
+    story.clock.advance(1_100_000)
+    story.append([180])
+    story.commit()
+    assert len(story.promised) == before + 2
+    story.close()
+    story.finish()
+
+
+def test_a_clean_close_succeeds_on_a_full_disk() -> None:
+    story = Story(8)
+    assert story.open()
+    story.append([100])
+    story.commit()
+    story.disk.capacity = story.disk.used()
+    story.close()
+    assert story.tally["closes"] == 1
+
+
+def test_a_failed_write_ahead_is_no_poison() -> None:
+    disk = SimulatedDisk(3)
+    log = open_log(DIRECTORY, files=disk, limits=SMALL, trusted=True)
+    disk.capacity = disk.used()
+    draft = Draft("thing.happened", b'{"n":1}')
+    for _ in range(4):
+        if log.secure(log.measure(draft)):
+            log.stage([draft], log.now(), expect=log.next_seq)
+        log.commit()
+    assert not log.poisoned
+    log.close()
+
+
+def test_no_segment_is_begun_without_room_for_it() -> None:
+    disk = SimulatedDisk(4)
+    log = open_log(DIRECTORY, files=disk, limits=Limits(segment_bytes_max=600), trusted=True)
+    disk.capacity = disk.used() + 1000
+    draft = Draft("thing.happened", b'{"n":1}')
+    for _ in range(10):
+        assert log.secure(log.measure(draft))
+        log.stage([draft], log.now(), expect=log.next_seq)
+        log.commit()
+    assert log.statistics().segments == 1
+    assert not [name for name in disk.names(DIRECTORY) if name.endswith(".tmp")]
+    log.close()
+
+
+def test_the_simulated_disk_forgets_what_was_not_synced() -> None:
+    survived = set()
+    for seed in range(40):
+        disk = SimulatedDisk(seed)
+        disk.make_dir(DIRECTORY)
+        handle = disk.open(DIRECTORY / "LOCK", "create")
+        disk.sync_dir(DIRECTORY)
+        disk.write(handle, 0, b"lost?")
+        disk.reboot("power")
+        survived.add(disk.content(DIRECTORY / "LOCK"))
+    assert b"lost?" in survived
+    assert b"" in survived
+    assert len(survived) > 5, "parts survive, too"
+
+
+def test_a_crash_leaves_nothing_running_in_the_simulation() -> None:
+    disk = SimulatedDisk(Random(1).randrange(100))
+    disk.crash_in(5)
+    with pytest.raises(Crash):
+        open_log(DIRECTORY, files=disk)
+    with pytest.raises(Crash):
+        disk.names(DIRECTORY)
+    disk.reboot("process")
+    open_log(DIRECTORY, files=disk).close()
