@@ -45,6 +45,7 @@ EXIT_BY_CODE = {
     "invalid_revision": Exit.USAGE,
     "invalid_format": Exit.USAGE,
     "worker_timeout": Exit.TIMED_OUT,
+    "worker_disappeared": Exit.NO,
     "internal_error": Exit.NO,
 }
 """What a refusal's code means to the shell; any other one is a refusal."""
@@ -55,6 +56,7 @@ NEXT_STEP = {
     "agent_not_found": "see who is there with: ackbook ls",
     "dead_letter_not_found": "see what can be redelivered with: ackbook dead",
     "agent_exists": "ackbook restart starts it again, ackbook release lets it go",
+    "worker_disappeared": "see how it ended with: ackbook ls",
     "queue_full": "see what waits with: ackbook pending",
     "journal_full": "make room on the disk; the broker goes on by itself",
     "too_large": "put it into a file and send its path",

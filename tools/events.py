@@ -18,11 +18,16 @@ from .client import Client
 from .failures import Exit, Failure
 from .history import History
 from .options import json_option, place_option
-from .output import bold, dim, plain, say, tell
+from .output import bold, dim, evidence_text, plain, say, tell
 from .place import Place
 
 NOW = "now"
-ALREADY_SHOWN = ("kind", "seq", "record")
+UNNAMED = ("name", "delivery_id", "event_id")
+"""Fields that say what they are by themselves."""
+
+LEFT_OUT = frozenset(
+    ("kind", "seq", "record", "timestamp", "delivery_ids", "event_ids", "sessionId", *UNNAMED)
+)
 BODY_SHOWN_MAX = 60
 """Characters of a body in the feed for people; `why` and `cat` show where the rest is."""
 
@@ -100,16 +105,19 @@ def _show(event: bytes, as_json: bool) -> None:
         tell(event.decode())
         return
     fields = _decode(event)
-    told = [
+    told = [plain(str(fields[key])) for key in UNNAMED if fields.get(key)]
+    told += [
         f"{dim(key)} {plain(_value(key, value))}"
         for key, value in fields.items()
-        if key not in ALREADY_SHOWN and value is not None
+        if key not in LEFT_OUT and value is not None
     ]
     cursor = dim(f"{fields.get('seq', ''):>10}")
     tell(f"{cursor}  {bold(str(fields.get('kind')))}  {'  '.join(told)}")
 
 
 def _value(key: str, value: object) -> str:
+    if key == "evidence" and isinstance(value, dict):
+        return evidence_text(value)
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     if key == "body":
         text = " ".join(text.split())

@@ -77,7 +77,7 @@ def _complete_agent(context: click.Context, _: click.Parameter, begun: str) -> l
     from .shapes import Names
 
     try:
-        place = place_of(context.params.get("place") or context.find_root().obj)
+        place = context.params.get("place") or place_of(context.find_root().obj)
         known = Client(place).ask("GET", "/api/spawned", Names)
     except (Failure, OSError):
         return []

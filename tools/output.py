@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import textwrap
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 WIDTH_UNBOUNDED = 1_000
 """Columns where standard output is no terminal: a pipe shall get whole cells, not cut ones."""
+
+PROSE_WIDTH_MIN = 20
+"""In a narrower column the terminal's own wrapping reads better."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _encoder = msgspec.json.Encoder()
@@ -69,12 +73,13 @@ def plain(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
-def wrapped(text: str, indent: str = "") -> str:
-    """Prose in lines that fit the terminal; a pipe gets one line."""
-    if not sys.stdout.isatty():
-        return indent + text
-    width = shutil.get_terminal_size().columns
-    return click.wrap_text(text, width, initial_indent=indent, subsequent_indent=indent)
+def hanging(head: str, text: str) -> str:
+    """Prose behind its head, further lines indented to where it begins. A pipe gets one line."""
+    begins = len(click.unstyle(head))
+    width = shutil.get_terminal_size().columns - begins
+    if not sys.stdout.isatty() or width < PROSE_WIDTH_MIN:
+        return head + text
+    return head + f"\n{' ' * begins}".join(textwrap.wrap(text, width) or [""])
 
 
 def console() -> Console:
@@ -83,6 +88,17 @@ def console() -> Console:
 
     unbounded = None if sys.stdout.isatty() else WIDTH_UNBOUNDED
     return Console(width=unbounded, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def evidence_text(evidence: object) -> str:
+    """What was observed and where: `echo line, output bytes 10 to 40`; empty where nothing was."""
+    if not isinstance(evidence, dict):
+        return ""
+    how = str(evidence.get("how", "")).replace("_", " ")
+    first, last = evidence.get("offset_from"), evidence.get("offset_to")
+    if isinstance(first, int) and first >= 0:
+        return f"{how}, output bytes {first} to {last}"
+    return how
 
 
 def clock_time(at: int) -> str:

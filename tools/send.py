@@ -15,7 +15,7 @@ import click
 from .client import Client
 from .failures import Exit, Failure
 from .options import json_option, place_option, recipient_argument
-from .output import bad, bold, dim, emit, good, plain, poor, say, tell
+from .output import bad, bold, dim, emit, evidence_text, good, plain, poor, say, tell
 from .place import Place
 from .shapes import DeliveryRow, SendReply
 
@@ -130,19 +130,9 @@ def _progress(row: DeliveryRow) -> str:
     """The level and its evidence, or what is in the way."""
     because = f" ({plain(row.reason)})" if row.reason else ""
     if row.verification == "echo":
-        return f"{good(row.level or '')} {dim(_evidence(row.evidence))}"
+        return f"{good(row.level or '')}  {dim(evidence_text(row.evidence))}"
     if row.verification is not None:
         return f"{poor('unconfirmed')}{because}"
     state = row.state or "unknown"
     colour = bad if state in ("dead_letter", "dropped", "evicted", "expired") else poor
     return f"{colour(state)}{because}"
-
-
-def _evidence(evidence: object) -> str:
-    if not isinstance(evidence, dict):
-        return ""
-    how = str(evidence.get("how", "")).replace("_", " ")
-    first, last = evidence.get("offset_from", -1), evidence.get("offset_to", -1)
-    if isinstance(first, int) and isinstance(last, int) and first >= 0:
-        return f"by {how}, output bytes {first}..{last}"
-    return f"by {how}" if how else ""

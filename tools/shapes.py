@@ -49,6 +49,26 @@ class AgentStarted(msgspec.Struct, frozen=True, kw_only=True):
     state: str
 
 
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How a program ended."""
+
+    reason: str
+    code: int | None
+    signal: int | None
+
+    def told(self) -> str:
+        """The same, for people."""
+        if self.signal is not None:
+            return f"signal {self.signal}"
+        return self.reason if self.code is None else f"exit code {self.code}"
+
+
+class AgentMet(AgentStarted, frozen=True, kw_only=True):
+    """The same, with how it ended where it already has."""
+
+    exit: Ended | None = None
+
+
 class PendingRow(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "from"}):
     """A delivery that is not settled yet. `attempts` that were begun; `reason`: what it waits for.
 
@@ -81,14 +101,6 @@ class Pending(msgspec.Struct, frozen=True):
     """What waits, in the order in which it will be typed."""
 
     pending: list[PendingRow]
-
-
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How a program ended."""
-
-    reason: str
-    code: int | None
-    signal: int | None
 
 
 class AgentRow(msgspec.Struct, frozen=True, kw_only=True):

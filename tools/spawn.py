@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import msgspec
 
 from .client import Client, agent_path
 from .failures import Exit, Failure
 from .options import agent_argument, json_option, place_option
-from .output import bold, dim, emit, good, poor, tell
+from .output import bold, dim, emit, good, plain, poor, tell
 from .place import Place
-from .shapes import AgentStarted
+from .shapes import AgentMet, AgentStarted
 
 WAIT_S = 30.0
 """Agent programs take up to some ten seconds to draw their first prompt."""
@@ -112,8 +111,8 @@ def restart(name: str, wait: float, as_json: bool, place: Place) -> Exit:
     """End the program of NAME and start it again, with the command that was recorded."""
     body = {"wait_ms": round(wait * 1000)}
     path = agent_path(name, "/restart")
-    started = Client(place).ask("POST", path, AgentStarted, body, wait_s=wait)
-    return _report(started, wait, as_json)
+    met = Client(place).ask("POST", path, AgentMet, body, wait_s=wait)
+    return _report(met, wait, as_json)
 
 
 def start(
@@ -125,7 +124,7 @@ def start(
     channels: Sequence[str],
     wait_s: float,
     size: tuple[int, int] = SIZE,
-) -> AgentStarted:
+) -> AgentMet:
     """Ask the broker to start a program; the answer comes when it is ready or the time is over."""
     rows, cols = size
     directory = os.path.abspath(cwd or Path.cwd())
@@ -145,7 +144,7 @@ def start(
     }
     if channels:
         body["channels"] = channels
-    return client.ask("POST", "/api/spawn", AgentStarted, body, wait_s=wait_s)
+    return client.ask("POST", "/api/spawn", AgentMet, body, wait_s=wait_s)
 
 
 def _executable(command: str, directory: str) -> str:
@@ -163,23 +162,25 @@ def _environment(pairs: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def _report(started: AgentStarted, wait_s: float, as_json: bool) -> Exit:
+def _report(met: AgentMet, wait_s: float, as_json: bool) -> Exit:
+    """Say how it stands; a program that is not ready although that was waited for is a failure."""
     if as_json:
-        emit(msgspec.to_builtins(started))
+        emit({key: getattr(met, key) for key in AgentStarted.__struct_fields__})
     else:
-        state = good(started.state) if started.state == "ready" else poor(started.state)
-        facts = dim(f"(generation {started.generation}, pid {started.pid})")
-        tell(f"{bold(started.name)} is {state} {facts}")
-    if started.state == "ready" or (started.state == "starting" and not wait_s):
-        return Exit.DONE
-    if started.state in ("gone", "restarting"):
+        state = good(met.state) if met.state == "ready" else poor(met.state)
+        facts = dim(f"(generation {met.generation}, pid {met.pid})")
+        tell(f"{bold(plain(met.name))} is {state} {facts}")
+    if met.state in ("gone", "restarting"):
+        ending = f" ({met.exit.told()})" if met.exit is not None else ""
         raise Failure(
             Exit.NO,
-            f"the program of {started.name} ended before it was ready",
-            f"see what it said with: ackbook screen {started.name}",
+            f"the program of {met.name} ended before it was ready{ending}",
+            f"see what it says with: ackbook run {met.name} -- CMD ARGS",
         )
-    raise Failure(
-        Exit.TIMED_OUT,
-        f"{started.name} runs, but its terminal is not ready yet",
-        f"look at it with: ackbook screen {started.name}",
-    )
+    if met.state == "starting" and wait_s:
+        raise Failure(
+            Exit.TIMED_OUT,
+            f"{met.name} runs, but its terminal is not ready yet",
+            f"look at it with: ackbook screen {met.name}",
+        )
+    return Exit.DONE

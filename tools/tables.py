@@ -89,11 +89,7 @@ def _state(row: AgentRow) -> str:
     if row.state == "blocked" and row.blocked:
         return f"blocked: {row.blocked}"
     if row.exit is not None and row.state in ("gone", "restarting"):
-        if row.exit.signal is not None:
-            return f"{row.state}: signal {row.exit.signal}"
-        if row.exit.code is not None:
-            return f"{row.state}: exit code {row.exit.code}"
-        return f"{row.state}: {row.exit.reason}"
+        return f"{row.state}: {row.exit.told()}"
     return row.state
 
 

@@ -16,14 +16,39 @@ from projections.timeline import why as tell_story
 from .failures import Exit, Failure
 from .history import History
 from .options import json_option, place_option
-from .output import bad, bold, clock_time, dim, emit, full_time, good, plain, poor, tell, wrapped
+from .output import (
+    bad,
+    bold,
+    clock_time,
+    dim,
+    emit,
+    evidence_text,
+    full_time,
+    good,
+    hanging,
+    plain,
+    poor,
+    tell,
+)
 from .place import Place
 
 LEFT_OUT = frozenset(
     "seq at kind cause event_id agent from target content salt salted_body salted_typed throttle "
     "deliveries generation window_ms settle_ms window_until body_bytes offset hint queued_at "
-    "hold_ms hold_until".split()
+    "hold_ms hold_until occupied previous_mode enter until".split()
 )
+"""What every line would repeat, and what only rules and programs read."""
+
+PHRASES = {
+    "attempt": "attempt {}",
+    "bytes_written": "{} bytes",
+    "form": "as {}",
+    "by": "by {}",
+    "code": "exit code {}",
+    **dict.fromkeys(("delivery_id", "name", "level", "reason", "error", "mode", "how"), "{}"),
+}
+"""How a field is said; any other one by its name and value."""
+
 KIND_WIDTH = 22
 
 
@@ -62,20 +87,15 @@ def _show(story: Story) -> None:
     width = max((len(str(row.seq)) for row in rows), default=0)
     alone = len(story.deliveries) <= 1
     for row, fields in zip(rows, story.timeline, strict=True):
-        causes = dim(f"  <- {', '.join(map(str, row.cause))}") if row.cause else ""
-        kind = f"{row.kind:<{KIND_WIDTH}}"
-        tell(
-            f"  {dim(clock_time(row.at))}  {row.seq:>{width}}  {kind}"
-            f"  {_details(fields, alone)}{causes}"
-        )
+        head = f"  {dim(clock_time(row.at))}  {row.seq:>{width}}  {row.kind:<{KIND_WIDTH}}  "
+        tell(hanging(head, _details(row, fields, alone)))
     if not alone:
         tell()
         for fate in story.deliveries:
-            tell(
-                f"  {plain(fate.agent)}  {_state(fate.state, fate.reason)}  {plain(fate.sentence)}"
-            )
+            tell(f"  {bold(plain(fate.agent))}  {_state(fate.state, fate.reason)}")
+            tell(hanging("    ", plain(fate.sentence)))
     tell()
-    tell(wrapped(plain(story.sentence)))
+    tell(hanging("", plain(story.sentence)))
 
 
 def _state(state: str, reason: str | None) -> str:
@@ -86,21 +106,23 @@ def _state(state: str, reason: str | None) -> str:
     return bad(told) if state in settled_badly else poor(told)
 
 
-def _details(fields: dict[str, object], alone: bool) -> str:
+def _details(row: Row, fields: dict[str, object], alone: bool) -> str:
     """What this line has to say that the others do not."""
     told: list[str] = []
-    if fields["kind"] == "message.enqueued":
+    if row.kind == "message.enqueued":
         told.append(f"from {fields['from']} to {fields['target']}, {fields['body_bytes']} bytes")
     for key, value in fields.items():
-        if key in LEFT_OUT or (alone and key == "delivery_id") or value is None:
+        if key in LEFT_OUT or value is None or (alone and key == "delivery_id"):
             continue
-        if key == "attempt" and not value:
+        if key == "attempt" and row.kind != "delivery.attempted":
             continue
-        if key == "evidence" and isinstance(value, dict):
-            told.append(f"by {str(value.get('how')).replace('_', ' ')}")
-        elif key in ("delivery_id", "name", "level", "verification"):
-            told.append(str(value))
+        if key == "verification" and value == "echo":
+            continue
+        if key == "evidence":
+            told.append(evidence_text(value))
         else:
             said = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-            told.append(f"{key.replace('_', ' ')} {said}")
+            told.append(PHRASES.get(key, f"{key.replace('_', ' ')} {{}}").format(said))
+    if row.cause:
+        told.append(f"because of {' and '.join(map(str, row.cause))}")
     return plain(", ".join(told))
