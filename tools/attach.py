@@ -89,10 +89,7 @@ class Bridge:
                 flows.start_soon(self._type, link, flows.cancel_scope)
             if not self._view:
                 await self._resize(link)
-            with suppress(ConnectionClosed):
-                async for shown in link:
-                    if isinstance(shown, bytes):
-                        write_all(self._display, shown)
+            await self._show(link)
             flows.cancel_scope.cancel()
 
     async def _connect(self) -> ClientConnection:
@@ -109,6 +106,17 @@ class Bridge:
         except InvalidStatus as refused:
             answer = refused.response
             raise self._client.refusal(answer.status_code, bytes(answer.body or b"")) from None
+
+    async def _show(self, link: ClientConnection) -> None:
+        """Show output until the other side is over, or whoever reads it here is."""
+        try:
+            async for shown in link:
+                if isinstance(shown, bytes):
+                    write_all(self._display, shown)
+        except ConnectionClosed:
+            pass
+        except OSError:
+            self.detached = True
 
     async def _type(self, link: ClientConnection, flows: anyio.CancelScope) -> None:
         with suppress(ConnectionClosed):

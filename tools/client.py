@@ -47,6 +47,7 @@ EXIT_BY_CODE = {
     "worker_timeout": Exit.TIMED_OUT,
     "worker_disappeared": Exit.NO,
     "internal_error": Exit.NO,
+    "outcome_unknown": Exit.IO_ERROR,
 }
 """What a refusal's code means to the shell; any other one is a refusal."""
 
@@ -57,6 +58,7 @@ NEXT_STEP = {
     "dead_letter_not_found": "see what can be redelivered with: ackbook dead",
     "agent_exists": "ackbook restart starts it again, ackbook release lets it go",
     "worker_disappeared": "see how it ended with: ackbook ls",
+    "outcome_unknown": "see what is durable with: ackbook verify, then start the broker again",
     "queue_full": "see what waits with: ackbook pending",
     "journal_full": "make room on the disk; the broker goes on by itself",
     "too_large": "put it into a file and send its path",

@@ -124,9 +124,8 @@ def cli() -> None:
 def main() -> int:
     """Run the command of `sys.argv`; the exit code."""
     _open_closed_streams()
-    colour = False if os.environ.get("NO_COLOR") else None
     try:
-        code = cli.main(prog_name="ackbook", standalone_mode=False, color=colour)
+        code = cli.main(prog_name="ackbook", standalone_mode=False, color=_colour())
         return Exit.DONE if code is None else int(code)
     except Failure as failure:
         return _fail(failure.code, str(failure))
@@ -135,6 +134,8 @@ def main() -> int:
         return problem.exit_code
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
+    except UnicodeEncodeError:
+        return _fail(Exit.USAGE, "an argument is not UTF-8, and cannot be passed on")
     except ReaderGone:
         _discard_output()
         return Exit.READER_GONE
@@ -145,8 +146,13 @@ def main() -> int:
 
 
 def _fail(code: int, what: str) -> int:
-    click.echo(f"{click.style('ackbook:', fg='red')} {what}", err=True)
+    click.echo(f"{click.style('ackbook:', fg='red')} {what}", err=True, color=_colour())
     return code
+
+
+def _colour() -> bool | None:
+    """No, where nobody wants it; else as the terminal allows."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def _open_closed_streams() -> None:

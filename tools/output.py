@@ -10,6 +10,7 @@ This module knows no verb and no shape of data.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -87,7 +88,13 @@ def console() -> Console:
     from rich.console import Console
 
     unbounded = None if sys.stdout.isatty() else WIDTH_UNBOUNDED
-    return Console(width=unbounded, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    return Console(
+        width=unbounded,
+        color_system=None if os.environ.get("NO_COLOR") else "auto",
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
 
 
 def evidence_text(evidence: object) -> str:

@@ -15,6 +15,9 @@ from rich.text import Text
 from .output import console, dim, duration, plain, tell
 from .shapes import AgentRow, DeadLetterRow, WaitingRow
 
+LONG = frozenset({"agent", "from", "error"})
+"""Columns that take more lines where the terminal is narrow; ids, states and numbers never do."""
+
 STATE_STYLES = {
     "ready": "green",
     "starting": "yellow",
@@ -96,7 +99,7 @@ def _state(row: AgentRow) -> str:
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for heading in headings:
-        table.add_column(heading, no_wrap=True, overflow="ellipsis")
+        table.add_column(heading, no_wrap=heading not in LONG, overflow="fold")
     return table
 
 

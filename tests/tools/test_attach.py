@@ -11,6 +11,7 @@ import re
 import select
 import shlex
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -221,6 +222,25 @@ def test_run_starts_a_program_in_the_terminal_of_its_caller(
     person.type(CTRL_RIGHT_BRACKET)
     assert person.leaves() == 0
     assert state_of(lived_in, "direct") in ("ready", "starting", "blocked")
+
+
+def test_a_watcher_whose_reader_goes_away_ends_quietly(lived_in: House) -> None:
+    lived_in("spawn", "piped", "--", "cat")
+    lived_in("send", "piped", "hello", "--wait", "60")
+    watch = shlex.join((*ACKBOOK, "attach", "--view", "piped", "--dir", str(lived_in.directory)))
+    with subprocess.Popen(
+        ["sh", "-c", f"{{ {watch}; echo $? >&2; }} | head -c 1"],
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as watcher:
+        assert watcher.stdout is not None
+        assert watcher.stdout.read(1)
+        lived_in("send", "piped", "more", "--wait", "60")
+        _, said = watcher.communicate(timeout=PATIENCE_S)
+    assert b"Traceback" not in said
+    assert said.split()[-1] == b"0"
 
 
 def test_an_unknown_agent_is_no_reason_to_touch_the_terminal(

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from ackbook_tools.main import VERBS
+from ptyprocess import PtyProcess
 
+from tests.support.past import Past, a_busy_day
 from tests.support.shell import ACKBOOK, ackbook, environment, wait_for_end
 
 EVERY_VERB = [name for verbs in VERBS.values() for name in verbs]
@@ -171,6 +173,58 @@ def test_a_standard_stream_that_is_closed_does_no_harm(tmp_path: Path) -> None:
         )
         assert done.returncode == 3
         assert b"Traceback" not in done.stderr
+
+
+def test_an_argument_that_is_not_utf8_is_a_wrong_use(tmp_path: Path) -> None:
+    _connection(tmp_path, pid=os.getpid(), port=1)
+    for arguments in ((b"send", b"bob", b"\xff"), (b"screen", b"\xff")):
+        done = subprocess.run(
+            [*ACKBOOK, *arguments, "--dir", tmp_path],
+            env=environment(),
+            check=False,
+            capture_output=True,
+        )
+        assert done.returncode == 2
+        assert b"not UTF-8" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)], ids=["", "NO_COLOR"]
+)
+def test_colour_is_for_terminals_that_want_it(
+    variables: dict[str, str], coloured: bool, tmp_path: Path
+) -> None:
+    past = tmp_path / "journal"
+    ids = a_busy_day(past)
+    for arguments in (("replay",), ("why", ids["evicted"]), ("ls",), ("verify",), ("events",)):
+        shown = in_a_terminal(*arguments, "--dir", str(tmp_path), **variables)
+        assert (b"\x1b[" in shown) is coloured, (arguments, shown)
+        assert "\x1b" not in ackbook(*arguments, "--dir", tmp_path, cwd=tmp_path).out
+
+
+def in_a_terminal(*arguments: str, **variables: str) -> bytes:
+    """What a command shows on a terminal of 80 columns."""
+    env = environment(TERM="xterm-256color", **variables)
+    process = PtyProcess.spawn([*ACKBOOK, *arguments], env=env)
+    shown = b""
+    try:
+        while True:
+            shown += process.read()
+    except EOFError:
+        return shown
+    finally:
+        process.close(force=True)
+
+
+def test_a_table_fits_the_terminal_and_a_pipe_gets_every_cell_whole(tmp_path: Path) -> None:
+    name = "an-agent-with-a-name-that-is-rather-long-and-goes-on-and-on-for-a-while"
+    with Past(tmp_path / "journal") as past:
+        past.start()
+        past.spawn(name)
+    shown = in_a_terminal("replay", "--dir", str(tmp_path), NO_COLOR="1").decode()
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert "ready" in shown
+    assert name in ackbook("replay", "--dir", tmp_path, cwd=tmp_path).out
 
 
 def _connection(directory: Path, *, pid: int, port: int) -> None:
