@@ -19,9 +19,9 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from pathlib import Path
 
+from broker.runtime.api.server import listen
 from broker.runtime.life import Life, Settings
 from broker.runtime.place import Connection, Place
-from broker.runtime.server import listen
 from journal import Files, JournalError, Locked, OsFiles
 from projections.facts import Policy
 

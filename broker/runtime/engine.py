@@ -16,11 +16,20 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from enum import Enum, auto
-from typing import Generic, Protocol, TypeVar
+from typing import TypeVar
 
 from broker.core.commands import Refused, Tick, Verdict, Wish
 from broker.core.decide import carry_out, room_needed
+from broker.runtime.inbox import (
+    Asked,
+    Batch,
+    OutcomeUnknown,
+    Progress,
+    Question,
+    Stopped,
+    Watcher,
+    Wished,
+)
 from journal import Draft, JournalFull, Log
 from projections import codec
 from projections.codec import Entry
@@ -37,77 +46,6 @@ RETRY_S = 1.0
 SECOND_US = 1_000_000
 
 
-class OutcomeUnknown(Exception):
-    """The disk failed while this was being written: it may be durable, and it may not."""
-
-
-class Stopped(Exception):
-    """The engine takes no more wishes."""
-
-
-class Watcher(Protocol):
-    """Who wants to know of durable entries. Called in order, at once, and must not wait."""
-
-    def committed(self, world: World, entries: Sequence[Entry], touched: frozenset[str]) -> None:
-        """These entries are durable, and `world` is the fold through the last of them. `touched`
-        are the keys of the agents whose state they may have changed."""
-        ...
-
-
-class _Asked(Generic[T]):
-    __slots__ = ("answer", "question")
-
-    def __init__(self, question: Callable[[World, int], T], answer: asyncio.Future[T]) -> None:
-        self.question = question
-        self.answer = answer
-
-    def settle(self, world: World, at: int) -> None:
-        if self.answer.done():
-            return
-        try:
-            self.answer.set_result(self.question(world, at))
-        except Exception as error:
-            self.answer.set_exception(error)
-
-    def fail(self, error: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
-
-
-class _Question(Protocol):
-    """An `_Asked` of any type."""
-
-    def settle(self, world: World, at: int) -> None: ...
-
-    def fail(self, error: Exception) -> None: ...
-
-
-class _Wished:
-    """Commands of one caller that no other's may come between, and how far they came."""
-
-    __slots__ = ("commands", "done", "verdicts")
-
-    def __init__(self, commands: tuple[Wish, ...], done: asyncio.Future[tuple[Verdict, ...]]):
-        self.commands = commands
-        self.done = done
-        self.verdicts: list[Verdict] = []
-
-
-class _Batch:
-    __slots__ = ("entries", "finished", "touched")
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.touched: set[str] = set()
-        self.finished: list[_Wished] = []
-
-
-class _Progress(Enum):
-    FINISHED = auto()
-    BATCH_FULL = auto()
-    NO_ROOM = auto()
-
-
 class Engine:
     """See the module. `run` is its life; everything else may be called from any task."""
 
@@ -115,10 +53,10 @@ class Engine:
         self._log = log
         self._world = world
         self._watchers = tuple(watchers)
-        self._inbox: deque[_Wished] = deque()
-        self._stalled: deque[_Wished] = deque()
+        self._inbox: deque[Wished] = deque()
+        self._stalled: deque[Wished] = deque()
         self._retry_at = 0
-        self._asked: deque[_Question] = deque()
+        self._asked: deque[Question] = deque()
         self._committing = False
         self._stopping = False
         self._failed = False
@@ -136,7 +74,7 @@ class Engine:
         if self._stopping or self._failed:
             raise Stopped
         done: asyncio.Future[tuple[Verdict, ...]] = asyncio.get_running_loop().create_future()
-        self._inbox.append(_Wished(commands, done))
+        self._inbox.append(Wished(commands, done))
         self._rouse()
         return done
 
@@ -152,7 +90,7 @@ class Engine:
         if not self._committing:
             return question(self._world, self._log.now())
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._asked.append(_Asked(question, answer))
+        self._asked.append(Asked(question, answer))
         return await answer
 
     def stop(self) -> None:
@@ -179,9 +117,9 @@ class Engine:
         finally:
             self._fail_waiters()
 
-    def _fill(self) -> _Batch:
+    def _fill(self) -> Batch:
         """Decide and fold what waits, as far as the room that is already written ahead goes."""
-        batch = _Batch()
+        batch = Batch()
         now = self._log.now()
         if self._stalled and now >= self._retry_at and not self._drain(self._stalled, batch):
             return batch
@@ -190,19 +128,19 @@ class Engine:
         self._drain(self._inbox, batch)
         return batch
 
-    def _drain(self, queue: deque[_Wished], batch: _Batch) -> bool:
+    def _drain(self, queue: deque[Wished], batch: Batch) -> bool:
         """Take from the front of `queue`. False: the batch is full and has to be committed."""
         while queue:
             if len(batch.entries) >= BATCH_RECORDS_MAX:
                 return False
             wished = queue[0]
             match self._take(wished, batch):
-                case _Progress.FINISHED:
+                case Progress.FINISHED:
                     queue.popleft()
                     batch.finished.append(wished)
-                case _Progress.BATCH_FULL:
+                case Progress.BATCH_FULL:
                     return False
-                case _Progress.NO_ROOM:
+                case Progress.NO_ROOM:
                     self._retry_at = self._log.now() + int(RETRY_S * SECOND_US)
                     if queue is self._stalled:
                         return True
@@ -210,25 +148,25 @@ class Engine:
                     self._stalled.append(wished)
         return True
 
-    def _take(self, wished: _Wished, batch: _Batch) -> _Progress:
+    def _take(self, wished: Wished, batch: Batch) -> Progress:
         """Carry out what is left of one caller's commands."""
         while len(wished.verdicts) < len(wished.commands):
             command = wished.commands[len(wished.verdicts)]
             size, essential = room_needed(self._world, command)
             if essential and self._stalled and wished is not self._stalled[0]:
-                return _Progress.NO_ROOM
+                return Progress.NO_ROOM
             try:
                 if not self._log.secure(size, reserve=essential):
-                    return _Progress.BATCH_FULL
+                    return Progress.BATCH_FULL
             except JournalFull as full:
                 if essential:
-                    return _Progress.NO_ROOM
+                    return Progress.NO_ROOM
                 wished.verdicts.append(Refused(reason="journal_full", message=full.what))
                 continue
             wished.verdicts.append(self._carry_out(command, batch))
-        return _Progress.FINISHED
+        return Progress.FINISHED
 
-    def _carry_out(self, command: Wish, batch: _Batch) -> Verdict:
+    def _carry_out(self, command: Wish, batch: Batch) -> Verdict:
         at = self._log.now()
         outcome = carry_out(self._world, command, at)
         if outcome.entries:
@@ -238,7 +176,7 @@ class Engine:
             batch.touched |= outcome.touched
         return outcome.verdict
 
-    async def _commit(self, batch: _Batch) -> None:
+    async def _commit(self, batch: Batch) -> None:
         alone = len(batch.finished) == 1 and not self._inbox
         self._committing = True
         try:
@@ -251,7 +189,7 @@ class Engine:
             self._committing = False
         self._world.seq = self._log.next_seq - 1
 
-    def _tell(self, batch: _Batch) -> None:
+    def _tell(self, batch: Batch) -> None:
         """The batch is durable: answers first, then events and effects, then questions."""
         for wished in batch.finished:
             if not wished.done.done():
@@ -270,7 +208,7 @@ class Engine:
         due = deadline is not None and deadline <= now and now >= self._tick_after
         return due and not self._stopping
 
-    def _tick(self, batch: _Batch, now: int) -> bool:
+    def _tick(self, batch: Batch, now: int) -> bool:
         """Meet the deadlines. A tick that moves nothing is not repeated before a second is over:
         no rule may turn the loop into a spin."""
         before = len(batch.entries)

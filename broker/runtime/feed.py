@@ -16,9 +16,9 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from journal import Reader
-from projections.codec import Entry, decode
-from projections.events import EVENTS_PER_RECORD, Event, cursor_of, derive, record_of, to_json
+from broker.runtime.reading import entries
+from projections.codec import Entry
+from projections.events import EVENTS_PER_RECORD, cursor_of, derive, to_json
 from projections.world import World
 
 WAITING_MAX = 1_024
@@ -185,15 +185,3 @@ class Subscription:
             await self._wake
         finally:
             self._wake = None
-
-
-def entries(journal: Path, after: int, through: int | None = None) -> Iterator[Entry]:
-    """What stands in the journal after a record, in order."""
-    return (decode(line.raw) for line in Reader(journal).lines(after, through))
-
-
-def events_after(journal: Path, since: int, head: int) -> Iterator[Event]:
-    """Every event after a cursor through the record `head`."""
-    after = max(0, record_of(since) - 1)
-    for entry in entries(journal, after, head):
-        yield from (event for event in derive(entry) if event.seq > since)

@@ -16,15 +16,14 @@ from pathlib import Path
 from broker.core.commands import ReportEnded
 from broker.core.effects import Ask, End, Find, Owed, Start, Type
 from broker.runtime.dues import Dues
-from broker.runtime.engine import Engine, OutcomeUnknown, Stopped
+from broker.runtime.engine import Engine
+from broker.runtime.inbox import OutcomeUnknown, Stopped
 from broker.runtime.keeper import Audience, Keeper
 from broker.runtime.launch import Launched
 from broker.runtime.link import Link, LinkLost, LinkRefused, connect
+from broker.runtime.reading import body_at
 from broker.wire import frames
 from broker.wire.frames import Hello, Welcome
-from journal import Reader
-from projections.codec import decode
-from projections.facts import MessageEnqueued
 from projections.world import World, key_of
 
 log = logging.getLogger("ackbook.holders")
@@ -152,21 +151,13 @@ class Holders:
             attempt=owed.attempt,
             generation=owed.generation,
             header=owed.header,
-            body=self._body(owed.body_seq) if owed.body is None else owed.body,
+            body=body_at(self._journal, owed.body_seq) if owed.body is None else owed.body,
             hint=owed.hint,
             mode=owed.mode,
             window_ms=owed.window_ms,
             settle_ms=owed.settle_ms,
             override=owed.override,
         )
-
-    def _body(self, seq: int) -> str:
-        """A body that is no longer in memory stands in the record of its message."""
-        for line in Reader(self._journal).lines(seq - 1, seq):
-            fact = decode(line.raw).fact
-            assert isinstance(fact, MessageEnqueued)
-            return fact.body
-        raise LookupError(f"record {seq} of {self._journal} cannot be read")
 
     def _end(self, owed: End) -> None:
         keeper = self.keeper(owed.agent, owed.generation)

@@ -24,7 +24,8 @@ from broker.core.commands import (
     Verdict,
     Wish,
 )
-from broker.runtime.engine import Engine, OutcomeUnknown, Stopped
+from broker.runtime.engine import Engine
+from broker.runtime.inbox import OutcomeUnknown, Stopped
 from broker.runtime.launch import Launched
 from broker.runtime.link import Link, LinkLost, LinkRefused, connect
 from broker.wire import frames

@@ -24,14 +24,15 @@ import msgspec
 from broker.core.commands import NoteClock, StartBroker, StopBroker
 from broker.core.effects import Start
 from broker.core.lifecycle import CLOCK_AHEAD_US_MAX
+from broker.runtime.api.guard import Guard
+from broker.runtime.api.server import Server, application
+from broker.runtime.api.service import Service
 from broker.runtime.attached import Attachments
-from broker.runtime.engine import Engine, Stopped
+from broker.runtime.engine import Engine
 from broker.runtime.feed import Feed
-from broker.runtime.guard import Guard
 from broker.runtime.holders import Holders
+from broker.runtime.inbox import Stopped
 from broker.runtime.place import Connection, Place
-from broker.runtime.server import Server, application
-from broker.runtime.service import Service
 from broker.runtime.spawning import Spawner
 from broker.runtime.waiting import Bell
 from broker.wire.frames import Hello

@@ -1,7 +1,7 @@
 """Routes: every address of the API in one table.
 
-A handler is named here and lives in `broker.runtime.handlers` or `broker.runtime.streams`; a test
-holds the two together.
+A handler is named here by module and function of `broker.runtime.api`, which joins the two when the
+server is built: a name without a function does not get that far.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ OPEN_PATHS = frozenset({"/health"})
 """What is answered without a key, and while the broker starts."""
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/health", "health"),
-    # the session
-    Route("GET", "/api/session", "session"),
-    Route("POST", "/api/session/renew", "renew_session"),
-    Route("GET", "/api/config", "config"),
-    Route("GET", "/api/status", "status"),
-    Route("POST", "/api/shutdown", "shutdown"),
+    Route("GET", "/health", "session.health"),
+    # the broker
+    Route("GET", "/api/session", "session.session"),
+    Route("POST", "/api/session/renew", "session.renew_session"),
+    Route("GET", "/api/config", "session.config"),
+    Route("GET", "/api/status", "session.status"),
+    Route("POST", "/api/shutdown", "session.shutdown"),
     # agents
-    Route("POST", "/api/spawn", "spawn"),
-    Route("GET", "/api/spawned", "list_spawned"),
-    Route("GET", "/api/spawned/{name}", "show_spawned"),
-    Route("DELETE", "/api/spawned/{name}", "release"),
-    Route("POST", "/api/spawned/{name}/restart", "restart"),
-    Route("GET", "/api/spawned/{name}/delivery-mode", "show_mode"),
-    Route("PUT", "/api/spawned/{name}/delivery-mode", "set_mode"),
-    Route("GET", "/api/spawned/{name}/pending", "pending_of"),
-    Route("POST", "/api/spawned/{name}/flush", "flush"),
-    Route("POST", "/api/spawned/{name}/subscribe", "subscribe"),
-    Route("POST", "/api/spawned/{name}/unsubscribe", "unsubscribe"),
+    Route("POST", "/api/spawn", "agents.spawn"),
+    Route("GET", "/api/spawned", "agents.list_spawned"),
+    Route("GET", "/api/spawned/{name}", "agents.show_spawned"),
+    Route("DELETE", "/api/spawned/{name}", "agents.release"),
+    Route("POST", "/api/spawned/{name}/restart", "agents.restart"),
+    Route("GET", "/api/spawned/{name}/delivery-mode", "agents.show_mode"),
+    Route("PUT", "/api/spawned/{name}/delivery-mode", "agents.set_mode"),
+    Route("GET", "/api/spawned/{name}/pending", "agents.pending_of"),
+    Route("POST", "/api/spawned/{name}/flush", "agents.flush"),
+    Route("POST", "/api/spawned/{name}/subscribe", "agents.subscribe"),
+    Route("POST", "/api/spawned/{name}/unsubscribe", "agents.unsubscribe"),
     # terminals
-    Route("GET", "/api/spawned/{name}/snapshot", "snapshot"),
-    Route("POST", "/api/input/{name}", "write_input"),
-    Route("POST", "/api/resize/{name}", "resize"),
-    Route("WS", "/api/spawned/{name}/attach", "attach"),
+    Route("GET", "/api/spawned/{name}/snapshot", "terminals.snapshot"),
+    Route("POST", "/api/input/{name}", "terminals.write_input"),
+    Route("POST", "/api/resize/{name}", "terminals.resize"),
+    Route("WS", "/api/spawned/{name}/attach", "streams.attach"),
     # messages
-    Route("POST", "/api/send", "send"),
-    Route("GET", "/api/pending", "pending"),
-    Route("POST", "/api/cancel/{id}", "cancel"),
-    Route("GET", "/api/dead-letters", "dead_letters"),
-    Route("POST", "/api/dead-letters/redeliver", "redeliver"),
+    Route("POST", "/api/send", "messages.send"),
+    Route("GET", "/api/pending", "messages.pending"),
+    Route("POST", "/api/cancel/{id}", "messages.cancel"),
+    Route("GET", "/api/dead-letters", "messages.dead_letters"),
+    Route("POST", "/api/dead-letters/redeliver", "messages.redeliver"),
     # what happened
-    Route("GET", "/api/events", "stream_events"),
-    Route("GET", "/api/events/replay", "replay_events"),
-    Route("WS", "/ws", "watch_events"),
-    Route("GET", "/api/why/{id}", "why"),
-    Route("GET", "/api/journal", "journal"),
+    Route("GET", "/api/events", "streams.stream_events"),
+    Route("GET", "/api/events/replay", "messages.replay_events"),
+    Route("WS", "/ws", "streams.watch_events"),
+    Route("GET", "/api/why/{id}", "messages.why"),
+    Route("GET", "/api/journal", "streams.journal"),
 )

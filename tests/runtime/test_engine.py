@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from broker.core.commands import Accepted, Refused, Sent, SetMode, StartBroker, StopBroker, Verdict
-from broker.runtime.engine import OutcomeUnknown, Stopped
-from broker.runtime.feed import entries
+from broker.runtime.inbox import OutcomeUnknown, Stopped
+from broker.runtime.reading import entries
 from journal import DiskFailed, Limits, Reader, verify
 from projections.codec import kind_of
 from projections.facts import AgentName

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from broker.core.commands import ReportCondition, Send, Spawn, StartBroker
-from broker.runtime.engine import Engine, Watcher
+from broker.runtime.engine import Engine
+from broker.runtime.inbox import Watcher
 from journal import Limits, Log, OsFiles, open_log
 from journal.files import Handle
 from projections.codec import Entry, kind_of

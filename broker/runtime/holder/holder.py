@@ -197,7 +197,7 @@ class Holder:
             return
         asyncio.get_running_loop().remove_reader(self._program.pidfd)
         self._exited.set()
-        self._tty.catch_up()
+        self._tty.drain()
         self._tty.stop()
         self._typist.gone()
         self._tell_ended(

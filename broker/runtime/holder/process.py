@@ -114,10 +114,16 @@ class Program:
         local = termios.tcgetattr(self.fd)[3]
         return Modes(bool(local & termios.ICANON), bool(local & termios.ECHO))
 
-    def unread(self) -> int:
-        """Bytes that the program could read now: in line mode, those of whole lines."""
+    def unread(self) -> int | None:
+        """Bytes that the program could read now: in line mode, those of whole lines.
+
+        None when its side of the terminal cannot be opened, since it was hung up.
+        """
         flags = os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
-        slave = fcntl.ioctl(self.fd, TIOCGPTPEER, flags)
+        try:
+            slave = fcntl.ioctl(self.fd, TIOCGPTPEER, flags)
+        except OSError:
+            return None
         try:
             (size,) = struct.unpack("i", fcntl.ioctl(slave, termios.FIONREAD, b"\0" * 4))
         finally:

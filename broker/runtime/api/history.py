@@ -15,26 +15,14 @@ import msgspec
 
 from broker.core.commands import Original
 from broker.core.ids import position_of
-from broker.runtime.feed import entries, events_after
-from broker.runtime.service import Service
+from broker.runtime.api.service import Service
+from broker.runtime.reading import entries, events_after
 from journal import Reader
 from projections import timeline
-from projections.codec import Entry, decode
+from projections.codec import Entry
 from projections.events import cursor_of
 from projections.facts import AgentName, DeliveryId, DeliveryRedelivered, MessageEnqueued, Ref
-from projections.mail import Message
 from projections.reports import Row
-
-
-def body_of(journal: Path, message: Message) -> str:
-    """The body of a message; one that is not in memory is read from its record."""
-    if message.body is not None:
-        return message.body
-    for line in Reader(journal).lines(message.seq - 1, message.seq):
-        fact = decode(line.raw).fact
-        assert isinstance(fact, MessageEnqueued)
-        return fact.body
-    raise LookupError(f"record {message.seq} of {journal} cannot be read")
 
 
 async def why(service: Service, asked: str) -> Row | None:

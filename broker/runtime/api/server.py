@@ -7,6 +7,7 @@ without its ways to log, to handle signals or to open sockets. It knows no route
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -21,9 +22,10 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
-from broker.runtime import handlers, streams
-from broker.runtime.engine import OutcomeUnknown, Stopped
-from broker.runtime.service import Service
+from broker.runtime.api.asking import Handler
+from broker.runtime.api.service import Service
+from broker.runtime.api.streams import Socket, Streamer
+from broker.runtime.inbox import OutcomeUnknown, Stopped
 from broker.wire import routes
 from broker.wire.problems import Problem
 
@@ -99,18 +101,19 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _route(route: routes.Route, service: Callable[[], Service]) -> BaseRoute:
-    if route.method == "WS":
-        socket_handler: streams.Socket = getattr(streams, route.handler)
-        return WebSocketRoute(route.path, _over_socket(socket_handler, service))
-    if hasattr(handlers, route.handler):
-        handler: handlers.Handler = getattr(handlers, route.handler)
-        return Route(route.path, _with_json(handler, service), methods=[route.method])
-    streamer: streams.Streamer = getattr(streams, route.handler)
-    return Route(route.path, _streaming(streamer, service), methods=[route.method])
+    module, _, function = route.handler.partition(".")
+    handler = getattr(importlib.import_module(f"broker.runtime.api.{module}"), function)
+    match route.method:
+        case "WS":
+            return WebSocketRoute(route.path, _over_socket(handler, service))
+        case _ if module == "streams":
+            return Route(route.path, _streaming(handler, service), methods=[route.method])
+        case _:
+            return Route(route.path, _with_json(handler, service), methods=[route.method])
 
 
 def _with_json(
-    handler: handlers.Handler, service: Callable[[], Service]
+    handler: Handler, service: Callable[[], Service]
 ) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         return _json(await handler(service(), request))
@@ -119,7 +122,7 @@ def _with_json(
 
 
 def _streaming(
-    streamer: streams.Streamer, service: Callable[[], Service]
+    streamer: Streamer, service: Callable[[], Service]
 ) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         return await streamer(service(), request)
@@ -128,7 +131,7 @@ def _streaming(
 
 
 def _over_socket(
-    handler: streams.Socket, service: Callable[[], Service]
+    handler: Socket, service: Callable[[], Service]
 ) -> Callable[[WebSocket], Awaitable[None]]:
     async def speak(websocket: WebSocket) -> None:
         await handler(service(), websocket)

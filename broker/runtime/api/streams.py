@@ -16,15 +16,16 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from broker.runtime import history
+from broker.runtime.api import history
+from broker.runtime.api.asking import cursor_of_text
+from broker.runtime.api.service import Service
 from broker.runtime.attached import Viewer
 from broker.runtime.feed import Subscription
 from broker.runtime.keeper import Keeper
 from broker.runtime.link import Link, LinkBusy, LinkLost
-from broker.runtime.service import Service
 from broker.wire import frames, views
 from broker.wire.problems import Problem
-from broker.wire.requests import RECORDED_INTEGER_MAX, Fields
+from broker.wire.requests import Fields
 from projections.events import cursor_of
 from projections.reports import Row
 
@@ -50,7 +51,7 @@ GOING_AWAY = 1001
 async def stream_events(service: Service, request: Request) -> Response:
     """The feed as SSE; `id:` is the cursor, `Last-Event-ID` or `sinceSeq` where to go on."""
     asked = request.headers.get("last-event-id") or request.query_params.get("sinceSeq", "0")
-    since = _cursor(asked)
+    since = cursor_of_text(asked)
     if service.feed.ahead(since):
         current = cursor_of(service.feed.head)
         raise Problem("cursor_ahead", f"cursor {since} is ahead of the journal, at {current}")
@@ -88,7 +89,7 @@ async def _sse(service: Service, since: int, *, follow: bool) -> AsyncIterator[b
 async def watch_events(service: Service, socket: WebSocket) -> None:
     """The feed as clients of this API know it: events since a cursor, then live."""
     try:
-        since = _cursor(socket.query_params.get("sinceSeq", "0"))
+        since = cursor_of_text(socket.query_params.get("sinceSeq", "0"))
     except Problem as problem:
         await socket.send_denial_response(_denial(problem))
         return
@@ -199,7 +200,7 @@ def _control(link: Link, text: bytes) -> None:
 
 async def journal(service: Service, request: Request) -> Response:
     """The records from a seq through what is durable now, one a line, byte for byte."""
-    first = _cursor(request.query_params.get("from", "1"))
+    first = cursor_of_text(request.query_params.get("from", "1"))
     through = service.feed.head
     return StreamingResponse(
         history.raw_blocks(service.journal, first, through), media_type="application/x-ndjson"
@@ -231,9 +232,3 @@ async def _close(socket: WebSocket) -> None:
 def _denial(problem: Problem) -> Response:
     body: Row = problem.body()
     return Response(orjson.dumps(body), problem.status, media_type="application/json")
-
-
-def _cursor(text: str) -> int:
-    if not text.isdecimal() or int(text) > RECORDED_INTEGER_MAX:
-        raise Problem("invalid_request", f"{text!r} is no cursor")
-    return int(text)

@@ -1,0 +1,1 @@
+"""The HTTP side of a broker: guard, routes, handlers and streams. It decides nothing."""

@@ -1,0 +1,195 @@
+"""Agents: programs that are started, shown, let go, and what may be typed into them when."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from broker.core.commands import (
+    Channels,
+    Flush,
+    Flushed,
+    ModeAnswer,
+    Refused,
+    Release,
+    Send,
+    SetMode,
+    Subscribe,
+    Unsubscribe,
+)
+from broker.runtime.api.asking import name_of, no_agent
+from broker.runtime.api.service import Service
+from broker.runtime.reading import body_at
+from broker.runtime.spawning import Order, Spawned, command_line
+from broker.wire import requests, views
+from broker.wire.problems import Problem, refusal
+from broker.wire.requests import Fields
+from projections.facts import AgentName
+from projections.mail import Message
+from projections.reports import Row
+from projections.world import World, key_of
+
+
+async def spawn(service: Service, request: Request) -> Row:
+    wish = requests.spawn_request(await request.body())
+    try:
+        command, args = (wish.cli, wish.args) if wish.exact else command_line(wish.cli, wish.args)
+    except ValueError as error:
+        raise Problem("invalid_request", f"cli cannot be read: {error}") from error
+    order = Order(
+        name=wish.name,
+        command=command,
+        args=args,
+        cwd=wish.cwd,
+        env=wish.env,
+        channels=wish.channels,
+        cli=wish.cli,
+        model=wish.model,
+        session_id=wish.session_id,
+        team=wish.team,
+        parent=wish.parent,
+        source=wish.source,
+        rows=wish.rows,
+        cols=wish.cols,
+        idle_threshold_s=wish.idle_threshold_s,
+        restart=wish.restart,
+    )
+    spawned = await service.spawner.spawn(order)
+    if isinstance(spawned, Refused):
+        raise refusal(spawned)
+    warning = None
+    if wish.task:
+        sender = wish.parent or "human"
+        verdict = await service.engine.carry(
+            Send(sender=sender, target=spawned.name, body=wish.task)
+        )
+        warning = verdict.message if isinstance(verdict, Refused) else None
+    return await _spawned(service, spawned, wish.wait_ms, warning)
+
+
+async def restart(service: Service, request: Request) -> Row:
+    fields = Fields(await request.body())
+    wait_ms = fields.number("wait_ms", "waitMs", most=requests.WAIT_MS_MAX) or 0
+    spawned = await service.spawner.restart(name_of(request))
+    if isinstance(spawned, Refused):
+        raise refusal(spawned)
+    return await _spawned(service, spawned, wait_ms, None)
+
+
+async def _spawned(service: Service, spawned: Spawned, wait_ms: int, warning: str | None) -> Row:
+    """The answer to a spawn, once it is ready or the time is over."""
+
+    def row(world: World, at: int) -> Row | None:
+        agent = world.generation(spawned.name, spawned.generation)
+        return None if agent is None else views.spawned_row(agent, at)
+
+    def settled(world: World, at: int) -> bool | None:
+        agent = world.generation(spawned.name, spawned.generation)
+        return True if agent is None or agent.was_ready or not agent.alive else None
+
+    if wait_ms:
+        key = key_of(spawned.name)
+        await service.bell.until(service.engine, (key,), settled, wait_ms / 1_000)
+    known = await service.engine.ask(row) or {"state": "gone"}
+    return {
+        **known,
+        "success": True,
+        "name": spawned.name,
+        "pid": spawned.pid,
+        "generation": str(spawned.generation),
+        "warning": warning,
+    }
+
+
+async def list_spawned(service: Service, request: Request) -> Row:
+    return {"agents": await service.engine.ask(views.spawned_rows)}
+
+
+async def show_spawned(service: Service, request: Request) -> Row:
+    name = name_of(request)
+
+    def row(world: World, at: int) -> Row | None:
+        agent = world.agent(name)
+        return None if agent is None else views.spawned_row(agent, at)
+
+    row_of = await service.engine.ask(row)
+    if row_of is None:
+        raise no_agent(name)
+    return row_of
+
+
+async def release(service: Service, request: Request) -> Row:
+    name = name_of(request)
+    reason = Fields(await request.body()).text("reason") or ""
+    verdict = await service.engine.carry(Release(name=AgentName(name), reason=reason))
+    if isinstance(verdict, Refused) and verdict.reason != "agent_not_found":
+        raise refusal(verdict)
+    return {"success": True, "name": name, "released": not isinstance(verdict, Refused)}
+
+
+async def show_mode(service: Service, request: Request) -> Row:
+    name = name_of(request)
+
+    def ask(world: World, at: int) -> ModeAnswer | None:
+        agent = world.agent(name)
+        if agent is None:
+            return None
+        return ModeAnswer(mode=agent.mode, revision=agent.revision, matched=True)
+
+    answer = await service.engine.ask(ask)
+    if answer is None:
+        raise no_agent(name)
+    return views.mode(answer)
+
+
+async def set_mode(service: Service, request: Request) -> Row:
+    wish = requests.mode_request(await request.body())
+    answer = await service.carry(
+        SetMode(
+            name=AgentName(name_of(request)),
+            mode=wish.mode,
+            expected_mode=wish.expected_mode,
+            expected_revision=wish.expected_revision,
+            by=request.headers.get("x-relay-agent", ""),
+        )
+    )
+    assert isinstance(answer, ModeAnswer)
+    return views.mode(answer)
+
+
+async def pending_of(service: Service, request: Request) -> Row:
+    name = name_of(request)
+
+    def waiting(world: World, at: int) -> list[Row] | None:
+        agent = world.agent(name)
+        if agent is None:
+            return None
+        return [views.parked_row(d, _body(service, d.message)) for d in agent.queue]
+
+    rows = await service.engine.ask(waiting)
+    if rows is None:
+        raise no_agent(name)
+    return {"pending": rows}
+
+
+def _body(service: Service, message: Message) -> str:
+    return body_at(service.journal, message.seq) if message.body is None else message.body
+
+
+async def flush(service: Service, request: Request) -> Row:
+    answer = await service.carry(Flush(name=AgentName(name_of(request))))
+    assert isinstance(answer, Flushed)
+    return {"flushed": answer.count}
+
+
+async def subscribe(service: Service, request: Request) -> Row:
+    name, channels = name_of(request), Fields(await request.body()).texts("channels") or ()
+    answer = await service.carry(Subscribe(name=AgentName(name), channels=channels))
+    assert isinstance(answer, Channels)
+    return {"name": name, "channels": list(answer.channels)}
+
+
+async def unsubscribe(service: Service, request: Request) -> Row:
+    name, channels = name_of(request), Fields(await request.body()).texts("channels") or ()
+    answer = await service.carry(Unsubscribe(name=AgentName(name), channels=channels))
+    assert isinstance(answer, Channels)
+    return {"name": name, "channels": list(answer.channels)}

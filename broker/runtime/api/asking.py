@@ -1,0 +1,36 @@
+"""Asking: what every handler needs of a request, said once.
+
+A handler takes the service and a request and answers with JSON-ready values; what cannot be done is
+raised as a `Problem`, which `server` turns into the answer of that name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+
+from broker.runtime.api.service import Service
+from broker.wire.problems import Problem
+from broker.wire.requests import RECORDED_INTEGER_MAX
+from projections.reports import Row
+
+Handler = Callable[[Service, Request], Awaitable[Row]]
+
+
+def name_of(request: Request) -> str:
+    """The agent that the path names, decoded."""
+    name: str = request.path_params["name"]
+    return name
+
+
+def no_agent(name: str) -> Problem:
+    """The answer where there is no such agent; clients look for these words."""
+    return Problem("agent_not_found", f'Agent "{name}" not found')
+
+
+def cursor_of_text(text: str) -> int:
+    """A cursor as it stands in a query or a header. Raises `Problem`."""
+    if not text.isdecimal() or int(text) > RECORDED_INTEGER_MAX:
+        raise Problem("invalid_request", f"{text!r} is no cursor")
+    return int(text)

@@ -1,0 +1,92 @@
+"""Messages: sent, waited for, taken back, brought back, and what became of them."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from broker.core.commands import Cancel, Cancelled, Redeliver, Redelivery, Sent
+from broker.runtime.api import history
+from broker.runtime.api.asking import cursor_of_text
+from broker.runtime.api.service import Service
+from broker.wire import requests, views
+from broker.wire.problems import Problem
+from broker.wire.requests import Fields
+from projections import reports
+from projections.facts import DeliveryId
+from projections.reports import Row
+from projections.world import World
+
+EVENTS_MAX = 10_000
+"""Events in one answer; whoever wants more asks again from the last."""
+
+
+async def send(service: Service, request: Request) -> Row:
+    key = request.headers.get("idempotency-key")
+    wish = requests.send_request(await request.body(), key)
+    answer = await service.carry(wish.command)
+    assert isinstance(answer, Sent)
+    if not wish.wait_ms:
+        rows = [views.just_queued(each, agent) for each, agent in answer.deliveries]
+        return views.sent(answer, rows, None)
+    need = wish.command.need
+    ids = [each for each, _ in answer.deliveries]
+    known = await service.bell.until(
+        service.engine, ids, lambda world, at: views.waited(world, answer, need), wish.wait_ms / 1e3
+    )
+    if known is None:
+        known = await service.engine.ask(
+            lambda world, at: views.waited_in_vain(world, answer, need)
+        )
+    outcome, rows = known
+    return views.sent(answer, rows, outcome)
+
+
+async def pending(service: Service, request: Request) -> Row:
+    return {"pending": await service.engine.ask(reports.pending_rows)}
+
+
+async def cancel(service: Service, request: Request) -> Row:
+    answer = await service.carry(Cancel(id=request.path_params["id"], by="api"))
+    assert isinstance(answer, Cancelled)
+    kept = [{"delivery_id": each, "state": state} for each, state in answer.kept]
+    return {"success": True, "cancelled": list(answer.cancelled), "kept": kept}
+
+
+async def dead_letters(service: Service, request: Request) -> Row:
+    rows = await service.engine.ask(reports.dead_letter_rows)
+    return {"count": len(rows), "dead_letters": rows}
+
+
+async def redeliver(service: Service, request: Request) -> Row:
+    fields = Fields(await request.body())
+    wanted = fields.text("id", "delivery_id", "deliveryId")
+    if wanted is None and not fields.flag("all"):
+        raise Problem("invalid_request", "id or all is needed")
+    ids = () if wanted is None else (DeliveryId(wanted),)
+    missing = await service.engine.ask(lambda world, at: [i for i in ids if _ended(world, i)])
+    originals = [o for i in missing if (o := await history.original(service, i)) is not None]
+    answer = await service.carry(Redeliver(ids=ids, originals=tuple(originals)))
+    assert isinstance(answer, Redelivery)
+    if wanted is not None and not answer.redelivered:
+        reasons = [reason for _, _, reason in answer.skipped]
+        if reasons == ["not found"]:
+            raise Problem("dead_letter_not_found", f"nothing that ended has the id {wanted}")
+    return {"success": True, **views.redelivered(answer)}
+
+
+async def replay_events(service: Service, request: Request) -> Row:
+    since = cursor_of_text(request.query_params.get("sinceSeq", "0"))
+    return await history.replay(service, since, EVENTS_MAX)
+
+
+async def why(service: Service, request: Request) -> Row:
+    asked = request.path_params["id"]
+    story = await history.why(service, asked)
+    if story is None:
+        raise Problem("not_found", f"no message or delivery has the id {asked}")
+    return story
+
+
+def _ended(world: World, delivery_id: DeliveryId) -> bool:
+    """Whether only the journal can tell what a redelivery would need."""
+    return delivery_id not in world.dead_letters and delivery_id not in world.deliveries

@@ -1,0 +1,46 @@
+"""Session: whether the broker is there, which one it is, and how it ends."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from broker.runtime.api.service import Service
+from broker.wire import views
+from broker.wire.requests import Fields
+from projections.reports import Row
+
+
+async def health(service: Service, request: Request) -> Row:
+    return await service.engine.ask(
+        lambda world, at: views.health(world, at, service.version, service.uptime_ms())
+    )
+
+
+async def session(service: Service, request: Request) -> Row:
+    return {
+        "broker_version": service.version,
+        "protocol_version": views.PROTOCOL_VERSION,
+        "workspace_key": None,
+        "default_workspace_id": None,
+        "mode": "persist",
+        "uptime_secs": service.uptime_ms() // 1_000,
+        "directory": str(service.directory),
+    }
+
+
+async def renew_session(service: Service, request: Request) -> Row:
+    return {"renewed": True, "expires_in_secs": None, "persist": True}
+
+
+async def config(service: Service, request: Request) -> Row:
+    return {"workspaceKey": None, "defaultWorkspaceId": None, "memberships": []}
+
+
+async def status(service: Service, request: Request) -> Row:
+    return await service.engine.ask(views.status)
+
+
+async def shutdown(service: Service, request: Request) -> Row:
+    keep = Fields(await request.body()).flag("keep_agents", "keepAgents")
+    service.shutdown(keep)
+    return {"status": "shutting_down"}

@@ -1,0 +1,68 @@
+"""Terminals: what stands on one now, and keystrokes and sizes for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Literal, TypeVar
+
+from starlette.requests import Request
+
+from broker.runtime.api.asking import name_of
+from broker.runtime.api.service import Service
+from broker.runtime.link import LinkBusy, LinkLost
+from broker.wire import frames, views
+from broker.wire.problems import Problem
+from broker.wire.requests import Fields
+from projections.reports import Row
+
+T = TypeVar("T")
+
+TERMINAL_S_MAX = 10.0
+"""How long a terminal may take to show itself or to take keystrokes."""
+
+
+async def snapshot(service: Service, request: Request) -> Row:
+    form = _screen_form(request.query_params.get("format", "plain"))
+    link = await service.link(name_of(request))
+    return views.screen(await _from_terminal(link.screen(form)))
+
+
+async def write_input(service: Service, request: Request) -> Row:
+    name = name_of(request)
+    data = Fields(await request.body()).need_text("data").encode()
+    link = await service.link(name)
+    done = await _from_terminal(link.write_input(data))
+    if done.bytes_written < len(data):
+        raise Problem("pty_write_queue_full", done.error or "the program does not read")
+    return {"name": name, "bytes_written": done.bytes_written}
+
+
+async def resize(service: Service, request: Request) -> Row:
+    name, fields = name_of(request), Fields(await request.body())
+    rows = fields.number("rows", least=1, most=1_000)
+    cols = fields.number("cols", least=1, most=1_000)
+    if rows is None or cols is None:
+        raise Problem("invalid_request", "rows and cols are needed")
+    (await service.link(name)).send(frames.Resize(rows=rows, cols=cols))
+    return {"name": name, "rows": rows, "cols": cols, "applied": True, "reason": None}
+
+
+def _screen_form(text: str) -> Literal["plain", "ansi"]:
+    match text:
+        case "plain" | "ansi":
+            return text
+        case _:
+            raise Problem("invalid_format", f"{text!r} is neither `plain` nor `ansi`")
+
+
+async def _from_terminal(answer: Awaitable[T]) -> T:
+    """What a holder answers. Raises `Problem` where it does not."""
+    try:
+        return await asyncio.wait_for(answer, TERMINAL_S_MAX)
+    except TimeoutError as error:
+        raise Problem("worker_timeout", "the terminal did not answer in time") from error
+    except LinkLost as error:
+        raise Problem("worker_disappeared", "the holder went away") from error
+    except LinkBusy as error:
+        raise Problem("pty_write_queue_full", "the program does not read") from error

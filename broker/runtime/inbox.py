@@ -1,0 +1,97 @@
+"""The inbox: what waits for the engine, and what it says when that cannot be done.
+
+Plain carriers with no rule in them: wishes of one caller that belong together, questions, and a
+batch in the making. The order in which they are taken is the engine's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from typing import Generic, Protocol, TypeVar
+
+from broker.core.commands import Verdict, Wish
+from projections.codec import Entry
+from projections.world import World
+
+T = TypeVar("T")
+
+
+class OutcomeUnknown(Exception):
+    """The disk failed while this was being written: it may be durable, and it may not."""
+
+
+class Stopped(Exception):
+    """The engine takes no more wishes."""
+
+
+class Watcher(Protocol):
+    """Who wants to know of durable entries. Called in order, at once, and must not wait."""
+
+    def committed(self, world: World, entries: Sequence[Entry], touched: frozenset[str]) -> None:
+        """These entries are durable, and `world` is the fold through the last of them. `touched`
+        are the keys of the agents whose state they may have changed."""
+        ...
+
+
+class Asked(Generic[T]):
+    """A question about the world, and where its answer goes."""
+
+    __slots__ = ("answer", "question")
+
+    def __init__(self, question: Callable[[World, int], T], answer: asyncio.Future[T]) -> None:
+        self.question = question
+        self.answer = answer
+
+    def settle(self, world: World, at: int) -> None:
+        """Answer; a question that fails is its asker's business."""
+        if self.answer.done():
+            return
+        try:
+            self.answer.set_result(self.question(world, at))
+        except Exception as error:
+            self.answer.set_exception(error)
+
+    def fail(self, error: Exception) -> None:
+        """There will be no answer."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class Question(Protocol):
+    """An `Asked` of any type."""
+
+    def settle(self, world: World, at: int) -> None: ...
+
+    def fail(self, error: Exception) -> None: ...
+
+
+class Wished:
+    """Commands of one caller that no other's may come between, and how far they came."""
+
+    __slots__ = ("commands", "done", "verdicts")
+
+    def __init__(self, commands: tuple[Wish, ...], done: asyncio.Future[tuple[Verdict, ...]]):
+        self.commands = commands
+        self.done = done
+        self.verdicts: list[Verdict] = []
+
+
+class Batch:
+    """What was decided and folded and is not yet durable, and whom to tell then."""
+
+    __slots__ = ("entries", "finished", "touched")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.touched: set[str] = set()
+        self.finished: list[Wished] = []
+
+
+class Progress(Enum):
+    """How far a caller's commands came."""
+
+    FINISHED = auto()
+    BATCH_FULL = auto()
+    NO_ROOM = auto()

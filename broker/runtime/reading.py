@@ -1,0 +1,35 @@
+"""Reading: the journal below the broker as entries, events and bodies, for whoever looks back.
+
+It takes no lock and sees nothing that is not durable. Everything here is as slow as the journal is
+long: ask for what begins late, or ask on a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from journal import Reader
+from projections.codec import Entry, decode
+from projections.events import Event, derive, record_of
+from projections.facts import MessageEnqueued
+
+
+def entries(journal: Path, after: int, through: int | None = None) -> Iterator[Entry]:
+    """What stands in the journal after a record, in order."""
+    return (decode(line.raw) for line in Reader(journal).lines(after, through))
+
+
+def events_after(journal: Path, since: int, head: int) -> Iterator[Event]:
+    """Every event after a cursor through the record `head`."""
+    after = max(0, record_of(since) - 1)
+    for entry in entries(journal, after, head):
+        yield from (event for event in derive(entry) if event.seq > since)
+
+
+def body_at(journal: Path, seq: int) -> str:
+    """The body of the message whose record this is. Raises LookupError where it is none."""
+    for entry in entries(journal, seq - 1, seq):
+        if isinstance(entry.fact, MessageEnqueued):
+            return entry.fact.body
+    raise LookupError(f"record {seq} of {journal} is no message that can be read")
