@@ -52,7 +52,8 @@ class SegmentBlocks:
         while not at_end:
             offset = self.place.offset + len(held)
             # A line longer than a block is read in steps that double.
-            part = self._files.read(handle, offset, max(BLOCK_BYTES, len(held)))
+            size = BLOCK_BYTES - len(held) if len(held) < BLOCK_BYTES else len(held)
+            part = self._files.read(handle, offset, size)
             at_end = not part
             held += part
             whole = held if at_end else held[: held.rfind(b"\n") + 1]

@@ -81,10 +81,9 @@ class Reader:
         """The same as blocks of whole lines, about 64 KiB each, each line with its newline."""
         limit = self._limit(through)
         segments = self._segments()
-        for base, following in zip(segments, (*segments[1:], limit + 1), strict=True):
-            if base > limit:
-                return
-            if following > after + 1:
+        ends = (*segments[1:], limit + 1)
+        for base, end in zip(segments, ends, strict=False):
+            if base <= limit and after + 1 < end:
                 for block in self._verified(base, after, limit):
                     data = between(block, after, limit)
                     if data:

@@ -119,7 +119,8 @@ def _chain(directory: Path, looks: list[Look]) -> list[Observation]:
         found.append(_whole(directory, Finding.BROKEN, name, what, "no record says it was removed"))
     for before, look in pairwise(looks):
         name = segment_name(look.base)
-        if before.last is None or before.started is None or look.started is None:
+        if before.flaws or before.last is None or before.started is None or look.started is None:
+            # Where a segment ends is known only when all of it is good; its flaws speak for it.
             continue
         if look.base != before.last.seq + 1:
             what = f"{before.last.seq + 1} to {look.base - 1} are missing before it"

@@ -1,0 +1,144 @@
+"""One contract for the door to the file system, held by the real one and by its twin."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from journal.files import Files, OsFiles, install, read_whole, write_all
+from tests.support.disk import SimulatedDisk
+
+
+@pytest.fixture(params=["os", "simulated"])
+def door(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Files, Path]:
+    if request.param == "os":
+        return OsFiles(), tmp_path / "a" / "journal"
+    disk = SimulatedDisk(1)
+    disk.short_writes = True
+    return disk, Path("/a/journal")
+
+
+def test_a_directory_is_made_with_its_parents_and_again_is_nothing(
+    door: tuple[Files, Path],
+) -> None:
+    files, directory = door
+    files.make_dir(directory)
+    files.make_dir(directory)
+    assert files.names(directory) == []
+    assert files.names(directory.parent) == ["journal"]
+
+
+def test_names_of_no_directory_are_an_error(door: tuple[Files, Path]) -> None:
+    files, directory = door
+    with pytest.raises(FileNotFoundError):
+        files.names(directory / "nothing")
+
+
+def test_only_create_makes_a_file(door: tuple[Files, Path]) -> None:
+    files, directory = door
+    files.make_dir(directory)
+    for access in ("read", "write"):
+        with pytest.raises(FileNotFoundError):
+            files.open(directory / "one", "read" if access == "read" else "write")
+    files.close(files.open(directory / "one", "create"))
+    assert files.names(directory) == ["one"]
+
+
+def test_create_empties_a_file(door: tuple[Files, Path]) -> None:
+    files, directory = door
+    files.make_dir(directory)
+    install(files, directory / "one", b"before")
+    handle = files.open(directory / "one", "create")
+    assert files.size(handle) == 0
+    files.close(handle)
+
+
+def test_bytes_come_back_from_where_they_were_written(door: tuple[Files, Path]) -> None:
+    files, directory = door
+    files.make_dir(directory)
+    handle = files.open(directory / "one", "create")
+    write_all(files, handle, 0, b"hello world")
+    write_all(files, handle, 6, b"there")
+    assert files.read(handle, 0, 100) == b"hello there"
+    assert files.read(handle, 6, 3) == b"the"
+    assert files.read(handle, 100, 3) == b""
+    files.truncate(handle, 5)
+    assert files.size(handle) == 5
+    write_all(files, handle, 7, b"x")
+    assert files.read(handle, 0, 9) == b"hello\0\0x"
+    files.sync(handle)
+    files.close(handle)
+    assert read_whole(files, directory / "one") == b"hello\0\0x"
+
+
+def test_a_rename_replaces_in_one_step_and_open_files_stay(door: tuple[Files, Path]) -> None:
+    files, directory = door
+    files.make_dir(directory)
+    install(files, directory / "one", b"old")
+    old = files.open(directory / "one", "read")
+    install(files, directory / "one", b"new")
+    assert read_whole(files, directory / "one") == b"new"
+    assert files.read(old, 0, 9) == b"old"
+    assert files.names(directory) == ["one"]
+    files.close(old)
+
+
+def test_an_unlinked_name_is_gone(door: tuple[Files, Path]) -> None:
+    files, directory = door
+    files.make_dir(directory)
+    install(files, directory / "one", b"x")
+    files.unlink(directory / "one")
+    files.sync_dir(directory)
+    assert files.names(directory) == []
+    with pytest.raises(FileNotFoundError):
+        files.unlink(directory / "one")
+    with pytest.raises(FileNotFoundError):
+        files.rename(directory / "one", directory / "two")
+
+
+def test_a_lock_has_one_owner_until_it_is_closed(door: tuple[Files, Path]) -> None:
+    files, directory = door
+    files.make_dir(directory)
+    path = directory / "LOCK"
+    assert not files.locked(path)
+    first = files.open(path, "create")
+    second = files.open(path, "write")
+    assert not files.locked(path)
+    assert files.lock(first)
+    assert files.locked(path)
+    assert not files.lock(second)
+    files.close(first)
+    assert not files.locked(path)
+    assert files.lock(second)
+    files.close(second)
+
+
+def test_files_are_private(tmp_path: Path) -> None:
+    files = OsFiles()
+    files.make_dir(tmp_path / "j")
+    install(files, tmp_path / "j" / "one", b"x")
+    assert (tmp_path / "j").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "j" / "one").stat().st_mode & 0o777 == 0o600
+
+
+def test_no_descriptor_is_inherited(tmp_path: Path) -> None:
+    files = OsFiles()
+    handle = files.open(tmp_path / "one", "create")
+    assert not os.get_inheritable(handle)
+    files.close(handle)
+
+
+def test_a_local_disk_is_no_network(tmp_path: Path) -> None:
+    assert OsFiles().network(tmp_path) is None
+
+
+def test_the_simulated_disk_is_full_when_it_is(tmp_path: Path) -> None:
+    disk = SimulatedDisk(2, capacity=10)
+    disk.make_dir(Path("/j"))
+    handle = disk.open(Path("/j/one"), "create")
+    assert disk.write(handle, 0, b"x" * 20) == 10
+    with pytest.raises(OSError, match="No space") as caught:
+        disk.write(handle, 10, b"y")
+    assert caught.value.errno == errno.ENOSPC
+    assert disk.write(handle, 0, b"over it") == 7

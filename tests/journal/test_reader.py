@@ -1,0 +1,160 @@
+"""Readers: everything after a position, once, in order; what is damaged is named, not hidden."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from journal import Draft, Limits, Log, Reader, open_log, verify
+from journal.blocks import BLOCK_BYTES
+
+SMALL = Limits(segment_bytes_max=3000, room_bytes_min=3000, reserve_bytes=4000, control_bytes=1500)
+
+
+def put(log: Log, count: int, pad: int = 0) -> None:
+    for number in range(count):
+        draft = Draft("thing.happened", b'{"n":%d,"pad":"%b"}' % (number, b"x" * pad))
+        if not log.secure(log.measure(draft)):
+            log.commit()
+            assert log.secure(log.measure(draft))
+        log.stage([draft], log.now(), expect=log.next_seq)
+    log.commit()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """Several segments, cleanly closed."""
+    log = open_log(tmp_path, limits=SMALL, new_id="5eed")
+    for _ in range(15):
+        put(log, 4)
+    log.close()
+    return tmp_path
+
+
+def flip(path: Path, place: int) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+
+
+def test_every_slice_is_exactly_the_lines_between(journal: Path) -> None:
+    reader = Reader(journal)
+    head = reader.head()
+    everything = [line.seq for line in reader.lines()]
+    assert everything == list(range(1, head + 1))
+    for after in range(0, head + 2, 3):
+        for through in range(after, head + 3, 5):
+            fresh = Reader(journal)
+            for each in (reader, fresh):
+                seen = [line.seq for line in each.lines(after, through)]
+                assert seen == list(range(after + 1, min(through, head) + 1))
+
+
+def test_blocks_are_whole_verified_lines_of_a_bounded_size(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    put(log, 2000, pad=100)
+    put(log, 1, pad=300_000)
+    put(log, 10)
+    blocks = list(Reader(tmp_path).blocks())
+    assert len(blocks) > 4
+    assert sum(len(block) > BLOCK_BYTES for block in blocks) == 1, "only for a longer line"
+    raws = b"".join(blocks).split(b"\n")
+    assert raws.pop() == b""
+    assert [msgspec.json.decode(raw)["seq"] for raw in raws] == list(range(1, log.head.seq + 1))
+    log.close()
+
+
+def test_following_is_asking_again(tmp_path: Path) -> None:
+    log = open_log(tmp_path, limits=SMALL)
+    reader, seen = Reader(tmp_path), 0
+    for _ in range(30):
+        put(log, 3)
+        for line in reader.lines(after=seen):
+            assert line.seq == seen + 1
+            seen = line.seq
+        assert seen == log.head.seq
+    log.close()
+
+
+def test_what_was_read_before_and_cut_since_is_read_anew(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    put(log, 3)
+    log._writer.release()
+    log._files.close(log._lock)
+    torn = tmp_path / "torn"
+    torn.mkdir()
+    data = (tmp_path / "00000000000000000001.jsonl").read_bytes().rstrip(b"\n") + b"\n"
+    tail = torn / "00000000000000000001.jsonl"
+    tail.write_bytes(data)
+    reader = Reader(torn)
+    assert [line.seq for line in reader.lines()] == [1, 2, 3, 4, 5]
+    tail.write_bytes(data[: data.rstrip(b"\n").rfind(b"\n") + 1])
+    log = open_log(torn)
+    put(log, 5)
+    assert [line.seq for line in reader.lines(after=5)] == [6, 7, 8, 9, 10][: log.head.seq - 5]
+    assert reader.damage == ()
+    log.close()
+
+
+def test_damage_is_named_and_the_rest_is_given(journal: Path) -> None:
+    names = sorted(path.name for path in journal.glob("*.jsonl"))
+    second = journal / names[1]
+    flip(second, 500)
+    reader = Reader(journal)
+    seqs = [line.seq for line in reader.lines()]
+    missing = sorted(set(range(1, reader.head() + 1)) - set(seqs))
+    assert missing == list(range(missing[0], int(names[2][:20])))
+    (damage,) = reader.damage
+    assert damage.file == names[1]
+    assert damage.line == second.read_bytes()[:500].count(b"\n") + 1
+    assert "ackbook verify" in damage.next
+    list(reader.lines())
+    assert len(reader.damage) == 1, "each place once"
+
+
+def test_a_reader_of_nothing_sees_nothing(tmp_path: Path) -> None:
+    for directory in (tmp_path, tmp_path / "absent"):
+        reader = Reader(directory)
+        assert (reader.head(), reader.first_seq, reader.journal_id) == (0, 0, None)
+        assert list(reader.lines()) == []
+        assert verify(directory).records == 0
+
+
+def test_a_reader_knows_whose_journal_it_is(journal: Path) -> None:
+    assert (Reader(journal).journal_id, Reader(journal).first_seq) == ("5eed", 1)
+
+
+def test_a_reader_changes_nothing(journal: Path) -> None:
+    before = {path: path.stat() for path in journal.rglob("*")}
+    list(Reader(journal).lines())
+    verify(journal)
+    after = {path: path.stat() for path in journal.rglob("*")}
+    assert before.keys() == after.keys()
+    assert all(before[path].st_mtime_ns == after[path].st_mtime_ns for path in before)
+
+
+def test_verify_names_every_damaged_place(journal: Path) -> None:
+    names = sorted(path.name for path in journal.glob("*.jsonl"))
+    for name in names[:2]:
+        flip(journal / name, 300)
+    report = verify(journal)
+    assert (report.ok, report.exit_code, report.verdict) == (False, 4, "corrupt")
+    assert [damage.file for damage in report.damage] == names[:2]
+    assert all(damage.line > 0 and damage.proof is not None for damage in report.damage)
+
+
+def test_verify_finds_what_a_checksum_alone_does_not(journal: Path) -> None:
+    names = sorted(path.name for path in journal.glob("*.jsonl"))
+    second = journal / names[1]
+    data = second.read_bytes()
+    wrong = data.replace(b'"previous_sha256":"', b'"previous_sha256":"0', 1)
+    second.write_bytes(wrong)
+    assert verify(journal).exit_code == 4
+
+
+def test_verify_counts_what_there_is(journal: Path) -> None:
+    report = verify(journal)
+    last = list(Reader(journal).lines())[-1].seq
+    assert report.ok
+    assert (report.first_seq, report.last_seq, report.records) == (1, last, last)
+    assert report.segments == len(list(journal.glob("*.jsonl")))
+    assert report.journal == "5eed"
