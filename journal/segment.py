@@ -77,7 +77,9 @@ def look_at_sealed(
     if quick is not None:
         return quick
     look = look_at_tail(data, base, kinds, {})
-    flaws = [_as_broken(flaw) for flaw in look.flaws if flaw.finding is not Finding.SEALED]
+    # Whether the bad line was durable once is no question here: all of it was.
+    beside = (Finding.SEALED, Finding.PROVEN)
+    flaws = [_as_broken(flaw) for flaw in look.flaws if flaw.finding not in beside]
     digest = sha256(data)
     if not flaws and (look.unfinished or look.end != len(data)):
         flaws.append(_broken(look, "a sealed segment does not end with its seal"))

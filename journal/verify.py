@@ -12,7 +12,7 @@ from msgspec import Struct
 from journal.errors import Damage
 from journal.files import Files, OsFiles
 from journal.layout import LOCK
-from journal.recovery import Finding
+from journal.recovery import TABLE, Finding, Observation
 from journal.survey import survey
 
 _HARMLESS = frozenset({Finding.UNFINISHED, Finding.SEALED})
@@ -50,7 +50,7 @@ def verify(
     ]
     if found.head.unreadable:
         warnings.append(f"{found.head.unreadable} slot(s) of HEAD cannot be read")
-    damage = [each.damage for each in found.observations if each.finding not in _HARMLESS]
+    damage = _each_place_once(found.observations)
     lasts = [look.last.seq for look in found.looks if look.last]
     last = lasts[-1] if lasts else 0
     records = sum(look.count for look in found.looks)
@@ -66,6 +66,20 @@ def verify(
         last_seq=last,
         records=records,
         segments=len(found.looks),
-        damage=tuple(damage),
+        damage=damage,
         warnings=tuple(warnings),
     )
+
+
+def _each_place_once(observations: tuple[Observation, ...]) -> tuple[Damage, ...]:
+    """One place may show several findings; the first of them in the table says it best."""
+    rank = {finding: number for number, (finding, _) in enumerate(TABLE)}
+    best: dict[tuple[str, int], Observation] = {}
+    for each in observations:
+        place = (each.damage.file, each.damage.byte)
+        known = best.get(place)
+        if each.finding not in _HARMLESS and (
+            known is None or rank[each.finding] < rank[known.finding]
+        ):
+            best[place] = each
+    return tuple(best[place].damage for place in sorted(best))
