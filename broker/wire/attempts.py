@@ -3,7 +3,8 @@
 An attempt is named by its delivery and its number, and is begun at most once: a second order for it
 gets the known report. Its report is kept until the broker says that the record is durable. A
 report of *not begun* is forgotten then, so that the same attempt may be ordered anew; the others
-are remembered a while longer, in case an order is repeated.
+are remembered a while longer, in case an order is repeated. Evidence that comes later makes such a
+report one to tell again, also to a broker that comes later still.
 
 This module is pure; it neither types nor speaks to a broker.
 """
@@ -31,6 +32,7 @@ class Attempts:
     def __init__(self) -> None:
         self._open: dict[Key, Report] = {}
         self._settled: OrderedDict[Key, Report] = OrderedDict()
+        self._late: set[Key] = set()
 
     @property
     def full(self) -> bool:
@@ -43,22 +45,24 @@ class Attempts:
     def put(self, report: Report) -> bool:
         """Keep what is known of an attempt now. Whether that is news worth telling."""
         key = (report.delivery_id, report.attempt)
-        if key in self._settled:
-            news, self._settled[key] = self._settled[key] != report, report
-            return news
-        news = self._open.get(key) != report
-        self._open[key] = report
+        reports = self._settled if key in self._settled else self._open
+        news = reports.get(key) != report
+        reports[key] = report
+        if news and reports is self._settled:
+            self._late.add(key)
         return news
 
     def settle(self, key: Key) -> None:
         """The record is durable: no longer tell of this attempt by ourselves."""
+        self._late.discard(key)
         report = self._open.pop(key, None)
         if report is None or report.phase == "not_begun":
             return
         self._settled[key] = report
         if len(self._settled) > SETTLED_MAX:
-            self._settled.popitem(last=False)
+            self._late.discard(self._settled.popitem(last=False)[0])
 
     def unsettled(self) -> tuple[Report, ...]:
-        """Every report that a broker still has to record, oldest first."""
-        return tuple(self._open.values())
+        """Every report that a broker still has to record."""
+        late = (self._settled[key] for key in sorted(self._late))
+        return (*self._open.values(), *late)

@@ -132,7 +132,7 @@ class Witness:
     def _submitted_on(self, view: View, at_cursor: bool) -> Evidence | None:
         assert self._entered_at is not None
         if self._line_mode:
-            done, how, note = view.unread in (0, None), "input_emptied", "the line was read"
+            done, how, note = view.unread == 0, "input_emptied", "the line was read"
         elif self._at_cursor:
             done, how, note = not at_cursor, "input_emptied", ""
         else:

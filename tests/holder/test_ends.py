@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from broker.runtime import sockets
-from broker.wire.frames import End, Ended, Input, Welcome
+from broker.wire.frames import End, Ended, Input, Watch, Welcome
 from tests.support.holders import (
     Holder,
     becomes,
@@ -112,6 +112,15 @@ def test_a_holder_that_is_killed_takes_its_program_with_it() -> None:
         eventually(lambda: gone(pid) and gone(child), "the program and its child are gone")
 
 
+def test_a_program_that_ignores_the_hang_up_does_not_outlive_a_killed_holder() -> None:
+    script = "trap '' HUP; echo 'ready> '; while :; do sleep 1; done"
+    with running("bash", "--norc", "-c", script) as (holder, link):
+        pid = link.wait(Welcome).pid
+        holder.process.kill()
+        eventually(lambda: gone(pid), "the program is gone")
+        eventually(lambda: not descendants(pid), "its child is gone")
+
+
 def test_a_program_that_ignores_the_hang_up_is_killed_with_its_children() -> None:
     script = "trap '' HUP; (trap '' HUP; while :; do sleep 1; done) & echo 'ready> '; wait"
     with running("bash", "--norc", "-c", script) as (holder, link):
@@ -168,6 +177,24 @@ def test_a_signal_is_told_as_such(number: signal.Signals) -> None:
         assert (ended.reason, ended.signal, ended.code) == ("signalled", number, None)
 
 
+def test_the_last_words_of_a_program_are_heard() -> None:
+    script = "read -p 'ready> '; head -c 200000 /dev/zero | tr '\\0' x; echo last words"
+    with running("bash", "--norc", "-c", script) as (holder, link):
+        link.send(Watch(on=True), Input(request=1, data=b"\r"))
+        link.wait(Ended)
+        assert link.output().rstrip().endswith(b"last words")
+        link.close()
+        assert "last words" in holder.join(epoch=2).screen()
+
+
+def test_a_message_that_ends_its_program_is_still_seen_and_submitted() -> None:
+    with running("bash", "--norc", "--noprofile", "-i") as (_, link):
+        order = message(1, "", header="exit 3")
+        link.send(order)
+        assert link.wait(Ended).code == 3
+        link.report(order, lambda each: bool(each.seen and each.submitted))
+
+
 def test_a_broker_that_dies_while_text_is_typed_finds_the_truth_and_types_nothing_twice(
     kept: Path,
 ) -> None:
@@ -185,6 +212,21 @@ def test_a_broker_that_dies_while_text_is_typed_finds_the_truth_and_types_nothin
         link.send(later)
         link.report(later, lambda each: each.submitted is not None)
         becomes(lambda: transcript(kept), [each.header + each.body for each in (order, later)])
+
+
+def test_an_order_that_waits_for_a_moment_is_void_when_another_broker_comes() -> None:
+    with running("bash", "--norc", "--noprofile", "-i") as (holder, link):
+        first, second, third = (message(n, "", header=f"sleep 0.2; echo {n}") for n in (1, 2, 3))
+        link.send(first)
+        link.report(first, lambda each: each.submitted is not None)
+        link.send(second)
+        link = holder.connect()
+        told = link.hello(epoch=2, instance="two").reports
+        begun = [each.delivery_id for each in told if each.phase != "not_begun"]
+        link.ready()
+        link.send(third)
+        link.report(third, lambda each: each.submitted is not None)
+        assert ("echo 2" in link.screen()) == (second.delivery_id in begun)
 
 
 def test_a_program_that_dies_with_a_message_half_typed_leaves_the_outcome_unknown(

@@ -11,7 +11,7 @@ from broker.wire.human import HumanLine, abandons, submits
 from broker.wire.profiles import GENERIC
 from broker.wire.readiness import BUSY_MS_MIN, Readiness, Sight
 from broker.wire.terminal import View
-from projections.facts import DeliveryId, HeldReason
+from projections.facts import DeliveryId, Evidence, HeldReason
 
 
 def sight(row: str = "$ ", **more: object) -> Sight:
@@ -177,6 +177,19 @@ def test_reports_are_news_once_and_kept_until_settled() -> None:
     attempts.settle(key)
     assert attempts.unsettled() == ()
     assert attempts.known(key) == report(1)
+
+
+def test_evidence_after_the_settlement_is_told_until_it_is_settled_too() -> None:
+    attempts = Attempts()
+    attempts.put(report(1))
+    key = (DeliveryId("d1"), 1)
+    attempts.settle(key)
+    later = msgspec.structs.replace(report(1), seen=Evidence(how="echo_line"))
+    assert attempts.put(later)
+    assert attempts.unsettled() == (later,)
+    attempts.settle(key)
+    assert attempts.unsettled() == ()
+    assert attempts.known(key) == later
 
 
 def test_what_was_not_begun_is_forgotten_once_settled() -> None:

@@ -18,7 +18,7 @@ import os
 import signal
 import sys
 
-from broker.runtime.holder.process import Program
+from broker.runtime.holder.process import Exit, Program
 from broker.runtime.holder.server import Server
 from broker.runtime.holder.spool import Spool
 from broker.runtime.holder.tty import Tty
@@ -30,6 +30,10 @@ from broker.wire.profiles import profile_of
 ENDED_STAY_S = 24 * 60 * 60
 """How long the reports of an ended program wait for a broker: one that is down over a night finds
 them, one that never comes back does not leave processes behind for ever."""
+
+LAST_WORDS_S = 0.3
+"""The kernel hands over what a program wrote a moment after its end; then the terminal is closed,
+unless an orphan keeps it open."""
 
 CLOSED_GRACE_S = 1.0
 """A program that exits closes its terminal a moment earlier; one that lives on after this has
@@ -72,6 +76,8 @@ class Holder:
         self._over = asyncio.Event()
         self._grace_ms = GRACE_MS
         self._exited = asyncio.Event()
+        self._hung_up = asyncio.Event()
+        self._finished = asyncio.Event()
 
     async def run(self) -> None:
         """Hold the terminal until it is over, then leave nothing behind."""
@@ -178,6 +184,7 @@ class Holder:
             self.server.tell(frames.Output(offset=offset, data=data))
 
     def _closed(self) -> None:
+        self._hung_up.set()
         self._typist.gone()
         if self._program.reap() is None:
             self._tasks.create_task(self._closed_and_alive())
@@ -197,9 +204,17 @@ class Holder:
             return
         asyncio.get_running_loop().remove_reader(self._program.pidfd)
         self._exited.set()
-        self._tty.drain()
-        self._tty.stop()
         self._typist.gone()
+        self._tasks.create_task(self._finish(exit_))
+
+    async def _finish(self, exit_: Exit) -> None:
+        """Hear the last words, which come to their end with the terminal; an orphan may keep it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._hung_up.wait()
+        self._tty.drain()
+        self._typist.look(self._tty.view())
+        self._tty.stop()
         self._tell_ended(
             frames.Ended(
                 reason="exited" if exit_.signal is None else "signalled",
@@ -208,6 +223,7 @@ class Holder:
                 uptime_ms=self._watch.uptime_ms,
             )
         )
+        self._finished.set()
 
     def _tell_ended(self, ended: frames.Ended) -> None:
         if self._ended is not None:
@@ -240,4 +256,4 @@ class Holder:
                 async with asyncio.timeout(self._grace_ms / 1000):
                     await self._exited.wait()
         self._program.kill()
-        await self._exited.wait()
+        await self._finished.wait()

@@ -68,6 +68,7 @@ class Typist:
         self._typing: Attempt | None = None
         self._waiting: asyncio.Task[None] | None = None
         self._looked = asyncio.Event()
+        self._over = False
         self._watched: dict[Key, Attempt] = {}
 
     @property
@@ -134,7 +135,8 @@ class Typist:
         attempt.stirred.set()
 
     def gone(self) -> None:
-        """The program has ended, or its terminal is closed: nothing more will come."""
+        """The program has ended, or its terminal is closed: nothing more is typed."""
+        self._over = True
         if self._typing is not None:
             self._typing.taken_over = "the program ended"
             self._typing.stirred.set()
@@ -142,7 +144,7 @@ class Typist:
 
     def _cannot(self) -> HeldReason | None:
         """Why nothing at all can be begun now."""
-        if not self._tty.open:
+        if self._over:
             return "agent_gone"
         if self._typing is not None or self._waiting is not None or self.attempts.full:
             return "busy"

@@ -17,8 +17,8 @@ def close(*_: object) -> None:
 
 signal.signal(signal.SIGUSR1, close)
 tty.setraw(0)
-os.write(1, b"ready> ")
 with open(sys.argv[1], "ab", buffering=0) as kept:
+    os.write(1, b"ready> ")
     while data := os.read(0, 4096):
         kept.write(data)
         os.write(1, data.replace(b"\r", b"\r\nready> "))

@@ -5,7 +5,7 @@ import sys
 import tty
 
 tty.setraw(0)
-os.write(1, b"ready> ")
 with open(sys.argv[1], "ab", buffering=0) as kept:
+    os.write(1, b"ready> ")
     while data := os.read(0, 4096):
         kept.write(data)
