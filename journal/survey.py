@@ -95,6 +95,14 @@ def survey(
     return Survey(directory, listing, head, live, tuple(looks), tuple(observations))
 
 
+def newest_usable_snapshot(listing: Listing) -> int:
+    """The seq of the newest snapshot that vouches for everything up to it; 0 for none. A snapshot
+    is usable when its footer verifies and its fold is known, and no fold has a version yet: so
+    none is, whatever lies in the directory, and every segment is checked from its first byte."""
+    assert listing.snapshots == tuple(sorted(listing.snapshots)), "names are listed in order"
+    return 0
+
+
 def _observe(
     directory: Path, listing: Listing, head: HeadReading, looks: list[Look]
 ) -> list[Observation]:
@@ -104,7 +112,7 @@ def _observe(
         what = "there is no segment, but there was a journal"
         found.append(_whole(directory, Finding.ORPHANED, witness, what, f"{witness} is here"))
     # A HEAD of another journal explains every line that does not fit it, so it comes first.
-    found.extend(_beyond(directory, head, looks))
+    found.extend(_beyond(directory, head, newest_usable_snapshot(listing), looks))
     for look in looks:
         found.extend(_place(directory, look, flaw) for flaw in look.flaws)
     found.extend(_chain(directory, looks))
@@ -137,7 +145,9 @@ def _chain(directory: Path, looks: list[Look]) -> list[Observation]:
     return found
 
 
-def _beyond(directory: Path, head: HeadReading, looks: list[Look]) -> list[Observation]:
+def _beyond(
+    directory: Path, head: HeadReading, snapshot: int, looks: list[Look]
+) -> list[Observation]:
     if not looks or looks[-1].last is None or looks[-1].started is None:
         return []
     journal, last = looks[-1].started.journal, looks[-1].last.seq
@@ -147,11 +157,17 @@ def _beyond(directory: Path, head: HeadReading, looks: list[Look]) -> list[Obser
             what = f"it belongs to another journal, {mark.journal}"
             found.append(_whole(directory, Finding.BROKEN, HEAD, what, f"this one is {journal}"))
         elif mark.seq > last:
-            what = f"records {last + 1} to {mark.seq} are missing"
-            proof = f"HEAD vouches for {mark.seq}, the last good line is {last}"
-            flaw = Flaw(Finding.BEYOND, looks[-1].count + 1, looks[-1].end, what, proof)
-            found.append(_place(directory, looks[-1], flaw))
+            found.append(_missing(directory, looks[-1], "HEAD", last, mark.seq))
+    if snapshot > last:
+        found.append(_missing(directory, looks[-1], "a snapshot", last, snapshot))
     return found
+
+
+def _missing(directory: Path, tail: Look, witness: str, last: int, seq: int) -> Observation:
+    what = f"records {last + 1} to {seq} are missing"
+    proof = f"{witness} vouches for {seq}, the last good line is {last}"
+    flaw = Flaw(Finding.BEYOND, tail.count + 1, tail.end, what, proof)
+    return _place(directory, tail, flaw)
 
 
 def _is_judged(each: Observation, looks: list[Look], head: HeadReading) -> bool:
