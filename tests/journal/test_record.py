@@ -180,6 +180,13 @@ def test_a_line_inside_the_data_of_a_torn_line_is_no_proof() -> None:
     assert claims_durable(inner[:-1].replace(b"{}", b"{!"), 3) is None
 
 
+def test_a_line_with_every_key_is_a_proof() -> None:
+    draft = Draft("a.b", b"{}", by=b'{"command":"x"}', cause=(1, 2))
+    line, _ = encode_line(draft, 9, time_part(AT, 8), 0)
+    assert claims_durable(line[:-1], 3) is not None
+    assert claims_durable(line[:-1], 9) is None
+
+
 def test_head_is_two_slots_and_the_larger_valid_one_counts(tmp_path: Path) -> None:
     head = Head.open(OsFiles(), tmp_path, "5eed", 1, "00000001")
     assert read_head(OsFiles(), tmp_path).seq == 1
