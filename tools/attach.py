@@ -23,7 +23,7 @@ from .options import agent_argument, place_option
 from .output import say
 from .place import Place
 from .shapes import AgentRow
-from .terminal import keys_from, raw_mode, size, until_detach, write_all
+from .terminal import keys_from, raw_mode, show_title, size, until_detach, write_all
 
 SIGNALLED = 128
 """The exit code of a command that a signal ended is this and the signal's number."""
@@ -62,6 +62,8 @@ def join(client: Client, name: str, *, view: bool) -> Exit:
         anyio.run(bridge.run)
     else:
         with raw_mode(keyboard, display):
+            # The repaint covers the line above; the title still says how to leave.
+            show_title(display, f"{row.name} (Ctrl-] detaches)")
             anyio.run(bridge.run)
     return _farewell(client, row.name, bridge)
 

@@ -27,6 +27,9 @@ CALM = (
     b"\x1b[?2004l\x1b[?1004l\x1b[?1l\x1b>\x1b[<u"  # paste, focus, cursor keys, keypad, kitty keys
     b"\x1b[?7h\x1b[?25h\x1b[0m\x1b[r"  # wrapping and cursor on, no colours, whole screen scrolls
 )
+TITLE_KEPT, TITLE_BACK = b"\x1b[22;2t", b"\x1b[23;2t"
+"""Put the window's title on a stack, and take it from there again."""
+
 READ_BYTES_MAX = 64 * 1024
 
 
@@ -41,6 +44,12 @@ def raw_mode(keyboard: int, display: int) -> Iterator[None]:
         termios.tcsetattr(keyboard, termios.TCSAFLUSH, before)
         if os.isatty(display):
             _calm(display)
+
+
+def show_title(display: int, title: str) -> None:
+    """What the window is about; `raw_mode` brings the old title back at its end."""
+    if os.isatty(display):
+        write_all(display, TITLE_KEPT + b"\x1b]2;" + title.encode() + b"\x07")
 
 
 def size(display: int) -> tuple[int, int]:
@@ -77,4 +86,4 @@ async def keys_from(keyboard: int) -> bytes:
 
 def _calm(display: int) -> None:
     """Undo the display's modes. The cursor is kept: a reset scroll region would home it."""
-    write_all(display, MAIN_SCREEN + b"\x1b7" + CALM + b"\x1b8\r\n")
+    write_all(display, MAIN_SCREEN + b"\x1b7" + CALM + b"\x1b8" + TITLE_BACK + b"\r\n")
