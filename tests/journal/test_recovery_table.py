@@ -287,6 +287,31 @@ def test_the_proof_needs_no_checksum(tmp_path: Path) -> None:
     refuses(tmp_path, Corrupt)
 
 
+def test_the_proof_needs_no_newline_before_it(tmp_path: Path) -> None:
+    make(tmp_path, count=1, rounds=2, close=False)
+    (tmp_path / "HEAD").unlink()
+
+    def join_the_last_two(data: bytes) -> bytes:
+        lines = data.rstrip(b"\n")
+        place = lines.rfind(b"\n")
+        return lines[:place] + b"J" + lines[place + 1 :] + b"\n"
+
+    edit(tmp_path / FIRST, join_the_last_two)
+    refuses(tmp_path, Corrupt)
+
+
+def test_a_copy_of_a_line_inside_a_torn_record_is_no_proof(tmp_path: Path) -> None:
+    make(tmp_path, close=False)
+    tail = tmp_path / FIRST
+    good = tail.read_bytes().rstrip(b"\n") + b"\n"
+    inner = line(tail, 90, 80)[:-1]
+    outer = line(tail, 6, 5, b'{"copy":' + inner + b"}")
+    torn = outer[: outer.index(inner) + len(inner)]
+    tail.write_bytes(good + torn + b"\n" * 50)
+    assert verify(tmp_path).exit_code == 1
+    opens(tmp_path).close()
+
+
 # TORN: cut
 
 
