@@ -15,7 +15,7 @@ from contextlib import suppress
 import anyio
 import click
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from .client import Client, agent_path
 from .failures import Exit, Failure
@@ -108,6 +108,8 @@ class Bridge:
         except InvalidStatus as refused:
             answer = refused.response
             raise self._client.refusal(answer.status_code, bytes(answer.body or b"")) from None
+        except (OSError, InvalidHandshake) as problem:
+            raise self._client.unreachable(problem) from None
 
     async def _show(self, link: ClientConnection) -> None:
         """Show output until the other side is over, or whoever reads it here is."""

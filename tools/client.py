@@ -121,7 +121,7 @@ class Client:
                 link.request("GET", path, headers=headers | self._key())
                 response = link.getresponse()
             except OSError as problem:
-                raise self._unreachable(problem) from None
+                raise self.unreachable(problem) from None
             if response.status >= 300:
                 raise self.refusal(response.status, response.read())
             try:
@@ -146,6 +146,16 @@ class Client:
         code = EXIT_BY_CODE.get(refusal.code, EXIT_BY_STATUS.get(status, Exit.REFUSED))
         return Failure(code, what, "" if "; " in what else NEXT_STEP.get(refusal.code, ""))
 
+    def unreachable(self, problem: Exception) -> Failure:
+        """What a connection that failed means: no broker, or one that went away meanwhile."""
+        if isinstance(problem, ConnectionRefusedError):
+            return self.place.no_broker(self.connection.pid)
+        return Failure(
+            Exit.IO_ERROR,
+            f"the connection to the broker at {self.connection.url} broke ({problem})",
+            "what was recorded is in the journal: ackbook events",
+        )
+
     def _exchange(
         self, method: str, path: str, content: bytes, timeout_s: float
     ) -> tuple[int, bytes, str]:
@@ -165,7 +175,7 @@ class Client:
                     f"see {self.place.directory}/logs/broker.log",
                 ) from None
             except (OSError, http.client.HTTPException) as problem:
-                raise self._unreachable(problem) from None
+                raise self.unreachable(problem) from None
 
     def _open(self, timeout_s: float | None) -> http.client.HTTPConnection:
         host = self.connection.url.partition("//")[2].rpartition(":")[0] or "127.0.0.1"
@@ -173,15 +183,6 @@ class Client:
 
     def _key(self) -> dict[str, str]:
         return {"X-API-Key": self.connection.api_key}
-
-    def _unreachable(self, problem: Exception) -> Failure:
-        if isinstance(problem, ConnectionRefusedError):
-            return self.place.no_broker(self.connection.pid)
-        return Failure(
-            Exit.IO_ERROR,
-            f"the connection to the broker at {self.connection.url} broke ({problem})",
-            "what was recorded is in the journal: ackbook events",
-        )
 
 
 def agent_path(name: str, rest: str = "") -> str:

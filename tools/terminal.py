@@ -14,7 +14,7 @@ import struct
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import anyio
 
@@ -41,9 +41,10 @@ def raw_mode(keyboard: int, display: int) -> Iterator[None]:
         tty.setraw(keyboard, termios.TCSADRAIN)
         yield
     finally:
-        termios.tcsetattr(keyboard, termios.TCSAFLUSH, before)
-        if os.isatty(display):
-            _calm(display)
+        with suppress(OSError, termios.error):  # a window that was closed needs nothing back
+            termios.tcsetattr(keyboard, termios.TCSAFLUSH, before)
+            if os.isatty(display):
+                _calm(display)
 
 
 def show_title(display: int, title: str) -> None:

@@ -211,6 +211,19 @@ def test_a_signal_gives_the_terminal_back(
     assert state_of(lived_in, name) in ("ready", "blocked")
 
 
+def test_a_window_that_is_closed_ends_the_command_and_not_the_program(
+    lived_in: House, joined: Callable[..., Person]
+) -> None:
+    lived_in("spawn", "window", "--", "cat")
+    person = joined("attach", "window")
+    person.type(b"here\r")
+    person.sees(lambda shown: shown.count(b"here") >= 2)
+    command = person.command_pid()
+    person.close()
+    wait_for_end(command)
+    assert state_of(lived_in, "window") in ("ready", "blocked")
+
+
 def test_run_starts_a_program_in_the_terminal_of_its_caller(
     lived_in: House, joined: Callable[..., Person]
 ) -> None:

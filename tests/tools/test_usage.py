@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -126,12 +127,18 @@ def test_the_directory_after_the_verb_wins_then_the_one_before_it_then_the_envir
     assert f"no broker is running in {tmp_path / meant};" in done.err
 
 
-def test_a_connection_left_by_a_dead_broker_is_no_broker(tmp_path: Path) -> None:
+def test_a_connection_left_by_a_dead_broker_is_no_broker_whoever_has_its_port_now(
+    tmp_path: Path,
+) -> None:
     ended = subprocess.Popen(["true"])
     ended.wait()
     wait_for_end(ended.pid)
-    _connection(tmp_path, pid=ended.pid, port=1)
-    done = ackbook("ls", "--dir", tmp_path, cwd=tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        _connection(tmp_path, pid=ended.pid, port=stranger.getsockname()[1])
+        done = ackbook("ls", "--dir", tmp_path, cwd=tmp_path)
+        stranger.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            stranger.accept()  # the key was shown to nobody
     assert done.code == 3
     assert f"no broker is running in {tmp_path} (process {ended.pid} ended" in done.err
 
