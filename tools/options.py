@@ -65,6 +65,11 @@ def agent_argument(function: F) -> F:
     return click.argument("name", shell_complete=_complete_agent)(function)
 
 
+def some_agent_argument(function: F) -> F:
+    """The same, where leaving it out means all of them."""
+    return click.argument("name", required=False, shell_complete=_complete_agent)(function)
+
+
 def recipient_argument(function: F) -> F:
     """Who gets a message: an agent, or a channel written `#channel`."""
     return click.argument("to", metavar="TO", shell_complete=_complete_agent)(function)

@@ -6,14 +6,14 @@ import click
 
 from .client import Client, agent_path, id_path
 from .failures import Exit, Failure
-from .options import agent_argument, json_option, place_option
+from .options import agent_argument, json_option, place_option, some_agent_argument
 from .output import bold, emit, plain, tell
 from .place import Place
 from .shapes import Cancellation, Flushed, Mode, Name, Pending, Waiting
 
 
 @click.command()
-@click.argument("name", required=False)
+@some_agent_argument
 @json_option
 @place_option
 def pending(name: str | None, as_json: bool, place: Place) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,27 @@ def test_a_connection_left_by_a_dead_broker_is_no_broker_whoever_has_its_port_no
             stranger.accept()  # the key was shown to nobody
     assert done.code == 3
     assert f"no broker is running in {tmp_path} (process {ended.pid} ended" in done.err
+
+
+def test_an_answer_that_comes_before_the_question_is_read_is_heard(tmp_path: Path) -> None:
+    """A server may refuse a large body at once and close: the refusal counts, not the reset."""
+    answer = b'{"code":"too_large","message":"a body has at most 7 bytes"}'
+    head = b"HTTP/1.1 413 x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+
+    def refuse(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1024)
+            connection.sendall(head % len(answer) + answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        _connection(tmp_path, pid=os.getpid(), port=server.getsockname()[1])
+        answering = threading.Thread(target=refuse, args=(server,))
+        answering.start()
+        done = ackbook("send", "bob", "-", "--dir", tmp_path, cwd=tmp_path, stdin=b"x" * 9_000_000)
+        answering.join()
+    assert done.code == 8, done.err
+    assert "at most 7 bytes; put it into a file" in done.err
 
 
 def test_a_connection_whose_number_another_process_has_now_is_no_broker(tmp_path: Path) -> None:
