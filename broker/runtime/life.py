@@ -37,6 +37,7 @@ from broker.runtime.spawning import Spawner
 from broker.runtime.waiting import Bell
 from broker.wire.frames import Hello
 from journal import Files, Log, Reader, open_log
+from projections.agents import Agent
 from projections.codec import decode_block
 from projections.facts import KINDS, Policy
 from projections.world import World, fold, key_of
@@ -234,20 +235,25 @@ async def _keep_house(engine: Engine, journal: Log) -> None:
 async def _let_settle(service: Service) -> None:
     """Wait until nothing is on its way into a terminal: what is cut off there cannot be proven."""
 
-    def flowing(world: World, at: int) -> list[str]:
-        return [key_of(a.name) for a in world.agents.values() if a.flowing is not None and a.alive]
+    def living(world: World, at: int) -> list[str]:
+        return [key_of(a.name) for a in world.agents.values() if a.alive]
 
     async def settle(key: str) -> None:
         def free(world: World, at: int) -> bool | None:
             agent = world.agents.get(key)
-            return True if agent is None or agent.flowing is None else None
+            return True if agent is None or _is_quiet(agent) else None
 
         await service.bell.until(service.engine, (key,), free, QUIET_S_MAX)
         keeper = service.holders.keeper(key)
         if keeper is not None:
             keeper.end("broker_stopped")
 
-    await asyncio.gather(*(settle(key) for key in await service.engine.ask(flowing)))
+    await asyncio.gather(*(settle(key) for key in await service.engine.ask(living)))
+
+
+def _is_quiet(agent: Agent) -> bool:
+    """Nothing is being typed, and nothing that was typed still waits for its Enter."""
+    return not agent.alive or (agent.flowing is None and agent.occupied is None)
 
 
 def _restart(tasks: asyncio.TaskGroup, spawner: Spawner, start: Start, journal: Log) -> None:

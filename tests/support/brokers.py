@@ -143,8 +143,21 @@ class Running:
         eventually(lambda: self.agent(name)["state"] == state, f"{name} is {state}")
 
     def settled(self) -> None:
-        """Wait until nothing is pending."""
-        eventually(lambda: not self.get("/api/pending")["pending"], "nothing is pending")
+        """Wait until nothing is pending, and nothing that was typed still waits for its Enter."""
+        try:
+            eventually(lambda: not self.get("/api/pending")["pending"], "nothing is pending")
+            eventually(lambda: not self._occupied(), "every input line is free")
+        except AssertionError as error:
+            last = "\n".join(json.dumps(record) for record in self.records()[-20:])
+            raise AssertionError(f"{error}; {self.get('/api/status')}\n{last}") from error
+
+    def _occupied(self) -> list[str]:
+        """Deliveries that were seen and not yet submitted."""
+        levels: dict[str, str] = {}
+        for record in self.records():
+            if record["kind"] in ("delivery.acked", "delivery.advanced"):
+                levels[record["data"]["delivery_id"]] = record["data"]["level"]
+        return [delivery for delivery, level in levels.items() if level == "seen"]
 
     def records(self) -> list[Row]:
         """Everything in the journal, as the broker tells it."""

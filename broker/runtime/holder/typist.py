@@ -67,6 +67,7 @@ class Typist:
         self._tell = tell
         self._typing: Attempt | None = None
         self._waiting: asyncio.Task[None] | None = None
+        self._waits_for: Key | None = None
         self._looked = asyncio.Event()
         self._over = False
         self._watched: dict[Key, Attempt] = {}
@@ -89,14 +90,14 @@ class Typist:
             self._tell(known)
         elif order.generation != self._generation:
             self._tell(_not_begun(order, None, f"this is generation {self._generation}"))
-        else:
+        elif key != self._waits_for:
             self._decide(order)
 
     def forget_orders(self) -> None:
         """Orders that have not begun are void: the broker that gave them is obeyed no more."""
         if self._waiting is not None:
             self._waiting.cancel()
-            self._waiting = None
+            self._waiting = self._waits_for = None
 
     def settle(self, key: Key) -> None:
         """The broker's record of this attempt is durable."""
@@ -123,9 +124,12 @@ class Typist:
         self._forget_finished()
 
     def human_keys(self, data: bytes) -> None:
-        """A human typed; while our text waits for its Enter, that may decide about it."""
+        """A human typed; while our text waits for its Enter, that may decide about it.
+
+        Keys that answer a dialog do not reach the input line behind it.
+        """
         attempt = self._typing
-        if attempt is None:
+        if attempt is None or attempt.held == "dialog":
             return
         if human.abandons(data):
             attempt.taken_over = "a human took the text out of the input line"
@@ -164,6 +168,7 @@ class Typist:
         elif condition.state == "starting":
             self._put(_not_begun(order, "not_ready"))
         elif condition.heuristic and condition.reason != self._watcher.told.reason:
+            self._waits_for = (order.delivery_id, order.attempt)
             self._waiting = self._tasks.create_task(self._wait(order))
         else:
             self._put(_not_begun(order, condition.reason))
@@ -171,7 +176,7 @@ class Typist:
     async def _wait(self, order: Type) -> None:
         self._looked.clear()
         await self._looked.wait()
-        self._waiting = None
+        self._waiting = self._waits_for = None
         self._decide(order)
 
     def _begin(self, order: Type) -> None:
