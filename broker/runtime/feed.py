@@ -117,6 +117,16 @@ class Subscription:
             else:
                 await self._sleep()
 
+    @property
+    def waiting(self) -> int:
+        """Messages held in memory for this subscriber."""
+        return len(self._waiting)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """The same in bytes."""
+        return self._waiting_bytes
+
     def push(self, messages: list[tuple[int, bytes]]) -> None:
         """Events for a live subscriber. When they are too many, it reads them from the journal."""
         size = sum(len(message) for _, message in messages)
