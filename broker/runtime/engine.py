@@ -61,6 +61,7 @@ class Engine:
         self._stopping = False
         self._failed = False
         self._tick_after = 0
+        self._begun = False
         self._wake: asyncio.Future[None] | None = None
 
     # --- what others may do
@@ -123,8 +124,11 @@ class Engine:
         now = self._log.now()
         if self._stalled and now >= self._retry_at and not self._drain(self._stalled, batch):
             return batch
-        if self._is_due(now) and not self._tick(batch, now):
+        # What was posted before the run comes before every deadline: nothing may be done in the
+        # name of the last broker before this one has said that it is there.
+        if self._begun and self._is_due(now) and not self._tick(batch, now):
             return batch
+        self._begun = True
         self._drain(self._inbox, batch)
         return batch
 

@@ -14,8 +14,9 @@ from broker.runtime.reading import entries
 from journal import DiskFailed, Limits, Reader, verify
 from projections.codec import kind_of
 from projections.facts import AgentName
-from projections.world import World, fold
+from projections.world import World, fold, next_deadline
 from tests.support.engines import DEADLINE_S, Bench, condition, send, working
+from tests.support.holders import eventually
 
 
 def answers(verdicts: list[Verdict]) -> list[int]:
@@ -190,6 +191,33 @@ def test_deadlines_are_met_without_a_command(tmp_path: Path) -> None:
             await bench.seen.wait_for("delivery.expired")
 
     asyncio.run(story())
+
+
+def test_a_start_comes_before_every_deadline_that_passed_meanwhile(tmp_path: Path) -> None:
+    async def before() -> None:
+        async with working(tmp_path) as bench:
+            await bench.agent(ready=False)
+            await bench.engine.carry(msgspec.structs.replace(send("late"), ttl_ms=500))
+
+    async def after(bench: Bench) -> None:
+        running = asyncio.create_task(bench.engine.run())
+        await bench.start()
+        await bench.seen.wait_for("delivery.expired")
+        bench.engine.stop()
+        await running
+        bench.log.close()
+
+    asyncio.run(before())
+    bench = Bench(tmp_path, None, ())
+    head, bench.world.seq, bench.world.at = bench.world.seq, 0, 0
+    for entry in entries(bench.directory, 0):
+        fold(bench.world, entry)
+    assert bench.world.seq == head
+    due = next_deadline(bench.world)
+    assert due is not None
+    eventually(lambda: bench.log.now() > due, "the deadline has passed")
+    asyncio.run(after(bench))
+    assert bench.seen.kinds[0] == "broker.started"
 
 
 def test_what_waits_at_the_end_is_still_carried_out(tmp_path: Path) -> None:
