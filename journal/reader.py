@@ -61,13 +61,20 @@ class Reader:
         live = self._is_live()
         witness = read_head(self._files, self._directory).seq
         last = d = 0
+        ends: list[SegmentBlocks] = []
         for base in reversed(self._segments()):
-            for block in SegmentBlocks(self._files, self._path(base), Place(base, base)):
+            ends.append(SegmentBlocks(self._files, self._path(base), Place(base, base)))
+            for block in ends[-1]:
                 last, d = block.last.seq, block.d
             if last:
                 break
-        # A writer that opened it in between makes the answer a live one.
-        return max(witness, d) if live or self._is_live() else last
+        if live or self._is_live():
+            # A writer that opened it in between makes the answer a live one.
+            return max(witness, d)
+        for blocks in ends:
+            if blocks.wrong is not None:
+                self._note(blocks)
+        return last
 
     def lines(self, after: int = 0, through: int | None = None) -> Iterator[Line]:
         """Every line with `after < seq <= through`, in order; `through` is at most `head()`."""

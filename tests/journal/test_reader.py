@@ -1,12 +1,14 @@
 """Readers: everything after a position, once, in order; what is damaged is named, not hidden."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from journal import Draft, Limits, Log, Reader, open_log, verify
+from journal import Corrupt, Draft, Limits, Log, Reader, open_log, verify
 from journal.blocks import BLOCK_BYTES
+from journal.record import encode_line, parse_line, time_part
 
 SMALL = Limits(segment_bytes_max=3000, room_bytes_min=3000, reserve_bytes=4000, control_bytes=1500)
 
@@ -47,6 +49,11 @@ def test_every_slice_is_exactly_the_lines_between(journal: Path) -> None:
             for each in (reader, fresh):
                 seen = [line.seq for line in each.lines(after, through)]
                 assert seen == list(range(after + 1, min(through, head) + 1))
+
+
+def test_without_head_the_slices_are_the_same(journal: Path) -> None:
+    (journal / "HEAD").unlink()
+    assert [line.seq for line in Reader(journal).lines(10, 20)] == list(range(11, 21))
 
 
 def test_blocks_are_whole_verified_lines_of_a_bounded_size(tmp_path: Path) -> None:
@@ -111,6 +118,26 @@ def test_damage_is_named_and_the_rest_is_given(journal: Path) -> None:
     assert len(reader.damage) == 1, "each place once"
 
 
+@pytest.mark.parametrize("end", [b'{"seq":', b"\n\n\nrubbish\n", bytes(100)])
+def test_a_torn_end_is_named_when_no_writer_is_at_work(journal: Path, end: bytes) -> None:
+    tail = max(journal.glob("*.jsonl"))
+    good = tail.read_bytes()
+    tail.write_bytes(good + end)
+    reader = Reader(journal)
+    assert [line.seq for line in reader.lines()][-1] == verify(journal).last_seq
+    (damage,) = reader.damage
+    assert (damage.file, damage.byte) == (tail.name, len(good))
+
+
+def test_a_bad_tail_is_named_and_its_good_lines_are_given(journal: Path) -> None:
+    tail = max(journal.glob("*.jsonl"))
+    flip(tail, 500)
+    reader = Reader(journal)
+    good = tail.read_bytes()[:500].count(b"\n")
+    assert [line.seq for line in reader.lines()][-1] == int(tail.stem) + good - 1
+    assert [damage.file for damage in reader.damage] == [tail.name]
+
+
 def test_a_reader_of_nothing_sees_nothing(tmp_path: Path) -> None:
     for directory in (tmp_path, tmp_path / "absent"):
         reader = Reader(directory)
@@ -142,13 +169,65 @@ def test_verify_names_every_damaged_place(journal: Path) -> None:
     assert all(damage.line > 0 and damage.proof is not None for damage in report.damage)
 
 
-def test_verify_finds_what_a_checksum_alone_does_not(journal: Path) -> None:
-    names = sorted(path.name for path in journal.glob("*.jsonl"))
-    second = journal / names[1]
-    data = second.read_bytes()
-    wrong = data.replace(b'"previous_sha256":"', b'"previous_sha256":"0', 1)
-    second.write_bytes(wrong)
-    assert verify(journal).exit_code == 4
+def change(path: Path, number: int, fields: dict[str, object]) -> str:
+    """Change the data of one line of a file, with all checksums made right again; the checksum
+    of the last line. It is what somebody would do who knows the format."""
+    running, lines = 0, []
+    for index, raw in enumerate(path.read_bytes().splitlines()):
+        parsed = parse_line(raw)
+        assert parsed is not None
+        data = parsed.data
+        if index == number % len(path.read_bytes().splitlines()):
+            data = msgspec.json.encode(msgspec.json.decode(data) | fields)
+        times = time_part(parsed.at, parsed.d)
+        draft = Draft(parsed.kind, data, parsed.by, parsed.cause)
+        line, running = encode_line(draft, parsed.seq, times, running)
+        lines.append(line)
+    path.write_bytes(b"".join(lines))
+    return lines[-1][-11:-3].decode()
+
+
+def head_gone(journal: Path) -> list[Path]:
+    (journal / "HEAD").unlink()
+    return sorted(journal.glob("*.jsonl"))
+
+
+def test_verify_checks_the_sha256_of_a_seal(journal: Path) -> None:
+    first, second, *_ = head_gone(journal)
+    crc = change(first, -1, {"sha256": "0" * 64})
+    digest = sha256(first.read_bytes()).hexdigest()
+    change(second, 0, {"previous_crc": crc, "previous_sha256": digest})
+    report = verify(journal)
+    assert "the seal has another sha256" in report.damage[0].what
+
+
+def test_verify_checks_what_a_seal_counts(journal: Path) -> None:
+    first, *_ = head_gone(journal)
+    change(first, -1, {"count": 3})
+    assert "the seal does not fit" in verify(journal).damage[0].what
+
+
+def test_verify_checks_the_sha256_that_chains_two_segments(journal: Path) -> None:
+    _, second, third = head_gone(journal)[:3]
+    crc = change(second, 0, {"previous_sha256": "0" * 64})
+    change(third, 0, {"previous_crc": crc})
+    damage = verify(journal).damage
+    assert "it follows another segment" in damage[0].what
+
+
+def test_a_start_checks_the_checksum_that_chains_two_segments(journal: Path) -> None:
+    _, second, *_ = head_gone(journal)
+    change(second, 0, {"previous_crc": "00000000"})
+    with pytest.raises(Corrupt, match="it follows another segment"):
+        open_log(journal)
+
+
+def test_a_missing_segment_is_named_by_its_seqs(journal: Path) -> None:
+    _, second, third = sorted(journal.glob("*.jsonl"))[:3]
+    second.unlink()
+    wanted = f"{int(second.stem)} to {int(third.stem) - 1} are missing before it"
+    with pytest.raises(Corrupt, match=wanted):
+        open_log(journal)
 
 
 def test_verify_counts_what_there_is(journal: Path) -> None:

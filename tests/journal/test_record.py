@@ -187,6 +187,14 @@ def test_a_line_with_every_key_is_a_proof() -> None:
     assert claims_durable(line[:-1], 9) is None
 
 
+@pytest.mark.parametrize("d", [1, 2, 99])
+def test_no_line_is_durable_before_it_is_written(d: int) -> None:
+    line, _ = encode_line(Draft("a.b", b"{}"), 1, time_part(AT, d), 0)
+    walker = Walker(line, 1)
+    assert list(walker) == []
+    assert "was durable before it" in (walker.wrong or "")
+
+
 def test_head_is_two_slots_and_the_larger_valid_one_counts(tmp_path: Path) -> None:
     head = Head.open(OsFiles(), tmp_path, "5eed", 1, "00000001")
     assert read_head(OsFiles(), tmp_path).seq == 1
