@@ -123,6 +123,11 @@ class Stripper:
         self._in_string = False
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
 
+    @property
+    def size(self) -> int:
+        """Bytes of an unfinished sequence that are kept."""
+        return len(self._carry)
+
     def feed(self, data: bytes) -> str:
         """The text of this piece; an unfinished sequence waits for the next one, within bounds."""
         if self._in_string:
@@ -156,6 +161,15 @@ class Search:
         self._window_max = sum(map(len, parts)) + GAP_MAX * len(parts)
         self._pieces: deque[tuple[int, Place]] = deque()
         self._offset = offset
+
+    @property
+    def size(self) -> int:
+        """What is kept of the stream now, in characters and bytes; `size_max` is the most."""
+        return len(self._window) + self._strip.size
+
+    @property
+    def size_max(self) -> int:
+        return self._window_max + CARRY_BYTES_MAX
 
     def feed(self, data: bytes) -> Place | None:
         """The place of the text in bytes of the stream, to the precision of the pieces fed."""

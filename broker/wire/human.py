@@ -1,16 +1,21 @@
 """Human: whether a person has begun to type something that is not submitted yet.
 
-Keystrokes are known, since they come through us. A line is begun by a character and ended by Enter,
-by ^C or by ^U. What editing keys leave of it is not computed but seen: when the row of the cursor,
-once changed by the typing, looks again as it did before the first key, nothing is left.
+Keystrokes are known, since they come through us. A line is begun by a character. It is ended by
+Enter, ^C or ^U, as soon as the screen shows that the program has taken that key, or after
+`ENDING_MS` where a program shows nothing. What editing keys leave of a line is not computed but
+seen: when the row before the cursor, once changed by the typing, looks again as it did before the
+first key, nothing is left.
 
 What a terminal sends by itself (answers to queries, focus, mouse) is no typing. This module is
-pure and knows neither the terminal nor the person.
+pure and knows neither the terminal nor the person; time is an argument.
 """
 
 from __future__ import annotations
 
 import re
+
+ENDING_MS = 500
+"""A line editor answers a key within a frame; a program that shows nothing is not waited for."""
 
 _BY_ITSELF = re.compile(
     rb"\x1b(?:\[[?>]?[\d;]*[RcnyutIO]|\[<[\d;]*[mM]|\[M...|[\]P][^\x07\x1b]*(?:\x07|\x1b\\))",
@@ -23,30 +28,36 @@ _HARMLESS = frozenset(b"\x01\x02\x05\x06\x0c\x1b\x08\x7f")
 
 
 class HumanLine:
-    """The line that a person is typing, if any."""
+    """The line that a person is typing, if any. Rows are what stands left of the cursor."""
 
     def __init__(self) -> None:
         self.typing = False
         self._before = ""
         self._changed = False
+        self._ending: str | None = None
+        self._ending_at = 0
 
-    def keys(self, data: bytes, input_line: str) -> None:
-        """Keystrokes go to the terminal; `input_line` is the row before the cursor until now."""
+    def keys(self, data: bytes, row: str, at_ms: int) -> None:
+        """Keystrokes go to the terminal, whose row is still as it was before them."""
         rest = _MOVES.sub(b"", _BY_ITSELF.sub(b"", data))
         ended = max(rest.rfind(mark) for mark in _ENDS)
-        if ended >= 0:
-            self.typing = False
-            rest = rest[ended + 1 :]
-        if not self.typing and any(key not in _HARMLESS for key in rest):
-            self.typing, self._before, self._changed = True, input_line.rstrip(), False
+        begun = any(key not in _HARMLESS for key in rest[ended + 1 :])
+        if ended >= 0 and not begun and self.typing:
+            self._ending, self._ending_at = row.rstrip(), at_ms
+        elif begun:
+            if not self.typing:
+                self._before, self._changed = row.rstrip(), False
+            self.typing, self._ending = True, None
 
-    def look(self, input_line: str) -> None:
-        """The row before the cursor as it is now."""
-        if not self.typing:
-            return
-        if input_line.rstrip() != self._before:
+    def look(self, row: str, at_ms: int) -> None:
+        """The row as it is now."""
+        row = row.rstrip()
+        if self.typing and self._ending is not None:
+            taken = not row.startswith(self._ending) or at_ms - self._ending_at >= ENDING_MS
+            self.typing = not taken
+        elif self.typing and row != self._before:
             self._changed = True
-        elif self._changed:
+        elif self.typing and self._changed:
             self.typing = False
 
 

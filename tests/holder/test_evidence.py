@@ -64,8 +64,10 @@ def test_a_search_in_endless_output_keeps_no_more_than_it_needs() -> None:
     search = echo.Search(echo.parts_of(TEXT), 0)
     for _ in range(200):
         search.feed(b"\x1b]0;" + b"y" * 10_000 + b"x" * 10_000)
-        search.feed(b"\x1b[" + b"1;" * 10_000 + b"\x07")
-    assert len(search._window) <= search._window_max
+        assert search.size <= search.size_max
+        search.feed(b"\x1b[" + b"1;" * 10_000)
+        assert search.size <= search.size_max
+        search.feed(b"\x07")
     place = search.feed(TEXT.encode())
     assert place is not None
     assert place.ends - place.begins == len(TEXT)

@@ -143,6 +143,18 @@ def test_a_command_in_front_of_a_shell_holds_until_the_prompt_is_back(tmp_path: 
         assert "let go" in link.screen()
 
 
+def test_a_shell_between_two_commands_refuses_nothing_that_it_does_not_tell_of() -> None:
+    with running("bash", "--norc", "--noprofile", "-i") as (_, link):
+        for number in range(1, 6):
+            link.ready()
+            submitted(link, message(number, "", header="sleep 0.1"))
+            order = message(100 + number, "", header=":")
+            link.send(order)
+            report = link.report(order, lambda each: each.phase in ("written", "not_begun"))
+            assert report.phase == "written" or link.condition().reason == "busy"
+            link.settle(order)
+
+
 def test_a_deadline_of_the_broker_overrides_a_guess(tmp_path: Path) -> None:
     with running("bash", "--norc", "--noprofile", "-i") as (_, link):
         submitted(link, message(1, "", header="cat"))
@@ -179,22 +191,38 @@ def test_an_order_for_another_generation_is_refused_without_a_reason_to_wait() -
 
 
 def test_a_human_who_presses_enter_has_submitted_the_text(kept: Path) -> None:
+    with running(*program("quiet_keys", str(kept))) as (_, link):
+        order = message(1, "waits to be shown", settle_ms=60_000)
+        link.send(order)
+        eventually(lambda: kept.stat().st_size > 0, "the text was read")
+        type_keys(link, b"\r")
+        report = link.report(order, lambda each: each.phase != "typing")
+        assert (report.phase, report.error) == ("written", "a human pressed Enter")
+        later = message(2, "next", settle_ms=10)
+        link.send(later)
+        link.report(later, lambda each: each.phase == "written")
+        typed = (order.header + order.body + "\r" + later.header + later.body + "\r").encode()
+        becomes(kept.read_bytes, typed)
+
+
+def test_a_human_who_clears_the_line_leaves_the_outcome_unknown(kept: Path) -> None:
+    with running(*program("quiet_keys", str(kept))) as (_, link):
+        order = message(1, "waits to be shown", settle_ms=60_000)
+        link.send(order)
+        eventually(lambda: kept.stat().st_size > 0, "the text was read")
+        type_keys(link, b"\x15")
+        report = link.report(order, lambda each: each.phase != "typing")
+        assert (report.phase, report.written) == ("unknown", None)
+        assert b"\r" not in kept.read_bytes()
+
+
+def test_a_human_who_answers_a_dialog_has_not_submitted_the_text_behind_it(kept: Path) -> None:
     with running(*program("asks_midway", str(kept))) as (_, link):
         order = message(1, "surprise!")
         link.send(order)
         link.report(order, lambda each: each.held is not None)
         type_keys(link, b"\r")
+        os.kill(link.wait(Welcome).pid, signal.SIGUSR1)
         report = link.report(order, lambda each: each.phase != "typing")
-        assert (report.phase, report.error) == ("written", "a human pressed Enter")
-        becomes(lambda: kept.read_bytes().count(b"\r"), 1)
-
-
-def test_a_human_who_clears_the_line_leaves_the_outcome_unknown(kept: Path) -> None:
-    with running(*program("asks_midway", str(kept))) as (_, link):
-        order = message(1, "surprise!")
-        link.send(order)
-        link.report(order, lambda each: each.held is not None)
-        type_keys(link, b"\x15")
-        report = link.report(order, lambda each: each.phase != "typing")
-        assert (report.phase, report.written) == ("unknown", None)
-        assert b"\r" not in kept.read_bytes()
+        assert (report.phase, report.error) == ("written", "")
+        becomes(lambda: kept.read_bytes().count(b"\r"), 2)

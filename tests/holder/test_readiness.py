@@ -7,7 +7,7 @@ import pytest
 
 from broker.wire.attempts import OPEN_MAX, SETTLED_MAX, Attempts
 from broker.wire.frames import Condition, Report
-from broker.wire.human import HumanLine, abandons, submits
+from broker.wire.human import ENDING_MS, HumanLine, abandons, submits
 from broker.wire.profiles import GENERIC
 from broker.wire.readiness import BUSY_MS_MIN, Readiness, Sight
 from broker.wire.terminal import View
@@ -115,26 +115,55 @@ def test_a_program_that_left_its_shell_behind_is_a_veto() -> None:
     assert condition == Condition(state="blocked", reason="foreground_changed")
 
 
-@pytest.mark.parametrize("ends", [b"\r", b"\n", b"\x03", b"\x15"])
-def test_a_line_that_a_human_began_ends_with_enter_or_is_thrown_away(ends: bytes) -> None:
+@pytest.mark.parametrize(
+    ("ends", "shown"),
+    [(b"\r", ""), (b"\n", "half"), (b"\x03", "$ "), (b"\x15", "$ ")],
+)
+def test_a_line_that_a_human_began_ends_when_its_last_key_was_taken(
+    ends: bytes, shown: str
+) -> None:
     human = HumanLine()
-    human.keys(b"hal", "$ ")
-    human.keys(b"f", "$ hal")
-    assert human.typing
-    human.keys(ends, "$ half")
+    human.keys(b"hal", "$ ", 0)
+    human.keys(b"f", "$ hal", 1)
+    human.keys(ends, "$ half", 2)
+    human.look("$ half", 3)
+    assert human.typing, "the key is on its way"
+    human.look("$ half^C", 4)
+    assert human.typing, "the key was shown, the line still stands"
+    human.look(shown, 5)
     assert not human.typing
-    human.keys(b"x" + ends + b"y", "$ ")
+
+
+def test_a_line_in_a_program_that_shows_nothing_ends_after_a_while() -> None:
+    human = HumanLine()
+    human.keys(b"secret\r", "Password: ", 0)
+    assert not human.typing, "one burst that ends with Enter leaves nothing"
+    human.keys(b"secret", "Password: ", 0)
+    human.keys(b"\r", "Password: ", 0)
+    human.look("Password: ", ENDING_MS - 1)
+    assert human.typing
+    human.look("Password: ", ENDING_MS)
+    assert not human.typing
+
+
+def test_a_line_that_follows_an_ended_one_counts() -> None:
+    human = HumanLine()
+    human.keys(b"one\rtwo", "$ ", 0)
+    assert human.typing
+    human.keys(b"\r", "$ two", 1)
+    human.keys(b"three", "$ two", 2)
+    human.look("$ ", 3)
     assert human.typing
 
 
 def test_a_line_that_was_deleted_again_is_no_line() -> None:
     human = HumanLine()
-    human.keys(b"a", "$ ")
-    human.look("$ ")
+    human.keys(b"a", "$ ", 0)
+    human.look("$ ", 1)
     assert human.typing, "the key has not been shown yet"
-    human.look("$ a")
-    human.keys(b"\x7f", "$ a")
-    human.look("$ ")
+    human.look("$ a", 2)
+    human.keys(b"\x7f", "$ a", 3)
+    human.look("$ ", 4)
     assert not human.typing
 
 
@@ -149,9 +178,9 @@ def test_what_a_terminal_sends_by_itself_begins_no_line() -> None:
         b"\x1b[C\x1b[D",
         b"\x7f",
     ):
-        human.keys(data, "$ ")
+        human.keys(data, "$ ", 0)
         assert not human.typing, data
-    human.keys(b"\x1b[A", "$ ")
+    human.keys(b"\x1b[A", "$ ", 0)
     assert human.typing, "a line from the history"
 
 

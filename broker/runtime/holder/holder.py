@@ -212,7 +212,6 @@ class Holder:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_S):
                 await self._hung_up.wait()
-        self._tty.drain()
         self._typist.look(self._tty.view())
         self._tty.stop()
         self._tell_ended(

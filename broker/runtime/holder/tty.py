@@ -19,9 +19,6 @@ from broker.wire.terminal import View
 BITES_MAX = 16
 """Reads of 4 KiB (a terminal gives no more) before the sockets get their turn."""
 
-LAST_BYTES_MAX = 1024 * 1024
-"""More than the kernel keeps of a terminal's output."""
-
 REPLIES_BYTES_MAX = 4_096
 """Answers to queries kept while a burst is typed; a program that asks for more gets none."""
 
@@ -80,13 +77,6 @@ class Tty:
     def catch_up(self) -> None:
         """Read what is there now, so that a judgement does not rest on an old screen."""
         if self.open:
-            self._readable()
-
-    def drain(self) -> None:
-        """Read what the program had written when it ended, though an orphan may write on."""
-        before, most = -1, self.offset + LAST_BYTES_MAX
-        while self.open and before < self.offset < most:
-            before = self.offset
             self._readable()
 
     async def _burst(self, data: bytes, stall_s: float) -> int:

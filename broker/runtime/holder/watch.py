@@ -63,7 +63,7 @@ class Watch:
     def human_keys(self, data: bytes) -> None:
         """A human is about to type. Keys that answer a dialog begin no line."""
         if self.told.reason != "dialog" and self._tty.open:
-            self._human.keys(data, input_line(self._tty.view()))
+            self._human.keys(data, input_line(self._tty.view()), self.uptime_ms)
 
     def condition(self) -> Condition:
         """The condition at this moment, guesses included."""
@@ -84,7 +84,7 @@ class Watch:
         if not self._tty.offset and not _asleep(self._tty.program.front()):
             self._spoke = self._loop.time()
         view = self._tty.view()
-        self._human.look(input_line(view))
+        self._human.look(input_line(view), self.uptime_ms)
         condition = self._readiness.look(self._sight(view))
         if self._readiness.was_ready and self._home is None:
             self._home = process.in_front(self._tty.program.front())
