@@ -32,23 +32,20 @@ from broker.runtime.engine import Engine
 from broker.runtime.feed import Feed
 from broker.runtime.holders import Holders
 from broker.runtime.inbox import Stopped
+from broker.runtime.keeper import Keeper
 from broker.runtime.place import Connection, Place
 from broker.runtime.spawning import Spawner
-from broker.runtime.waiting import Bell
+from broker.runtime.waiting import QUIET_S_MAX, Bell
 from broker.wire.frames import Hello
 from journal import Files, Log, Reader, open_log
-from projections.agents import Agent
 from projections.codec import decode_block
 from projections.facts import KINDS, Policy
-from projections.world import World, fold, key_of
+from projections.world import World, fold
 
 log = logging.getLogger("ackbook")
 
 HOUSEKEEPING_S = 1.0
 """HEAD is made durable within a second of a change, and the clocks are compared."""
-
-QUIET_S_MAX = 8.0
-"""How long a graceful end waits for what is being typed: the window of 5 s and some."""
 
 COLLECTOR = (100_000, 50, 50)
 """After the replay the world is old and full of live objects; looking at it often finds nothing."""
@@ -142,7 +139,7 @@ class Life:
         holders = Holders(place.holders, place.journal, hello, attachments)
         engine = Engine(journal, world, (feed, bell, holders.dues))
         holders.work_for(engine, tasks)
-        spawner = Spawner(engine, holders, place.directory, os.environ)
+        spawner = Spawner(engine, holders, bell, place.directory, os.environ)
         holders.restart = lambda start: _restart(tasks, spawner, start, journal)
         running = tasks.create_task(engine.run())
         self._service = Service(
@@ -233,27 +230,13 @@ async def _keep_house(engine: Engine, journal: Log) -> None:
 
 
 async def _let_settle(service: Service) -> None:
-    """Wait until nothing is on its way into a terminal: what is cut off there cannot be proven."""
+    """End each program when nothing is on its way into it: what is cut off cannot be proven."""
 
-    def living(world: World, at: int) -> list[str]:
-        return [key_of(a.name) for a in world.agents.values() if a.alive]
+    async def settle(keeper: Keeper) -> None:
+        await service.bell.until_quiet(service.engine, keeper.name, QUIET_S_MAX)
+        keeper.end("broker_stopped")
 
-    async def settle(key: str) -> None:
-        def free(world: World, at: int) -> bool | None:
-            agent = world.agents.get(key)
-            return True if agent is None or _is_quiet(agent) else None
-
-        await service.bell.until(service.engine, (key,), free, QUIET_S_MAX)
-        keeper = service.holders.keeper(key)
-        if keeper is not None:
-            keeper.end("broker_stopped")
-
-    await asyncio.gather(*(settle(key) for key in await service.engine.ask(living)))
-
-
-def _is_quiet(agent: Agent) -> bool:
-    """Nothing is being typed, and nothing that was typed still waits for its Enter."""
-    return not agent.alive or (agent.flowing is None and agent.occupied is None)
+    await asyncio.gather(*(settle(keeper) for keeper in service.holders))
 
 
 def _restart(tasks: asyncio.TaskGroup, spawner: Spawner, start: Start, journal: Log) -> None:

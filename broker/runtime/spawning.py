@@ -26,6 +26,7 @@ from broker.runtime.engine import Engine
 from broker.runtime.holders import SOCKET_SUFFIX, Holders
 from broker.runtime.launch import Launched, LaunchFailed, clean_environment, launch
 from broker.runtime.link import LinkLost, LinkRefused
+from broker.runtime.waiting import QUIET_S_MAX, Bell
 from broker.wire import frames
 from projections.facts import AgentName, AgentSpawned, RestartPolicy
 from projections.world import World, key_of
@@ -69,9 +70,15 @@ class Spawner:
     """Carries out orders. `environment` is what programs inherit besides their own values."""
 
     def __init__(
-        self, engine: Engine, holders: Holders, directory: Path, environment: Mapping[str, str]
+        self,
+        engine: Engine,
+        holders: Holders,
+        bell: Bell,
+        directory: Path,
+        environment: Mapping[str, str],
     ) -> None:
         self._engine = engine
+        self._bell = bell
         self._holders = holders
         self._directory = directory
         self._environment = clean_environment(environment)
@@ -92,11 +99,12 @@ class Spawner:
                 return Refused(reason="agent_not_found", message=message)
             keeper = self._holders.keeper(name, spawned.generation)
             if keeper is not None:
+                await self._bell.until_quiet(self._engine, name, QUIET_S_MAX)
                 keeper.end("restarted")
                 try:
                     await asyncio.wait_for(keeper.gone.wait(), RESTART_S_MAX)
                 except TimeoutError:
-                    message = f"{name} does not end; its holder is pid-less and silent"
+                    message = f"{name} does not end: its holder is silent"
                     return Refused(reason="invalid", message=message)
             return await self._spawn(self._again(spawned, "human", 0))
 

@@ -15,9 +15,12 @@ from typing import TypeVar
 from broker.runtime.engine import Engine
 from projections.codec import Entry
 from projections.facts import Ref
-from projections.world import World
+from projections.world import World, key_of
 
 T = TypeVar("T")
+
+QUIET_S_MAX = 8.0
+"""How long an end waits for what is being typed: the window of 5 s and some."""
 
 
 class Bell:
@@ -67,6 +70,19 @@ class Bell:
                 self._waiting[name].discard(event)
                 if not self._waiting[name]:
                     del self._waiting[name]
+
+    async def until_quiet(self, engine: Engine, name: str, wait_s: float) -> None:
+        """Wait until an agent could be ended without cutting off a message: none is being typed,
+        and none stands in the input line without its Enter. Or until the time is over."""
+        key = key_of(name)
+
+        def quiet(world: World, at: int) -> bool | None:
+            agent = world.agents.get(key)
+            if agent is None or not agent.alive:
+                return True
+            return True if agent.flowing is None and agent.occupied is None else None
+
+        await self.until(engine, (key,), quiet, wait_s)
 
     def close(self) -> None:
         """Let everybody go: what they wait for does not come from this broker any more."""
