@@ -26,7 +26,9 @@ WAIT_S = 30.0
 SIZE = (24, 80)
 """Rows and columns of a terminal that nobody looks at."""
 
-_program = click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+_program = click.argument(
+    "command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD [ARGS]..."
+)
 _cwd = click.option(
     "--cwd",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -68,7 +70,10 @@ def spawn(
     as_json: bool,
     place: Place,
 ) -> Exit:
-    """Start a program in a terminal, under NAME: ackbook spawn NAME -- CMD ARGS"""
+    """Start a program in a terminal, under NAME: ackbook spawn bob -- bash --norc
+
+    The exit code is 0 when it is ready, 6 when it was not in time, and 1 when it ended first.
+    """
     client = Client(place)
     return _report(start(client, name, command, cwd, env, channels, wait), wait, as_json)
 
@@ -88,7 +93,7 @@ def run(
     channels: tuple[str, ...],
     place: Place,
 ) -> Exit:
-    """Start a program and join your terminal to it: ackbook run NAME -- CMD ARGS
+    """Start a program and join your terminal to it: ackbook run bob -- bash --norc
 
     Ctrl-] detaches; the program goes on.
     """
@@ -129,7 +134,7 @@ def start(
     rows, cols = size
     directory = os.path.abspath(cwd or Path.cwd())
     harness = {
-        "command": _executable(command[0], directory),
+        "command": command[0],
         "args": command[1:],
         "cwd": directory,
         "env": _environment(env),
@@ -145,11 +150,6 @@ def start(
     if channels:
         body["channels"] = channels
     return client.ask("POST", "/api/spawn", AgentMet, body, wait_s=wait_s)
-
-
-def _executable(command: str, directory: str) -> str:
-    """A path is meant as seen from where the program runs; a bare name is looked up there."""
-    return os.path.join(directory, command) if "/" in command else command
 
 
 def _environment(pairs: Sequence[str]) -> dict[str, str]:

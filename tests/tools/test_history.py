@@ -110,7 +110,7 @@ def test_cat_finds_a_release_by_each_delivery_that_it_dropped(tmp_path: Path) ->
         past.start()
         past.spawn("bob")
         past.tell(SetMode(name=bob, mode="manual_flush"))
-        sent = [past.send("bob", "bob") for _ in range(2)]
+        sent = [past.send("bob", "a-body-is-no-id") for _ in range(2)]
         past.tell(Release(name=bob))
     for one in sent:
         done = ackbook(
@@ -118,10 +118,12 @@ def test_cat_finds_a_release_by_each_delivery_that_it_dropped(tmp_path: Path) ->
             env={"ACKBOOK_DIR": str(tmp_path)},
         )  # fmt: skip
         assert [line["kind"] for line in done.lines()] == ["agent.released"]
-    nobody = ackbook("cat", "--id", "bob", "--kind", "message.*", "--dir", tmp_path, cwd=tmp_path)
-    assert len(nobody.lines()) == 2, "the target is looked at"
-    body = ackbook("cat", "--agent", "carol", "--dir", tmp_path, cwd=tmp_path)
-    assert body.lines() == []
+    by_body = ackbook("cat", "--id", "a-body-is-no-id", "--dir", tmp_path, cwd=tmp_path)
+    assert by_body.lines() == []
+    by_target = ackbook(
+        "cat", "--agent", "BOB", "--kind", "message.*", "--dir", tmp_path, cwd=tmp_path
+    )
+    assert len(by_target.lines()) == 2
 
 
 def test_events_go_on_from_any_cursor_without_hole_or_repetition(

@@ -181,7 +181,10 @@ def test_inside_a_spawned_program_send_just_works(lived_in: House) -> None:
 
 
 def test_queues_are_shown_held_flushed_let_go_and_taken_back(lived_in: House) -> None:
-    spawned(lived_in, "queue")
+    for name in ("queue", "elsewhere"):
+        spawned(lived_in, name)
+    lived_in("hold", "elsewhere")
+    lived_in("send", "elsewhere", "not of this queue")
     held = lived_in("hold", "queue", "--json")
     assert held.json()["mode"] == "manual_flush"
     sent = [
