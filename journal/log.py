@@ -134,7 +134,7 @@ class Log:
         self._check_turn()
         if not self._writer.staged:
             return None
-        if idle and self._writer.mean_sync.is_quick:
+        if idle and self._writer.is_quick:
             self._writer.commit()
             return None
         self._in_flight = True

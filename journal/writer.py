@@ -76,6 +76,13 @@ class Writer:
         """Bytes written ahead that ordinary records may still use."""
         return max(0, self._tail.room - self._batch_bytes - self._limits.reserve_bytes)
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether a commit now is one quick sync: no new segment and no more room is due."""
+        full = self._tail.end + self._batch_bytes >= self._limits.segment_bytes_max
+        low = self._tail.room - self._batch_bytes < self._low_room()
+        return self.mean_sync.is_quick and not full and not low
+
     def secure(self, size: int, *, reserve: bool) -> bool:
         """Whether `size` more bytes can be staged now. See `Log.secure`."""
         self.check_alive()
@@ -213,9 +220,11 @@ class Writer:
             self._head_synced_at = now
         if self._is_roll_due():
             self._roll()
-        low = self._limits.reserve_bytes + self._room_target() // 2
-        if self._tail.room < low:
+        if self._tail.room < self._low_room():
             self._extend(self._limits.reserve_bytes + self._room_target())
+
+    def _low_room(self) -> int:
+        return self._limits.reserve_bytes + self._room_target() // 2
 
     def _room_target(self) -> int:
         limits = self._limits

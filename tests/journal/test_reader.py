@@ -23,6 +23,9 @@ def put(log: Log, count: int, pad: int = 0) -> None:
     log.commit()
 
 
+TORN_ENDS = [b'{"seq":', b"\n\n\nrubbish\n", b"\n" * 3 * BLOCK_BYTES + b"rubbish\n", bytes(100)]
+
+
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
     """Several segments, cleanly closed."""
@@ -118,7 +121,7 @@ def test_damage_is_named_and_the_rest_is_given(journal: Path) -> None:
     assert len(reader.damage) == 1, "each place once"
 
 
-@pytest.mark.parametrize("end", [b'{"seq":', b"\n\n\nrubbish\n", bytes(100)])
+@pytest.mark.parametrize("end", TORN_ENDS)
 def test_a_torn_end_is_named_when_no_writer_is_at_work(journal: Path, end: bytes) -> None:
     tail = max(journal.glob("*.jsonl"))
     good = tail.read_bytes()
@@ -199,6 +202,12 @@ def test_verify_checks_the_sha256_of_a_seal(journal: Path) -> None:
     change(second, 0, {"previous_crc": crc, "previous_sha256": digest})
     report = verify(journal)
     assert "the seal has another sha256" in report.damage[0].what
+
+
+def test_verify_checks_the_base_that_a_first_line_names(journal: Path) -> None:
+    *_, tail = head_gone(journal)
+    change(tail, 0, {"base": 7})
+    assert "it says that it starts at 7" in verify(journal).damage[0].proof
 
 
 def test_verify_checks_what_a_seal_counts(journal: Path) -> None:
