@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from shutil import which
 
 import pytest
+
+from broker.wire.routes import ROUTES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -91,6 +94,11 @@ def test_an_option_that_is_named_exists(verb: str) -> None:
         assert option in helped, option
 
 
+def test_the_routes_that_are_named_are_all_there_are() -> None:
+    written = re.findall(r"`((?:GET|POST|PUT|DELETE|WS) /\S*)`", section("Over HTTP"))
+    assert sorted(written) == sorted(f"{route.method} {route.path}" for route in ROUTES)
+
+
 def test_every_dependency_has_its_line() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     text = section("Dependencies")
@@ -99,19 +107,34 @@ def test_every_dependency_has_its_line() -> None:
         assert f"`{optional}`" in text
 
 
+def run_in_shell(script: str, directory: Path) -> str:
+    """What it prints. It has to end with 0, and so has every line of it."""
+    done = subprocess.run(
+        ("bash", "-euc", script),
+        cwd=directory,
+        env=environment(directory),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def test_the_first_five_minutes_run(tmp_path: Path) -> None:
     with broker_ended_afterwards(tmp_path):
-        done = subprocess.run(
-            ("bash", "-euo", "pipefail", "-c", example("Five minutes", "sh")),
-            cwd=tmp_path,
-            env=environment(tmp_path),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "hello bob" in done.stdout
+        printed = run_in_shell(example("Five minutes", "sh"), tmp_path)
+    assert "hello bob" in printed
+
+
+@pytest.mark.skipif(not (which("jq") and which("curl")), reason="the example uses jq and curl")
+def test_the_example_over_http_runs(tmp_path: Path) -> None:
+    with broker_ended_afterwards(tmp_path):
+        run_in_shell("ackbook up --background; ackbook spawn bob --wait 20 -- cat", tmp_path)
+        printed = run_in_shell(example("Over HTTP", "sh"), tmp_path)
+    assert '"outcome":"confirmed"' in printed
+    assert "agent_spawned" in printed
 
 
 def test_the_journal_alone_runs(tmp_path: Path) -> None:
