@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip install --constraint constraints.txt
+# Tests wait for programs more than they compute, so there are more of them at a time than cores.
+WORKERS ?= 4
 ROUNDS ?= 200
 HISTORIES ?= 20000
 
@@ -17,7 +19,7 @@ demo: $(READY) ## the whole story on real programs, in under two minutes, proofs
 	@$(BIN)/python -m tools.demo
 
 test: $(READY) ## run every test
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 lint: $(READY) ## ruff and mypy, as the tests ask for them
 	$(BIN)/ruff check .
