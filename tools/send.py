@@ -85,7 +85,7 @@ def send(
         "ttl_ms": _milliseconds(ttl),
         "idempotency_key": key,
         "need": need,
-        "wait_ms": _milliseconds(wait),
+        "wait_ms": None if wait is None else max(_milliseconds(wait) or 0, 1),
     }
     given = {name: value for name, value in wish.items() if value is not None}
     reply = Client(place).ask("POST", "/api/send", SendReply, given, wait_s=wait or 0.0)
@@ -94,7 +94,12 @@ def send(
         emit({"event_id": reply.event_id, "seq": reply.seq, "deliveries": reply.deliveries})
     else:
         _show(reply, outcome)
-    return Exit.DONE if outcome is None else EXIT_BY_OUTCOME[outcome]
+    for refused in reply.refused:
+        say(f"{poor('refused:')} {plain(refused.agent)} ({refused.reason})")
+    if outcome is None:
+        return Exit.DONE
+    # A recipient that did not take the message is one that it will not reach.
+    return Exit.NO if reply.refused else EXIT_BY_OUTCOME[outcome]
 
 
 def _body(text: str) -> str:
@@ -122,8 +127,6 @@ def _show(reply: SendReply, outcome: str | None) -> None:
     for row in reply.deliveries:
         said = dim("on its way") if outcome is None else _progress(row)
         tell(f"  {plain(row.agent):<{width}}  {dim(row.delivery_id)}  {said}")
-    for refused in reply.refused:
-        say(f"{poor('refused:')} {plain(refused.agent)} ({refused.reason})")
 
 
 def _progress(row: DeliveryRow) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import shlex
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +105,36 @@ def test_a_message_that_is_dropped_while_it_is_waited_for_ends_with_1(lived_in: 
         wait_until(lambda: pending(lived_in, "leaving"), "the message in its queue")
         assert lived_in("release", "leaving").code == 0
         assert sender.wait(60) == 1
+
+
+def test_a_recipient_whose_queue_is_full_is_named_and_makes_it_1(lived_in: House) -> None:
+    for name in ("full", "roomy"):
+        spawned(lived_in, name, channel="crowd")
+        lived_in("hold", name)
+    connection = json.loads((lived_in.directory / "connection.json").read_bytes())
+    with closing(http.client.HTTPConnection("127.0.0.1", connection["port"])) as link:
+        for number in range(256):
+            wish = {"to": "full", "text": str(number), "priority": 0}
+            link.request(
+                "POST", "/api/send", json.dumps(wish), {"X-API-Key": connection["api_key"]}
+            )
+            assert link.getresponse().read()
+    lived_in("auto", "roomy")
+    sent = lived_in("send", "#crowd", "one of you has no room", "--wait", "60", "--json")
+    assert sent.code == 1
+    assert [row["agent"] for row in sent.json()["deliveries"]] == ["roomy"]
+    assert "refused: full (queue_full)" in sent.err
+    unasked = lived_in("send", "#crowd", "never mind")
+    assert unasked.code == 0
+    alone = lived_in("send", "full", "nor here", "--priority", "4")
+    assert alone.code == 8
+    lived_in("release", "full")
+
+
+def test_a_wait_of_no_time_is_an_answer_of_now(lived_in: House) -> None:
+    spawned(lived_in, "now")
+    lived_in("hold", "now")
+    assert lived_in("send", "now", "later", "--wait", "0").code == 6
 
 
 @pytest.mark.parametrize(
