@@ -124,7 +124,7 @@ class Holders:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_S_MAX):
                 while self._keepers:
-                    await asyncio.wait([asyncio.ensure_future(k.gone.wait()) for k in self])
+                    await asyncio.gather(*(keeper.gone.wait() for keeper in self))
 
     # --- what the world owes
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Protocol, assert_never
@@ -133,6 +134,14 @@ class Keeper:
                 self._settle(delivery_id, attempt)
         self.link.send(frame)
 
+    async def leave(self, reason: str) -> None:
+        """It is decided that the program ends. From here on nothing is typed any more, whatever the
+        terminal says; what is being typed may finish before `end`."""
+        self._end_reason = self._end_reason or reason
+        leaving = self._condition(Condition(state="blocked", reason="agent_gone"))
+        with contextlib.suppress(Stopped, OutcomeUnknown):
+            await self._engine.carry(leaving)
+
     def end(self, reason: str | None = None) -> None:
         """End the program; `reason` says in the journal why, where that was our decision."""
         self._end_reason = self._end_reason or reason
@@ -174,7 +183,8 @@ class Keeper:
             )
         self._open = {(report.delivery_id, report.attempt): report for report in welcome.reports}
         commands += [ReportAttempt(agent=self.name, report=report) for report in welcome.reports]
-        commands.append(self._condition(welcome.condition))
+        if self._end_reason is None:
+            commands.append(self._condition(welcome.condition))
         if welcome.ended is not None:
             commands.append(self._end_report(welcome.ended))
         assert self.link is not None
@@ -200,7 +210,8 @@ class Keeper:
                 command = ReportAttempt(agent=self.name, report=frame)
                 self._post([command], lambda verdicts: self._recorded(frame, verdicts[0]))
             case Condition():
-                self._post([self._condition(frame)])
+                if self._end_reason is None:
+                    self._post([self._condition(frame)])
             case Ended():
                 self._post([self._end_report(frame)], lambda _: self._end_is_durable())
             case frames.Idle():

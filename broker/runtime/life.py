@@ -233,6 +233,7 @@ async def _let_settle(service: Service) -> None:
     """End each program when nothing is on its way into it: what is cut off cannot be proven."""
 
     async def settle(keeper: Keeper) -> None:
+        await keeper.leave("broker_stopped")
         await service.bell.until_quiet(service.engine, keeper.name, QUIET_S_MAX)
         keeper.end("broker_stopped")
 

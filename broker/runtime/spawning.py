@@ -99,6 +99,7 @@ class Spawner:
                 return Refused(reason="agent_not_found", message=message)
             keeper = self._holders.keeper(name, spawned.generation)
             if keeper is not None:
+                await keeper.leave("restarted")
                 await self._bell.until_quiet(self._engine, name, QUIET_S_MAX)
                 keeper.end("restarted")
                 try:

@@ -259,7 +259,7 @@ def test_a_link_that_is_lost_is_made_again_and_nothing_is_typed_twice(broker: Ru
         )
         intruder.send(hello)
         intruder.wait_closed()
-    broker.settled()
+    broker.settled("lost")
     texts = [text for text in transcript(kept) if "number" in text]
     assert [text.split("number ")[1][0] for text in texts] == [str(n) for n in range(8)]
     assert broker.agent("lost")["state"] == "ready"

@@ -142,21 +142,27 @@ class Running:
         """Wait until an agent is in this state."""
         eventually(lambda: self.agent(name)["state"] == state, f"{name} is {state}")
 
-    def settled(self) -> None:
-        """Wait until nothing is pending, and nothing that was typed still waits for its Enter."""
+    def settled(self, *names: str) -> None:
+        """Wait until nothing is pending (for these agents), and nothing that was typed still waits
+        for its Enter."""
         try:
-            eventually(lambda: not self.get("/api/pending")["pending"], "nothing is pending")
-            eventually(lambda: not self._occupied(), "every input line is free")
+            eventually(lambda: not self._pending(names), "nothing is pending")
+            eventually(lambda: not self._occupied(names), "every input line is free")
         except AssertionError as error:
             last = "\n".join(json.dumps(record) for record in self.records()[-20:])
             raise AssertionError(f"{error}; {self.get('/api/status')}\n{last}") from error
 
-    def _occupied(self) -> list[str]:
+    def _pending(self, names: tuple[str, ...]) -> list[Row]:
+        rows = self.get("/api/pending")["pending"]
+        return [row for row in rows if not names or row["agent"] in names]
+
+    def _occupied(self, names: tuple[str, ...]) -> list[str]:
         """Deliveries that were seen and not yet submitted."""
         levels: dict[str, str] = {}
         for record in self.records():
-            if record["kind"] in ("delivery.acked", "delivery.advanced"):
-                levels[record["data"]["delivery_id"]] = record["data"]["level"]
+            told, data = record["kind"] in ("delivery.acked", "delivery.advanced"), record["data"]
+            if told and (not names or data["agent"] in names):
+                levels[data["delivery_id"]] = data["level"]
         return [delivery for delivery, level in levels.items() if level == "seen"]
 
     def records(self) -> list[Row]:
