@@ -7,6 +7,9 @@ brings each back. Why a start failed is said by the broker itself, with its exit
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import threading
 
 import click
@@ -85,7 +88,18 @@ def _in_this_process(
         # The broker answers on this thread, so the question has to come from another.
         threading.Thread(target=_say_ended, args=(place,), daemon=True).start()
 
+    _be_found_by_agents()
     return serve(place.directory, host=LOCALHOST, port=port, respawn=respawn, ready=on_ready)
+
+
+def _be_found_by_agents() -> None:
+    """Agents answer with `ackbook send`, so the command has to be on the path that they inherit,
+    also when it was started here by its full name. It comes last: it must not change what they
+    find otherwise."""
+    beside_python = os.path.dirname(sys.executable)
+    if shutil.which("ackbook") is None and os.path.exists(os.path.join(beside_python, "ackbook")):
+        path = os.environ.get("PATH", os.defpath)
+        os.environ["PATH"] = f"{path}{os.pathsep}{beside_python}"
 
 
 def _say_ready(ready: Ready, as_json: bool) -> None:

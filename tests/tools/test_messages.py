@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -204,13 +203,16 @@ def test_the_sender_is_the_agent_that_sends_else_a_human(lived_in: House) -> Non
     assert [row["from"] for row in pending(lived_in, "hears")] == ["human", "writer", "boss"]
 
 
-def test_inside_a_spawned_program_send_just_works(lived_in: House) -> None:
-    spawned(lived_in, "listener")
-    lived_in("hold", "listener")
-    command = shlex.join((*ACKBOOK, "send", "LISTENER", "from inside"))
-    assert lived_in("spawn", "insider", "--wait", "0", "--", "sh", "-c", command).code == 0
-    wait_until(lambda: pending(lived_in, "listener"), "a message from inside")
-    assert pending(lived_in, "listener")[0]["from"] == "insider"
+@pytest.mark.parametrize("path", ["/usr/bin:/bin", None], ids=["bare_path", "own_path"])
+def test_inside_a_spawned_program_send_just_works(path: str | None, house: House) -> None:
+    env = {} if path is None else {"PATH": path}
+    assert house("up", "--background", env=env).code == 0
+    spawned(house, "listener")
+    house("hold", "listener")
+    command = "ackbook send LISTENER 'from inside'"
+    assert house("spawn", "insider", "--wait", "0", "--", "sh", "-c", command).code == 0
+    wait_until(lambda: pending(house, "listener"), "a message from inside")
+    assert pending(house, "listener")[0]["from"] == "insider"
 
 
 def test_queues_are_shown_held_flushed_let_go_and_taken_back(lived_in: House) -> None:
