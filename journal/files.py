@@ -32,7 +32,7 @@ _NETWORK = frozenset(
 
 
 class Files(Protocol):
-    """Fourteen calls; each raises `OSError` and each may be the last one before a crash."""
+    """Sixteen calls; each raises `OSError` and each may be the last one before a crash."""
 
     def make_dir(self, directory: Path) -> None:
         """Make it with its parents, 0700, names durable; nothing when it is there."""
@@ -75,7 +75,11 @@ class Files(Protocol):
     def unlink(self, path: Path) -> None: ...
 
     def lock(self, handle: Handle) -> bool:
-        """Take the writer's lock until the handle is closed; False when another one has it."""
+        """Take the writer's lock, until `unlock` or the end; False when another one has it."""
+        ...
+
+    def unlock(self, handle: Handle) -> None:
+        """Give it back at once, whoever else may still refer to this handle."""
         ...
 
     def locked(self, path: Path) -> bool:
@@ -165,6 +169,10 @@ class OsFiles:
                 return True
         return False
 
+    def unlock(self, handle: Handle) -> None:
+        # To close it is not enough: a process that looks into /proc at this moment keeps it open.
+        fcntl.flock(handle, fcntl.LOCK_UN)
+
     def locked(self, path: Path) -> bool:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -175,6 +183,7 @@ class OsFiles:
         except BlockingIOError:
             return True
         else:
+            self.unlock(Handle(descriptor))
             return False
         finally:
             os.close(descriptor)

@@ -159,6 +159,7 @@ class Log:
                 self._writer.finish(Closed(self.epoch, apart))
         finally:
             self._writer.release()
+            self._files.unlock(self._lock)
             self._files.close(self._lock)
 
     def statistics(self) -> LogStatistics:

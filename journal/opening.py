@@ -79,6 +79,7 @@ def open_log(
             return starting.start(lock, new_id or secrets.token_hex(8))
         except BaseException:
             with contextlib.suppress(OSError):
+                files.unlock(lock)
                 files.close(lock)
             raise
     except OSError as error:

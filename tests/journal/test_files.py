@@ -111,6 +111,8 @@ def test_a_lock_has_one_owner_until_it_is_closed(door: tuple[Files, Path]) -> No
     files.close(first)
     assert not files.locked(path)
     assert files.lock(second)
+    files.unlock(second)
+    assert not files.locked(path), "given back before it is closed"
     files.close(second)
 
 

@@ -289,6 +289,11 @@ class SimulatedDisk:
         self._locks[handle] = file
         return True
 
+    def unlock(self, handle: Handle) -> None:
+        if not self.crashed:
+            self._file(handle)
+            self._locks.pop(handle, None)
+
     def locked(self, path: Path) -> bool:
         self._alive()
         folder = self._folders.get(path.parent)
