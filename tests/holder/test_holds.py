@@ -149,7 +149,7 @@ def test_a_shell_between_two_commands_refuses_nothing_that_it_does_not_tell_of()
             link.ready()
             submitted(link, message(number, "", header="sleep 0.1"))
             order = message(100 + number, "", header=":")
-            link.send(order)
+            link.send(order, order)
             report = link.report(order, lambda each: each.phase in ("written", "not_begun"))
             assert report.phase == "written" or link.condition().reason == "busy"
             link.settle(order)

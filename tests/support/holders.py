@@ -73,7 +73,9 @@ class Link:
 
     def hello(self, epoch: int = 1, instance: str = "one", journal_id: str = "j") -> Welcome:
         self.send(Hello(epoch=epoch, journal_id=journal_id, instance=instance))
-        return self.wait(Welcome)
+        welcome = self.wait(Welcome)
+        assert self.frames[0] is welcome, "nothing is said before the welcome"
+        return welcome
 
     def wait(self, kind: type[F], until: Callable[[F], bool] = lambda frame: True) -> F:
         """The first frame of that kind, among all that came or come, for which `until` holds."""
