@@ -15,22 +15,14 @@ import logging
 from collections.abc import Callable
 from typing import Protocol, assert_never
 
-from broker.core.commands import (
-    Adopt,
-    Refused,
-    ReportAttempt,
-    ReportCondition,
-    ReportEnded,
-    ReportIdle,
-    Verdict,
-    Wish,
-)
+from broker.core.commands import Refused, ReportAttempt, ReportEnded, Verdict, Wish
 from broker.runtime.engine import Engine
 from broker.runtime.inbox import OutcomeUnknown, Stopped
 from broker.runtime.launch import Launched
 from broker.runtime.link import Link, LinkLost, LinkRefused, connect
 from broker.wire import frames
 from broker.wire.frames import Condition, Ended, Hello, HolderFrame, Report, Welcome
+from broker.wire.hearsay import Speaker
 from projections.facts import AgentName, DeliveryId
 
 log = logging.getLogger("ackbook.holders")
@@ -72,6 +64,7 @@ class Keeper:
     ) -> None:
         self.name = AgentName(name)
         self.generation = generation
+        self._speaker = Speaker(name, generation)
         self.path = path
         self.link: Link | None = None
         self.settled_in = asyncio.Event()
@@ -87,7 +80,6 @@ class Keeper:
         self._text = codecs.getincrementaldecoder("utf-8")("replace")
         self._offset = 0
         self._named = False
-        self._end_reason: str | None = None
         self._ended = False
 
     async def run(self, first: tuple[Link, Welcome] | None = None) -> None:
@@ -112,8 +104,7 @@ class Keeper:
             if self._launched is not None:
                 self._launched.release()
         if not self._ended:
-            reason = self._end_reason or ("holder_lost" if met else "ended_with_broker")
-            await self._told_end(reason)
+            await self._carry(self._speaker.lost("holder_lost" if met else "ended_with_broker"))
         if self._launched is not None:
             self._launched.reap()
 
@@ -137,14 +128,11 @@ class Keeper:
     async def leave(self, reason: str) -> None:
         """It is decided that the program ends. From here on nothing is typed any more, whatever the
         terminal says; what is being typed may finish before `end`."""
-        self._end_reason = self._end_reason or reason
-        leaving = self._condition(Condition(state="blocked", reason="agent_gone"))
-        with contextlib.suppress(Stopped, OutcomeUnknown):
-            await self._engine.carry(leaving)
+        await self._carry(self._speaker.leave(reason))
 
     def end(self, reason: str | None = None) -> None:
         """End the program; `reason` says in the journal why, where that was our decision."""
-        self._end_reason = self._end_reason or reason
+        self._speaker.leaving = self._speaker.leaving or reason
         if self.link is not None:
             self.link.send(frames.End())
 
@@ -175,18 +163,9 @@ class Keeper:
 
     def _meet(self, welcome: Welcome, *, adopting: bool) -> None:
         """Say all that the holder knows as one group, then what the agent is owed."""
-        commands: list[Wish] = []
-        if adopting:
-            began = tuple((report.delivery_id, report.attempt) for report in welcome.reports)
-            commands.append(
-                Adopt(name=self.name, generation=self.generation, pid=welcome.pid, began=began)
-            )
+        commands = self._speaker.welcome(welcome, adopting=adopting)
         self._open = {(report.delivery_id, report.attempt): report for report in welcome.reports}
-        commands += [ReportAttempt(agent=self.name, report=report) for report in welcome.reports]
-        if self._end_reason is None:
-            commands.append(self._condition(welcome.condition))
-        if welcome.ended is not None:
-            commands.append(self._end_report(welcome.ended))
+        self._ended = welcome.ended is not None
         assert self.link is not None
         if self._named and not welcome.named:
             self.link.send(frames.Named())
@@ -210,13 +189,12 @@ class Keeper:
                 command = ReportAttempt(agent=self.name, report=frame)
                 self._post([command], lambda verdicts: self._recorded(frame, verdicts[0]))
             case Condition():
-                if self._end_reason is None:
-                    self._post([self._condition(frame)])
+                self._post(self._speaker.condition(frame))
             case Ended():
-                self._post([self._end_report(frame)], lambda _: self._end_is_durable())
+                self._ended = True
+                self._post([self._speaker.ended(frame)], lambda _: self._end_is_durable())
             case frames.Idle():
-                idle = ReportIdle(name=self.name, generation=self.generation, idle_s=frame.idle_s)
-                self._post([idle])
+                self._post([self._speaker.idle(frame)])
             case frames.Output():
                 self._output(frame)
             case frames.Refusal():
@@ -232,27 +210,6 @@ class Keeper:
         self._offset = frame.offset
         text = self._text.decode(frame.data)
         self._audience.output(self.name, frame.offset, frame.data, text)
-
-    def _condition(self, frame: Condition) -> ReportCondition:
-        return ReportCondition(
-            name=self.name,
-            generation=self.generation,
-            state=frame.state,
-            how=frame.how,
-            reason=frame.reason,
-            heuristic=frame.heuristic,
-        )
-
-    def _end_report(self, frame: Ended) -> ReportEnded:
-        self._ended = True
-        return ReportEnded(
-            name=self.name,
-            generation=self.generation,
-            reason=self._end_reason or frame.reason,
-            code=frame.code,
-            signal=frame.signal,
-            uptime_ms=frame.uptime_ms,
-        )
 
     # --- what is durable
 
@@ -290,10 +247,7 @@ class Keeper:
         if self.link is not None:
             self.link.send(frames.End())
 
-    async def _told_end(self, reason: str) -> None:
-        ended = ReportEnded(name=self.name, generation=self.generation, reason=reason)
-        try:
-            await self._engine.carry(ended)
-        except (Stopped, OutcomeUnknown):
-            # The next start finds the holder gone and says so itself.
-            return
+    async def _carry(self, command: Wish) -> None:
+        """Put a command to the rules. When the engine has ended, the next start finds out."""
+        with contextlib.suppress(Stopped, OutcomeUnknown):
+            await self._engine.carry(command)

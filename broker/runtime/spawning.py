@@ -11,14 +11,11 @@ import asyncio
 import os
 import re
 import secrets
-import shlex
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from broker.core import commands
 from broker.core.commands import Refused
 from broker.core.effects import Start
 from broker.core.lifecycle import wrong_name
@@ -26,36 +23,14 @@ from broker.runtime.engine import Engine
 from broker.runtime.holders import SOCKET_SUFFIX, Holders
 from broker.runtime.launch import Launched, LaunchFailed, clean_environment, launch
 from broker.runtime.link import LinkLost, LinkRefused
+from broker.runtime.orders import Order, again, recorded
 from broker.runtime.waiting import QUIET_S_MAX, Bell
 from broker.wire import frames
-from projections.facts import AgentName, AgentSpawned, RestartPolicy
+from projections.facts import AgentName, AgentSpawned
 from projections.world import World, key_of
 
 RESTART_S_MAX = 20.0
 """How long a restart waits for the old program to end; its holder kills it after 2 s."""
-
-
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run, under which name. `env` are values of its own, which are never recorded."""
-
-    name: str
-    command: str
-    args: tuple[str, ...] = ()
-    cwd: str | None = None
-    env: dict[str, str] = {}
-    channels: tuple[str, ...] = ()
-    cli: str = ""
-    model: str | None = None
-    session_id: str | None = None
-    team: str | None = None
-    parent: str | None = None
-    source: str = "human"
-    profile: str = "generic"
-    rows: int = 24
-    cols: int = 80
-    idle_threshold_s: int = 30
-    restart: RestartPolicy = RestartPolicy()
-    restart_count: int = 0
 
 
 class Spawned(msgspec.Struct, frozen=True):
@@ -132,25 +107,7 @@ class Spawner:
         values = self._values.get(key_of(spawned.name))
         if values is None:
             values = {n: os.environ[n] for n in spawned.env_names if n in os.environ}
-        return Order(
-            name=spawned.name,
-            command=spawned.command,
-            args=spawned.args,
-            cwd=spawned.cwd,
-            env=values,
-            channels=spawned.channels,
-            cli=spawned.cli,
-            model=spawned.model,
-            session_id=spawned.session_id,
-            team=spawned.team,
-            parent=spawned.parent,
-            source=source,
-            profile=spawned.profile,
-            rows=spawned.rows,
-            cols=spawned.cols,
-            restart=spawned.restart,
-            restart_count=count,
-        )
+        return again(spawned, values, source, count)
 
     async def _spawn(self, order: Order) -> Spawned | Refused:
         cwd = order.cwd or os.getcwd()
@@ -175,7 +132,7 @@ class Spawner:
         """The program runs; make its name durable, or end it."""
         try:
             link, welcome = await self._holders.meet(str(path))
-            verdict = await self._engine.carry(_command(order, frame, path, welcome.pid))
+            verdict = await self._engine.carry(recorded(order, frame, path, welcome.pid))
         except (OSError, LinkLost, LinkRefused):
             await launched.abandon()
             return Refused(reason="invalid", message=f"the program of {order.name} ended at once")
@@ -218,15 +175,6 @@ def socket_name(name: str, generation: int) -> str:
     return f"{plain}.{generation}.{secrets.token_hex(4)}{SOCKET_SUFFIX}"
 
 
-def command_line(cli: str, args: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """A program and its arguments; `cli` may be a whole command line. Raises ValueError."""
-    if not args and shutil.which(cli) is None:
-        words = shlex.split(cli)
-        if words:
-            return words[0], tuple(words[1:])
-    return cli, args
-
-
 def _wrong_directory(cwd: str) -> str | None:
     return None if os.path.isdir(cwd) else f"the directory {cwd} does not exist"
 
@@ -259,28 +207,3 @@ def _ended_with_broker(world: World, at: int) -> list[AgentSpawned]:
         if agent.exited is not None
         and agent.exited.reason in ("ended_with_broker", "broker_stopped")
     ]
-
-
-def _command(order: Order, frame: frames.Launch, path: Path, pid: int) -> commands.Spawn:
-    return commands.Spawn(
-        name=frame.name,
-        generation=frame.generation,
-        pid=pid,
-        command=order.command,
-        args=order.args,
-        cwd=frame.cwd,
-        env_names=tuple(sorted(order.env)),
-        channels=order.channels,
-        holder=path.name,
-        cli=order.cli,
-        model=order.model,
-        session_id=order.session_id,
-        team=order.team,
-        parent=order.parent,
-        source=order.source,
-        profile=order.profile,
-        rows=order.rows,
-        cols=order.cols,
-        restart=order.restart,
-        restart_count=order.restart_count,
-    )

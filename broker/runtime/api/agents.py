@@ -18,8 +18,9 @@ from broker.core.commands import (
 )
 from broker.runtime.api.asking import name_of, no_agent
 from broker.runtime.api.service import Service
+from broker.runtime.orders import Order, command_line
 from broker.runtime.reading import body_at
-from broker.runtime.spawning import Order, Spawned, command_line
+from broker.runtime.spawning import Spawned
 from broker.wire import requests, views
 from broker.wire.problems import Problem, refusal
 from broker.wire.requests import Fields
