@@ -35,7 +35,7 @@ from .place import Place
 LEFT_OUT = frozenset(
     "seq at kind cause event_id agent from target content salt salted_body salted_typed throttle "
     "deliveries generation window_ms settle_ms window_until body_bytes offset hint queued_at "
-    "hold_ms hold_until occupied previous_mode enter until".split()
+    "hold_ms hold_until occupied previous_mode enter until key_until".split()
 )
 """What every line would repeat, and what only rules and programs read."""
 
