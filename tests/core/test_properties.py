@@ -27,6 +27,7 @@ from broker.core.commands import (
 )
 from broker.core.effects import Ask, Type
 from broker.core.plan import plan
+from projections import snapshot
 from projections.facts import (
     AgentName,
     DeliveryAttempted,
@@ -182,6 +183,13 @@ class Broker(RuleBasedStateMachine):
         world = self.broker.replayed()
         assert dump(world) == dump(self.broker.world)
         assert list(plan(world)) == list(plan(self.broker.world))
+        lines = list(snapshot.dump(world))
+        assert lines == list(snapshot.dump(self.broker.world))
+        loaded = snapshot.load([b"".join(line + b"\n" for line in lines)])
+        loaded.check()
+        assert list(snapshot.dump(loaded)) == lines
+        assert list(plan(loaded)) == list(plan(world))
+        assert next_deadline(loaded) == next_deadline(world)
 
     @invariant()
     def what_is_in_doubt_is_asked_and_not_typed(self) -> None:
