@@ -87,6 +87,16 @@ class Poisoned(DiskFailed):
     """An earlier failure ended this log; only opening it again says what is durable."""
 
 
+class AttemptFailed(JournalError):
+    """A snapshot or an archive could not be made; the journal itself is unharmed."""
+
+
+class SnapshotUnusable(JournalError):
+    """This file is no snapshot that a start may build on; nothing was changed."""
+
+    exit_code = 4
+
+
 class ReadOnly(JournalError):
     """The directory cannot be written; readers still work."""
 
@@ -95,6 +105,18 @@ class NetworkFileSystem(JournalError):
     """The directory lies on a network file system, where locks and syncs promise too little."""
 
     exit_code = 8
+
+
+class TargetTaken(JournalError):
+    """A new directory was asked for where something is already; nothing was changed."""
+
+    exit_code = 8
+
+
+class OutOfReach(DamageFound):
+    """What was asked about is no longer here, neither in the journal nor in its archive."""
+
+    exit_code = 3
 
 
 class JournalFull(JournalError):

@@ -70,7 +70,7 @@ def open_log(
     limits = limits or Limits()
     directory = directory.absolute()
     try:
-        lock = _take_lock(files, directory, allow_network_fs)
+        lock = take_lock(files, directory, allow_network_fs)
         try:
             found = survey(files, directory, live=False, kinds=kinds)
             refuse(found, limits, accept_cut=accept_cut)
@@ -172,7 +172,8 @@ class _Starting:
         write_all(self._files, lock, 0, signature)
 
 
-def _take_lock(files: Files, directory: Path, allow_network_fs: bool) -> Handle:
+def take_lock(files: Files, directory: Path, allow_network_fs: bool) -> Handle:
+    """The writer's lock, until it is given back. Raises `Locked` and `NetworkFileSystem`."""
     files.make_dir(directory)
     network = files.network(directory)
     if network is not None and not allow_network_fs:
