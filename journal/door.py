@@ -7,6 +7,7 @@ size. This module knows nothing of what a record means.
 """
 
 import re
+from collections.abc import Sequence
 from typing import cast
 
 import orjson
@@ -32,18 +33,21 @@ class Door:
         self._line_bytes_max = limits.line_bytes_max
         self._admitted: set[str] = set()
 
-    def admit(self, draft: Draft, seq: int) -> None:
-        """Raises `RecordRefused` when this draft cannot be record `seq`."""
-        if draft.kind not in self._admitted:
-            self._admit_kind(draft.kind)
-        if measure_draft(draft) > self._line_bytes_max:
-            size = measure_draft(draft)
-            raise RecordRefused("too_large", f"{size} bytes; a line holds {self._line_bytes_max}")
-        if draft.cause:
-            _admit_cause(draft.cause, seq)
-        self._admit_json(draft.data)
-        if draft.by is not None:
-            self._admit_json(draft.by)
+    def admit(self, drafts: Sequence[Draft], seq: int) -> None:
+        """Raises `RecordRefused` when one of these cannot be the records from `seq` on."""
+        admitted, line_bytes_max, trusted = self._admitted, self._line_bytes_max, self._trusted
+        for number, draft in enumerate(drafts, start=seq):
+            data = draft.data
+            if draft.kind not in admitted:
+                self._admit_kind(draft.kind)
+            if (size := measure_draft(draft)) > line_bytes_max:
+                raise RecordRefused("too_large", f"{size} bytes; a line holds {line_bytes_max}")
+            if draft.cause:
+                _admit_cause(draft.cause, number)
+            if not trusted or b"\n" in data:
+                _admit_json(data)
+            if draft.by is not None and (not trusted or b"\n" in draft.by):
+                _admit_json(draft.by)
 
     def _admit_kind(self, kind: str) -> None:
         if len(kind) > KIND_BYTES_MAX or not _KIND.fullmatch(kind):
@@ -51,12 +55,6 @@ class Door:
         if not knows(self._kinds, kind) or kind.startswith(CONTROL_PREFIX):
             raise RecordRefused("unknown_kind", f"{kind!r} is not a kind of this journal")
         self._admitted.add(kind)
-
-    def _admit_json(self, data: bytes) -> None:
-        if b"\n" in data:
-            raise RecordRefused("bad_json", "a newline inside a record")
-        if not self._trusted:
-            _check_json(data)
 
 
 def knows(kinds: frozenset[str] | None, kind: str) -> bool:
@@ -75,7 +73,9 @@ def _admit_cause(cause: tuple[int, ...], seq: int) -> None:
             raise RecordRefused("bad_cause", f"cause {each} of record {seq} is not before it")
 
 
-def _check_json(data: bytes) -> None:
+def _admit_json(data: bytes) -> None:
+    if b"\n" in data:
+        raise RecordRefused("bad_json", "a newline inside a record")
     # The library refuses NaN, lone surrogates and what is not UTF-8. It reads long integers, so
     # only those are looked for, and only where sixteen digits stand in a row.
     try:

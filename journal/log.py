@@ -80,6 +80,11 @@ class Log:
         return self._writer.staged
 
     @property
+    def batch_bytes_max(self) -> int:
+        """What one batch may hold; `secure` says no beyond it."""
+        return self._writer.batch_bytes_max
+
+    @property
     def poisoned(self) -> bool:
         """A write or sync failed: end the process."""
         return self._writer.poisoned

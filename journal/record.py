@@ -15,6 +15,7 @@ line is in its place that of `scan`.
 """
 
 import re
+from collections.abc import Sequence
 from zlib import crc32
 
 import msgspec
@@ -112,21 +113,30 @@ def time_part(at: int, d: int) -> bytes:
 
 
 def encode_line(draft: Draft, seq: int, times: bytes, running: int) -> tuple[bytes, int]:
-    """The line with its newline, and the checksum of the file up to and with it, given that of
-    everything before it. The draft was admitted before: nothing is escaped here."""
-    between = b'","data":'
-    if draft.by is not None or draft.cause:
-        by = b"" if draft.by is None else b',"by":' + draft.by
-        cause = (
-            b""
-            if not draft.cause
-            else b',"cause":[%b]' % b",".join(b"%d" % each for each in draft.cause)
-        )
-        between = b'"' + by + cause + b',"data":'
-    body = b"".join((LINE_START, b"%d" % seq, times, draft.kind.encode(), between, draft.data))
-    running = crc32(body, running)
-    trailer = b',"crc":"%08x"}\n' % running
-    return body + trailer, crc32(trailer, running)
+    """One line: see `encode_lines`."""
+    return encode_lines((draft,), seq, times, running)
+
+
+def encode_lines(
+    drafts: Sequence[Draft], seq: int, times: bytes, running: int
+) -> tuple[bytes, int]:
+    """The lines of these drafts, each with its newline, the first with this `seq`; and the
+    checksum of the file up to and with them, given that of everything before them. The drafts were
+    admitted before: nothing is escaped here."""
+    parts: list[bytes] = []
+    trailer, kind, between = b"", "", b""
+    for number, draft in enumerate(drafts, start=seq):
+        if draft.kind != kind:
+            kind = draft.kind
+            between = b'%b%b","data":' % (times, kind.encode())
+        middle = between if draft.by is None and not draft.cause else _with_origin(draft, times)
+        # The end of a line and the line after it are summed by one call: most of its cost is fixed.
+        part = b'%b{"seq":%d%b%b' % (trailer, number, middle, draft.data)
+        parts.append(part)
+        running = crc32(part, running)
+        trailer = b',"crc":"%08x"}\n' % running
+    parts.append(trailer)
+    return b"".join(parts), crc32(trailer, running)
 
 
 def measure_draft(draft: Draft) -> int:
@@ -163,3 +173,11 @@ def claims_durable(raw: bytes, seq: int) -> Line | None:
     except UNREADABLE:
         return None
     return line
+
+
+def _with_origin(draft: Draft, times: bytes) -> bytes:
+    by = b"" if draft.by is None else b',"by":' + draft.by
+    cause = b""
+    if draft.cause:
+        cause = b',"cause":[%b]' % b",".join(b"%d" % each for each in draft.cause)
+    return b'%b%b"%b%b,"data":' % (times, draft.kind.encode(), by, cause)

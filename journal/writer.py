@@ -22,7 +22,7 @@ from journal.errors import DiskFailed, JournalFull, Poisoned, RecordRefused, ver
 from journal.files import Files
 from journal.head import Head
 from journal.limits import FORMAT, KINDS_LISTED_MAX, Limits
-from journal.record import Draft, Position, encode_line, measure_draft, time_part
+from journal.record import Draft, Position, encode_lines, measure_draft, time_part
 from journal.tail import Preparation, Tail
 
 
@@ -53,6 +53,7 @@ class Writer:
         self._last_at = head.at
         self._retry_after = 0
         self._batch: list[bytes] = []
+        """Whole lines, as they were staged: one or more in each piece."""
         self._batch_bytes = 0
         self._batch_kinds: set[str] = set()
         self._running = tail.running
@@ -69,7 +70,11 @@ class Writer:
 
     @property
     def staged(self) -> int:
-        return len(self._batch)
+        return self.next_seq - self.head.seq - 1
+
+    @property
+    def batch_bytes_max(self) -> int:
+        return self._limits.batch_bytes_max
 
     @property
     def room(self) -> int:
@@ -104,22 +109,19 @@ class Writer:
             raise RecordRefused("out_of_turn", f"{expect} was expected, {self.next_seq} is next")
         if at < self._last_at:
             raise RecordRefused("bad_time", f"at {at} is before {self._last_at}")
-        for seq, draft in enumerate(drafts, start=expect):
-            self._door.admit(draft, seq)
+        self._door.admit(drafts, expect)
+        if not drafts:
+            return
         times = time_part(at, self.head.seq)
-        running, lines, size = self._running, [], 0
-        for seq, draft in enumerate(drafts, start=expect):
-            line, running = encode_line(draft, seq, times, running)
-            lines.append(line)
-            size += len(line)
-            self._batch_kinds.add(draft.kind)
+        lines, running = encode_lines(drafts, expect, times, self._running)
         kept = self._limits.control_bytes
-        assert self._batch_bytes + size + kept <= self._tail.room, "room was secured"
-        self._batch += lines
-        self._batch_bytes += size
+        assert self._batch_bytes + len(lines) + kept <= self._tail.room, "room was secured"
+        self._batch_kinds.update([draft.kind for draft in drafts])
+        self._batch.append(lines)
+        self._batch_bytes += len(lines)
         self._running = running
         self._last_at = at
-        self.next_seq += len(lines)
+        self.next_seq += len(drafts)
 
     def commit(self) -> Position:
         """Make the batch durable, then do what is due between batches."""
@@ -159,7 +161,7 @@ class Writer:
 
     def drop_batch(self) -> None:
         """Forget what was staged and not committed, as a crash would."""
-        self.next_seq -= len(self._batch)
+        self.next_seq -= self.staged
         self._batch.clear()
         self._batch_bytes = 0
         self._running = self._tail.running
@@ -196,16 +198,15 @@ class Writer:
         )
 
     def _write_batch(self) -> None:
-        batch = b"".join(self._batch)
+        batch, count = b"".join(self._batch), self.staged
         before = self._clock.boot()
-        self._tail.append(batch, len(self._batch), self._running)
+        self._tail.append(batch, count, self._running)
         self.mean_sync.add(self._clock.boot() - before)
         self.batches += 1
-        self.records += len(self._batch)
+        self.records += count
         self.written_bytes += len(batch)
         self._tail.kinds |= self._batch_kinds
-        last = self._batch[-1]
-        self.head = Position(self.next_seq - 1, self._last_at, last[-11:-3].decode())
+        self.head = Position(self.next_seq - 1, self._last_at, batch[-11:-3].decode())
         self._batch = []
         self._batch_bytes = 0
         self._batch_kinds.clear()
@@ -277,7 +278,7 @@ class Writer:
         assert measure_draft(draft) <= self._limits.control_bytes, "control records are small"
         self._last_at = max(self._last_at, self.ticker.now())
         times = time_part(self._last_at, self.head.seq)
-        line, self._running = encode_line(draft, self.next_seq, times, self._running)
+        line, self._running = encode_lines((draft,), self.next_seq, times, self._running)
         return line
 
     def _advance(self, line: bytes) -> None:

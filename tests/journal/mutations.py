@@ -5,7 +5,7 @@ teeth. They are plain functions so that a test can undo them and the campaign ca
 from the command line (`--mutation`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import journal.restore
@@ -14,7 +14,7 @@ import journal.survey
 import journal.writer
 from journal.files import Access, Handle
 from journal.reader import Reader
-from journal.record import LINE_START, Draft, Line, encode_line, parse_line, time_part
+from journal.record import LINE_START, Draft, Line, encode_lines, parse_line, time_part
 from journal.survey import Survey
 from journal.tail import Tail
 from journal.writer import Writer
@@ -107,11 +107,15 @@ def head_bears_no_witness(patch: Patch) -> None:
 def d_runs_ahead(patch: Patch) -> None:
     """Each line says that the one before it is durable, also within a batch."""
 
-    def encode(draft: Draft, seq: int, times: bytes, running: int) -> tuple[bytes, int]:
+    def encode(drafts: Sequence[Draft], seq: int, times: bytes, running: int) -> tuple[bytes, int]:
         at = int(times[6 : times.index(b',"d"')])
-        return encode_line(draft, seq, time_part(at, seq - 1), running)
+        lines = b""
+        for number, draft in enumerate(drafts, start=seq):
+            line, running = encode_lines((draft,), number, time_part(at, number - 1), running)
+            lines += line
+        return lines, running
 
-    patch(journal.writer, "encode_line", encode)
+    patch(journal.writer, "encode_lines", encode)
 
 
 def failed_sync_is_tried_again(patch: Patch) -> None:

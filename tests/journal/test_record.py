@@ -100,7 +100,7 @@ def test_a_changed_byte_never_verifies(drafts: list[Draft], choice: st.DataObjec
 
 def test_u2028_is_data_and_no_line_end() -> None:
     draft = Draft("a.b", '{"text":"one\u2028two\x85three"}'.encode())
-    Door(None, trusted=False, limits=Limits()).admit(draft, 1)
+    Door(None, trusted=False, limits=Limits()).admit([draft], 1)
     line, _ = encode_line(draft, 1, time_part(AT, 0), 0)
     assert len(list(Walker(line, 1))) == 1
 
@@ -125,25 +125,25 @@ def test_u2028_is_data_and_no_line_end() -> None:
 def test_what_a_reader_could_not_take_is_refused(data: bytes) -> None:
     door = Door(None, trusted=False, limits=Limits())
     with pytest.raises(RecordRefused) as caught:
-        door.admit(Draft("a.b", data), 1)
+        door.admit([Draft("a.b", data)], 1)
     assert caught.value.reason == "bad_json"
     with pytest.raises(RecordRefused):
-        door.admit(Draft("a.b", b"{}", by=data), 1)
+        door.admit([Draft("a.b", b"{}", by=data)], 1)
 
 
 @pytest.mark.parametrize(
     "data", [b'{"a":9007199254740991}', b'{"a":"12345678901234567890"}', b'{"a":1.5e300}', b"{}"]
 )
 def test_what_every_reader_takes_is_admitted(data: bytes) -> None:
-    Door(None, trusted=False, limits=Limits()).admit(Draft("a.b", data), 1)
+    Door(None, trusted=False, limits=Limits()).admit([Draft("a.b", data)], 1)
 
 
 def test_a_trusted_caller_is_still_held_to_lines_and_sizes() -> None:
     door = Door(None, trusted=True, limits=Limits(line_bytes_max=200))
     with pytest.raises(RecordRefused, match="newline"):
-        door.admit(Draft("a.b", b'{"a":\n1}'), 1)
+        door.admit([Draft("a.b", b'{"a":\n1}')], 1)
     with pytest.raises(RecordRefused) as caught:
-        door.admit(Draft("a.b", b"{" + b" " * 200 + b"}"), 1)
+        door.admit([Draft("a.b", b"{" + b" " * 200 + b"}")], 1)
     assert caught.value.reason == "too_large"
 
 
@@ -152,23 +152,23 @@ def test_a_trusted_caller_is_still_held_to_lines_and_sizes() -> None:
 )
 def test_a_kind_is_a_dotted_name_and_control_kinds_are_closed(kind: str) -> None:
     with pytest.raises(RecordRefused) as caught:
-        Door(None, trusted=True, limits=Limits()).admit(Draft(kind, b"{}"), 1)
+        Door(None, trusted=True, limits=Limits()).admit([Draft(kind, b"{}")], 1)
     assert caught.value.reason == "unknown_kind"
 
 
 def test_a_list_of_kinds_closes_all_but_x() -> None:
     door = Door(frozenset({"a.b"}), trusted=True, limits=Limits())
-    door.admit(Draft("a.b", b"{}"), 1)
-    door.admit(Draft("x.anything", b"{}"), 1)
+    door.admit([Draft("a.b", b"{}")], 1)
+    door.admit([Draft("x.anything", b"{}")], 1)
     with pytest.raises(RecordRefused):
-        door.admit(Draft("a.c", b"{}"), 1)
+        door.admit([Draft("a.c", b"{}")], 1)
     assert not knows(frozenset({"a.b"}), "a.c")
 
 
 @pytest.mark.parametrize("cause", [(5,), (6,), (0,), (-1,), tuple([1] * 2000)])
 def test_a_cause_is_an_earlier_record(cause: tuple[int, ...]) -> None:
     with pytest.raises(RecordRefused) as caught:
-        Door(None, trusted=True, limits=Limits()).admit(Draft("a.b", b"{}", cause=cause), 5)
+        Door(None, trusted=True, limits=Limits()).admit([Draft("a.b", b"{}", cause=cause)], 5)
     assert caught.value.reason == "bad_cause"
 
 
