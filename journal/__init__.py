@@ -18,6 +18,7 @@ from journal.appender import Appender
 from journal.clock import Clock, OsClock
 from journal.control import Opened, RecoveryReport, Repaired, Sealed, SegmentStarted, read_control
 from journal.errors import (
+    AttemptFailed,
     Corrupt,
     Damage,
     DamageFound,
@@ -31,6 +32,7 @@ from journal.errors import (
     Poisoned,
     ReadOnly,
     RecordRefused,
+    SnapshotUnusable,
     TornTail,
 )
 from journal.files import Files, OsFiles
@@ -39,10 +41,13 @@ from journal.log import Log, LogStatistics
 from journal.opening import open_log
 from journal.reader import Reader
 from journal.record import Draft, Line, Position
+from journal.snapshot import SnapshotFile, read_snapshot, write_snapshot
+from journal.snapshots import SetAside, Snapshots, newest_snapshots
 from journal.verify import VerifyReport, verify
 
 __all__ = [
     "Appender",
+    "AttemptFailed",
     "Clock",
     "Corrupt",
     "Damage",
@@ -72,9 +77,16 @@ __all__ = [
     "Repaired",
     "Sealed",
     "SegmentStarted",
+    "SetAside",
+    "SnapshotFile",
+    "SnapshotUnusable",
+    "Snapshots",
     "TornTail",
     "VerifyReport",
+    "newest_snapshots",
     "open_log",
     "read_control",
+    "read_snapshot",
     "verify",
+    "write_snapshot",
 ]

@@ -6,7 +6,8 @@ DIR/
   HEAD                              the durable watermark
   00000000000000000001.jsonl        a segment; the name is the seq of its first line
   snapshot-00000000000000031000.jsonl
-  archive/  quarantine/             compacted segments; what recovery set aside
+  archive/00000000000000000001-00000000000000020480.jsonl.gz     a compacted segment, or .zst
+  quarantine/                       what recovery set aside
   *.tmp                             garbage of an interrupted step
 ```
 A name that fits no pattern is reported and never touched.
@@ -26,15 +27,25 @@ QUARANTINE = "quarantine"
 
 _SEGMENT = re.compile(r"([0-9]{20})\.jsonl")
 _SNAPSHOT = re.compile(r"snapshot-([0-9]{20})\.jsonl")
+_ARCHIVE = re.compile(r"([0-9]{20})-([0-9]{20})\.jsonl\.(?:gz|zst)")
 _TEMPORARY = re.compile(r"(HEAD|[0-9]{20}\.jsonl|snapshot-[0-9]{20}\.jsonl)\.tmp")
 _KNOWN = frozenset({LOCK, HEAD, ARCHIVE, QUARANTINE})
 
 
+class Archived(Struct, frozen=True, order=True):
+    """A compacted segment: the seqs of its first and last line, and its name in `archive/`."""
+
+    first: int
+    last: int
+    name: str
+
+
 class Listing(Struct, frozen=True):
-    """What lies in a directory: segments and snapshots by seq, ascending."""
+    """What lies in a directory: segments, snapshots and archives by seq, ascending."""
 
     segments: tuple[int, ...] = ()
     snapshots: tuple[int, ...] = ()
+    archives: tuple[Archived, ...] = ()
     has_head: bool = False
     temporary: tuple[str, ...] = ()
     remains: tuple[str, ...] = ()
@@ -45,6 +56,16 @@ class Listing(Struct, frozen=True):
 def segment_name(base: int) -> str:
     """The name of the segment whose first line is `base`."""
     return f"{base:020d}.jsonl"
+
+
+def snapshot_name(seq: int) -> str:
+    """The name of the snapshot of everything up to `seq`."""
+    return f"snapshot-{seq:020d}.jsonl"
+
+
+def archive_name(first: int, last: int, suffix: str) -> str:
+    """The name in `archive/` of the segment that holds these seqs."""
+    return f"{first:020d}-{last:020d}.jsonl.{suffix}"
 
 
 def list_directory(files: Files, directory: Path) -> Listing:
@@ -66,6 +87,7 @@ def list_directory(files: Files, directory: Path) -> Listing:
     return Listing(
         segments=tuple(segments),
         snapshots=tuple(snapshots),
+        archives=tuple(sorted(filter(None, map(_read_archive_name, inside)))),
         has_head=HEAD in names,
         temporary=tuple(temporary),
         remains=tuple(name for name in inside if name not in temporary),
@@ -77,6 +99,14 @@ def cut_name(base: int, offset: int, checksum: int) -> str:
     """Where the bytes that were cut off a segment at `offset` are kept. The same cut has the same
     name, so that a recovery that is interrupted and done again leaves one file."""
     return f"cut-{base:020d}-{offset}-{checksum:08x}.bytes"
+
+
+def _read_archive_name(name: str) -> Archived | None:
+    folder, _, name = name.partition("/")
+    match = _ARCHIVE.fullmatch(name)
+    if folder != ARCHIVE or match is None:
+        return None
+    return Archived(int(match[1]), int(match[2]), name)
 
 
 def _is_known(name: str) -> bool:
