@@ -9,7 +9,7 @@ For those who embed the journal; a broker that decides before it appends has a l
 
 import asyncio
 from collections.abc import Sequence
-from itertools import chain
+from itertools import accumulate, chain
 
 from msgspec import Struct
 
@@ -17,7 +17,7 @@ from journal.errors import JournalError, RecordRefused
 from journal.log import Log
 from journal.record import Draft, measure_draft
 
-_RECORDS_MAX = 4096
+_WISHES_MAX = 4096
 """In one batch: beyond this a longer batch gains nothing and the first producer waits longer."""
 
 
@@ -89,15 +89,11 @@ class Appender:
 
     def _take(self) -> list[_Wish]:
         """As many of the first wishes as make one batch, at least one."""
-        waiting, size, records = self._waiting, 0, 0
-        for count, wish in enumerate(waiting):
-            size += wish.size
-            records += len(wish.drafts)
-            if count and (size > self._log.batch_bytes_max or records > _RECORDS_MAX):
-                self._waiting = waiting[count:]
-                return waiting[:count]
-        self._waiting = []
-        return waiting
+        waiting, size_max = self._waiting, self._log.batch_bytes_max
+        sizes = accumulate([wish.size for wish in waiting[:_WISHES_MAX]])
+        count = max(1, sum([size <= size_max for size in sizes]))
+        self._waiting = waiting[count:]
+        return waiting[:count]
 
     def _stage(self, wishes: list[_Wish]) -> bool:
         """All of them at once; False, with nothing staged, when that is not to be had."""

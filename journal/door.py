@@ -15,7 +15,7 @@ import orjson
 from journal.control import CONTROL_PREFIX
 from journal.errors import RecordRefused
 from journal.limits import CAUSES_MAX, INTEGER_MAX, KIND_BYTES_MAX, Limits
-from journal.record import Draft, measure_draft
+from journal.record import LINE_OVERHEAD_BYTES, Draft, measure_draft
 
 _KIND = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+")
 _LONG_NUMBER = re.compile(rb"[0-9]{16}")
@@ -25,29 +25,34 @@ _OPEN_PREFIX = "x."
 class Door:
     """Admits drafts or says why not. Kinds that passed once are remembered."""
 
-    __slots__ = ("_admitted", "_kinds", "_line_bytes_max", "_trusted")
+    __slots__ = ("_admitted", "_kinds", "_line_bytes_max", "_surely_fits", "_trusted")
 
     def __init__(self, kinds: frozenset[str] | None, trusted: bool, limits: Limits) -> None:
         self._kinds = kinds
         self._trusted = trusted
         self._line_bytes_max = limits.line_bytes_max
+        self._surely_fits = limits.line_bytes_max - LINE_OVERHEAD_BYTES - KIND_BYTES_MAX
         self._admitted: set[str] = set()
 
     def admit(self, drafts: Sequence[Draft], seq: int) -> None:
         """Raises `RecordRefused` when one of these cannot be the records from `seq` on."""
-        admitted, line_bytes_max, trusted = self._admitted, self._line_bytes_max, self._trusted
+        admitted, surely_fits, trusted = self._admitted, self._surely_fits, self._trusted
         for number, draft in enumerate(drafts, start=seq):
             data = draft.data
             if draft.kind not in admitted:
                 self._admit_kind(draft.kind)
-            if (size := measure_draft(draft)) > line_bytes_max:
-                raise RecordRefused("too_large", f"{size} bytes; a line holds {line_bytes_max}")
-            if draft.cause:
-                _admit_cause(draft.cause, number)
+            if draft.by is not None or draft.cause or len(data) > surely_fits:
+                self._admit_rest(draft, number)
             if not trusted or b"\n" in data:
                 _admit_json(data)
-            if draft.by is not None and (not trusted or b"\n" in draft.by):
-                _admit_json(draft.by)
+
+    def _admit_rest(self, draft: Draft, seq: int) -> None:
+        size = measure_draft(draft)
+        if size > self._line_bytes_max:
+            raise RecordRefused("too_large", f"{size} bytes; a line holds {self._line_bytes_max}")
+        _admit_cause(draft.cause, seq)
+        if draft.by is not None and (not self._trusted or b"\n" in draft.by):
+            _admit_json(draft.by)
 
     def _admit_kind(self, kind: str) -> None:
         if len(kind) > KIND_BYTES_MAX or not _KIND.fullmatch(kind):

@@ -131,7 +131,7 @@ class Writer:
         try:
             self._write_batch()
             self._tell_head()
-            self._tend()
+            self._tend(self._clock.boot())
         except OSError as error:
             raise self.poison(error) from error
         return self.head
@@ -214,12 +214,11 @@ class Writer:
     def _tell_head(self) -> None:
         self._head_file.write(self.head.seq, self.head.crc)
 
-    def _tend(self) -> None:
-        now = self._clock.boot()
+    def _tend(self, now: int) -> None:
         if now - self._head_synced_at >= self._limits.head_age_us_max:
             self._head_file.sync()
             self._head_synced_at = now
-        if self._is_roll_due():
+        if now >= self._retry_after and self._is_roll_due():
             self._roll()
         if self._tail.room < self._low_room():
             self._extend(self._limits.reserve_bytes + self._room_target())
@@ -243,9 +242,7 @@ class Writer:
             self._retry_after = now + self._limits.retry_us_min
 
     def _is_roll_due(self) -> bool:
-        if self._clock.boot() < self._retry_after:
-            return False
-        age = self.ticker.now() - self._tail.started_at
+        age = self._last_at - self._tail.started_at
         large = self._tail.end >= self._limits.segment_bytes_max
         return large or age >= self._limits.segment_age_us_max
 
