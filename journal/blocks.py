@@ -1,21 +1,27 @@
-"""Reads one segment in blocks of verified lines, in bounded memory.
+"""Reads one segment in blocks of verified lines, in bounded memory (an archive is unpacked first).
 
 Each block is checked with one checksum that runs on from the block before; when that fails the
 block is walked line by line, so that everything before the first bad line is still given. Newlines
 at the end are room; when something stands behind them, that is said in `wrong`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
 
-from journal.files import Files, Handle
+from journal.files import Files, read_whole
+from journal.packing import PackUnreadable, is_packed, unpack
 from journal.record import Position, parse_line
 from journal.scan import Block, Walker, good_block
 
 BLOCK_BYTES = 64 * 1024
 """Larger blocks leave the cache between the checksum and the decoder."""
+
+
+_Read = Callable[[int, int], bytes]
+"""Bytes from an offset on, fewer than asked for only at the end."""
 
 
 class Place(Struct, frozen=True, gc=False):
@@ -41,19 +47,30 @@ class SegmentBlocks:
         self.wrong: str | None = None
 
     def __iter__(self) -> Iterator[Block]:
+        if is_packed(self._path.name):
+            yield from self._unpacked()
+            return
         handle = self._files.open(self._path, "read")
         try:
-            yield from self._read(handle)
+            yield from self._blocks(partial(self._files.read, handle))
         finally:
             self._files.close(handle)
 
-    def _read(self, handle: Handle) -> Iterator[Block]:
+    def _unpacked(self) -> Iterator[Block]:
+        try:
+            content = unpack(self._path.name, read_whole(self._files, self._path))
+        except PackUnreadable as error:
+            self.wrong = str(error)
+            return
+        yield from self._blocks(lambda offset, size: content[offset : offset + size])
+
+    def _blocks(self, read: _Read) -> Iterator[Block]:
         held, at_end = b"", False
         while not at_end:
             offset = self.place.offset + len(held)
             # A line longer than a block is read in steps that double.
             size = BLOCK_BYTES - len(held) if len(held) < BLOCK_BYTES else len(held)
-            part = self._files.read(handle, offset, size)
+            part = read(offset, size)
             at_end = not part
             held += part
             whole = held if at_end else held[: held.rfind(b"\n") + 1]
@@ -66,7 +83,7 @@ class SegmentBlocks:
                     return
                 held = held[len(content) + 1 :]
             if len(content) + 1 < len(whole):
-                self._check_room(handle)
+                self._check_room(read)
                 return
 
     def _check(self, data: bytes) -> Block | None:
@@ -102,9 +119,9 @@ class SegmentBlocks:
         position = Position(last.seq, last.at, last.crc)
         return Block(good, first.seq, position, last.d, walker.running, dense=False)
 
-    def _check_room(self, handle: Handle) -> None:
+    def _check_room(self, read: _Read) -> None:
         offset = self.place.offset
-        while part := self._files.read(handle, offset, BLOCK_BYTES):
+        while part := read(offset, BLOCK_BYTES):
             if part.strip(b"\n"):
                 self.wrong = "a blank line before the end"
                 return
