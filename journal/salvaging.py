@@ -1,0 +1,241 @@
+"""Saves what is proven of a damaged journal into a new one. The verb that may lose; it says what.
+
+Every line whose checksum holds is saved, also behind the damage, under its own seq; in the place of
+what is missing stands a record that says so. So the new journal verifies, and a seq that was told
+to anyone still means the same record or none. The source is read and never changed.
+
+Not saved: lines of another journal, a second version of a seq (the one of the earlier file stays),
+and an end that was never acknowledged. What a fold makes of history with a hole in it is not known
+here; a snapshot that was taken behind the hole is kept, since it knows what stood there.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from journal.control import Compacted, read_control
+from journal.errors import Corrupt, Damage, Locked, NewerFormat, SnapshotUnusable
+from journal.files import Files, OsFiles
+from journal.gleaning import glean
+from journal.layout import LOCK, segment_name, snapshot_name
+from journal.newdir import begin_directory, publish_directory
+from journal.packing import PackUnreadable
+from journal.rebuilding import Rebuilder
+from journal.record import Line
+from journal.recovery import Finding, Verdict
+from journal.scan import proof_of_durability
+from journal.snapshot import SnapshotFile, read_snapshot, write_snapshot
+from journal.sources import Source, read_source, sources_of
+from journal.survey import Survey, survey
+from journal.verify import verify
+
+_UNACKNOWLEDGED = frozenset({Finding.TORN, Finding.UNFINISHED, Finding.SEALED, Finding.NEWER})
+"""Findings that leave no doubt about any line before them."""
+
+
+class Gap(Struct, frozen=True):
+    """Records that are not in the new journal, and what became of them."""
+
+    first: int
+    last: int
+    why: str
+
+
+class SalvageReport(Struct, frozen=True):
+    """What the new journal holds, and what it does not."""
+
+    directory: Path
+    journal: str
+    first_seq: int
+    last_seq: int
+    saved: int
+    segments: int
+    lost: tuple[Gap, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def lost_records(self) -> int:
+        return sum(gap.last - gap.first + 1 for gap in self.lost)
+
+
+def salvage(
+    source: Path,
+    out: Path,
+    *,
+    kinds: frozenset[str] | None = None,
+    files: Files | None = None,
+) -> SalvageReport:
+    """Make a journal in `out`, which must not be there yet or be empty, of what is good here.
+
+    Raises `Locked` while a writer has the source open, `NewerFormat` where only a newer version
+    knows what is good, `Corrupt` where no line at all is proven, and `TargetTaken`.
+    """
+    files = files or OsFiles()
+    source, out = source.absolute(), out.absolute()
+    if files.locked(source / LOCK):
+        raise Locked(f"{source} is open for writing", "end that process first, or take a backup")
+    found = survey(files, source, live=False, kinds=kinds)
+    if found.verdict is Verdict.NEWER:
+        assert found.decisive is not None, "a verdict rests on something"
+        raise NewerFormat(found.decisive.damage)
+    return _Salvage(files, found).run(out, kinds)
+
+
+class _Salvage:
+    def __init__(self, files: Files, found: Survey) -> None:
+        self._files = files
+        self._found = found
+        self._journal = _journal_of(found)
+        self._looks = {look.base: look for look in found.looks}
+        self._sources = [s for s in sources_of(found.listing) if self._is_own(s)]
+        self._twice = 0
+        self._snapshots = self._usable_snapshots()
+
+    def run(self, out: Path, kinds: frozenset[str] | None) -> SalvageReport:
+        if next(self._lines(), None) is None:
+            what = "no line in it is proven to be good"
+            following = "bring the files back from a backup"
+            raise Corrupt(Damage(str(self._found.directory), 0, 0, what, "", following))
+        partial = begin_directory(self._files, out)
+        wanted = frozenset(snapshot.seq for snapshot in self._snapshots)
+        compacted = self._compacted()
+        base = self._sources[0].base if self._sources else 1
+        rebuilder = Rebuilder(
+            self._files,
+            partial,
+            self._journal,
+            first=base if base - 1 <= compacted else 1,
+            compacted=compacted,
+            watch=wanted,
+        )
+        for line in self._lines():
+            rebuilder.take(line)
+        rebuilder.finish(self._witness())
+        kept = self._keep_snapshots(partial, rebuilder)
+        made = verify(partial, kinds=kinds, files=self._files)
+        assert not made.damage, made.damage
+        publish_directory(self._files, partial, out)
+        return SalvageReport(
+            directory=out,
+            journal=self._journal,
+            first_seq=made.first_seq,
+            last_seq=made.last_seq,
+            saved=rebuilder.saved,
+            segments=rebuilder.segments,
+            lost=tuple(Gap(first, last, self._why(first)) for first, last in rebuilder.gaps),
+            notes=(*self._notes(), *kept),
+        )
+
+    def _lines(self) -> Iterator[Line]:
+        """Every proven line of this journal once, seqs rising."""
+        last = self._twice = 0
+        for source in self._sources:
+            for line in self._proven(source):
+                if line.seq > last:
+                    yield line
+                    last = line.seq
+                else:
+                    self._twice += 1
+
+    def _proven(self, source: Source) -> Iterator[Line]:
+        try:
+            data = read_source(self._files, self._found.directory, source)
+        except PackUnreadable:
+            return
+        yield from glean(data, source.base, beyond=self._is_acknowledged(source))
+
+    def _is_acknowledged(self, source: Source) -> bool:
+        """Whether anything says that lines behind the first bad one were durable."""
+        tail = self._found.tail
+        if tail is None or source.base != tail.base:
+            return True
+        first_bad = tail.last.seq + 1 if tail.last else tail.base
+        flawed = any(flaw.finding not in _UNACKNOWLEDGED for flaw in tail.flaws)
+        return flawed or self._witness() >= first_bad
+
+    def _witness(self) -> int:
+        """The highest seq that is known to have been durable."""
+        seqs = [mark.seq for mark in self._found.head.marks if mark.journal == self._journal]
+        seqs += [snapshot.seq for snapshot in self._snapshots]
+        tail = self._found.tail
+        if tail is not None and (tail.started is None or tail.started.journal == self._journal):
+            proof = proof_of_durability(tail.rest, tail.last.seq + 1 if tail.last else tail.base)
+            seqs.append(proof.d if proof else 0)
+        return max(seqs, default=0)
+
+    def _compacted(self) -> int:
+        """Up to which seq a record says that segments were taken away on purpose."""
+        controls = (
+            read_control(line)
+            for source in self._sources
+            for line in self._proven(source)
+            if line.kind == "journal.compacted"
+        )
+        return max((each.through for each in controls if isinstance(each, Compacted)), default=0)
+
+    def _usable_snapshots(self) -> list[SnapshotFile]:
+        usable = []
+        for seq in self._found.listing.snapshots:
+            try:
+                path = self._found.directory / snapshot_name(seq)
+                snapshot = read_snapshot(path, files=self._files)
+            except SnapshotUnusable:
+                continue
+            if snapshot.journal_id == self._journal:
+                usable.append(snapshot)
+        return usable
+
+    def _keep_snapshots(self, partial: Path, rebuilder: Rebuilder) -> list[str]:
+        """A snapshot names the checksum of its line, which may be another one now."""
+        notes = []
+        for snapshot in self._snapshots:
+            position = rebuilder.watched.get(snapshot.seq)
+            if position is None:
+                notes.append(f"{snapshot.name} is left out: its record is not saved")
+                continue
+            write_snapshot(
+                partial,
+                journal_id=self._journal,
+                position=position,
+                fold_version=snapshot.fold_version,
+                lines=(line for block in snapshot.blocks() for line in block[:-1].split(b"\n")),
+                files=self._files,
+            )
+            notes.append(f"{snapshot.name} is kept")
+        return notes
+
+    def _is_own(self, source: Source) -> bool:
+        look = self._looks.get(source.base)
+        return look is None or look.started is None or look.started.journal == self._journal
+
+    def _why(self, seq: int) -> str:
+        """What is known of the place where this record should be."""
+        name = next((s.name for s in reversed(self._sources) if s.base <= seq), "")
+        for each in self._found.observations:
+            if each.damage.file == name and each.damage.line:
+                damage = each.damage
+                return f"{damage.file}, line {damage.line}, byte {damage.byte}: {damage.what}"
+        return "no file holds them"
+
+    def _notes(self) -> Iterator[str]:
+        for look in self._found.looks:
+            if look.started is not None and look.started.journal != self._journal:
+                yield f"{segment_name(look.base)} is left out: it belongs to another journal"
+        if self._twice:
+            yield f"{self._twice} lines are left out: an earlier file holds their seqs"
+        for source in self._sources[-1:]:
+            rest = self._looks[source.base].rest if source.base in self._looks else b""
+            if rest and not self._is_acknowledged(source):
+                yield f"{len(rest)} bytes at the end are left out: they were never acknowledged"
+
+
+def _journal_of(found: Survey) -> str:
+    """The id that most segments carry; HEAD's where they do not agree or cannot be read."""
+    ids = Counter(look.started.journal for look in found.looks if look.started is not None)
+    head = [mark.journal for mark in found.head.marks]
+    most = max(ids.values(), default=0)
+    candidates = [each for each, count in ids.items() if count == most]
+    known = next((each for each in head if each in candidates or not candidates), None)
+    return known or next(iter(candidates), "0")
