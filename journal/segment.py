@@ -1,8 +1,9 @@
 """Looks at one segment of a directory: what is in it, and what is wrong with it.
 
 A sealed segment never changes, so everything about it can be checked: its first line, its seal,
-its checksum (always), its sha256 and each of its lines (`full`). The newest segment, the tail, is
-walked line by line to its last good line; what stands behind that is kept as `rest`.
+its checksum (always) and its sha256 (`full`). What its lines say is for their reader to check. The
+newest segment, the tail, is walked line by line to its last good line; what stands behind that is
+kept as `rest`.
 
 Findings are named as the table of `recovery` names them; nothing is decided here.
 """
@@ -17,6 +18,7 @@ from msgspec import Struct
 from journal.control import (
     CONTROL_PREFIX,
     SEGMENT,
+    Compacted,
     Opened,
     Sealed,
     SegmentStarted,
@@ -55,6 +57,10 @@ class Look(Struct, frozen=True):
     epoch: int = 0
     started_at: int = 0
     kinds: frozenset[str] = frozenset()
+    compacted: int = 0
+    """Everything up to this seq was removed from the segments on purpose."""
+    forgotten: int = 0
+    """Everything up to this seq was removed from the archives, too."""
     unfinished: bool = False
     rest: bytes = b""
     sha256: str = ""
@@ -73,7 +79,9 @@ def look_at_sealed(
     data: bytes, base: int, kinds: frozenset[str] | None, *, full: bool = False
 ) -> Look:
     """A segment that is not the newest one: it must be whole and end in a seal."""
-    quick = None if full else _look_quickly(data, base, kinds)
+    quick = _look_quickly(data, base, kinds)
+    if quick is not None and full:
+        quick = _look_fully(quick, data)
     if quick is not None:
         return quick
     look = look_at_tail(data, base, kinds, {})
@@ -99,7 +107,7 @@ def look_at_tail(
     started: SegmentStarted | None = None
     seal: Sealed | None = None
     seen: set[str] = set()
-    epoch = started_at = 0
+    epoch = started_at = compacted = forgotten = 0
     for line in walker:
         seal = None
         if line.kind not in seen:
@@ -114,6 +122,10 @@ def look_at_tail(
             match control:
                 case SegmentStarted() if walker.count == 1:
                     started, started_at, epoch = control, line.at, control.epoch
+                    compacted, forgotten = control.kept_from - 1, control.archived_from - 1
+                case Compacted():
+                    compacted = max(compacted, control.through)
+                    forgotten = max(forgotten, control.forgotten)
                 case Opened():
                     epoch = control.epoch
                 case Sealed():
@@ -140,6 +152,8 @@ def look_at_tail(
         epoch=epoch,
         started_at=started_at,
         kinds=frozenset(seen),
+        compacted=compacted,
+        forgotten=forgotten,
         unfinished=walker.unfinished,
         rest=walker.rest,
         flaws=tuple(flaws),
@@ -174,6 +188,18 @@ def _look_quickly(data: bytes, base: int, kinds: frozenset[str] | None) -> Look 
         epoch=started.epoch,
         started_at=first.at,
     )
+
+
+def _look_fully(quick: Look, data: bytes) -> Look | None:
+    """The sha256 as well, in one pass for the seal and for the segment that follows."""
+    assert quick.last is not None, "it was looked at quickly"
+    assert quick.seal is not None, "it was looked at quickly"
+    before = len(data) - len(quick.last.raw) - 1
+    digest = sha256(memoryview(data)[:before])
+    if quick.seal.bytes != before or quick.seal.sha256 != digest.hexdigest():
+        return None
+    digest.update(memoryview(data)[before:])
+    return msgspec.structs.replace(quick, sha256=digest.hexdigest())
 
 
 def _check_seal(look: Look, seal: Sealed, before: bytes) -> list[Flaw]:

@@ -79,7 +79,7 @@ def survey(
     full: bool = False,
 ) -> Survey:
     """Look at everything. `live` says that another process may be writing meanwhile; `full` also
-    reads each line of sealed segments and their sha256."""
+    computes the sha256 of sealed segments."""
     head = read_head(files, directory)
     listing = list_directory(files, directory)
     looks: list[Look] = []
