@@ -1,7 +1,7 @@
 """Checks everything in a journal's directory and changes nothing.
 
-Each checksum of each segment, each seal and its sha256, the chain of the segments, HEAD. The answer is
-a value: what is wrong, where, the proof, what to do next, and the exit code that says it all. It
+Each checksum of each segment, each seal and its sha256, the chain of the segments, HEAD. The answer
+is a value: what is wrong, where, the proof, what to do next, and the exit code that says it all. It
 may run beside a writer; then it judges only what is durable.
 """
 
