@@ -1,120 +1,94 @@
-"""Durable appends through the journal, beside a bare loop of write and fdatasync.
-
-Both write lines of the same size into a file on the same disk; both acknowledge nothing before an
-fdatasync has returned. The bare loop always writes full batches, one record a producer, into a file
-whose size and blocks are there ahead; it numbers nothing, checks nothing, wakes nobody. The journal
-writes its room ahead as it goes, which counts against it, and takes the batches that come about
-when each producer waits for its record before it appends the next.
-"""
+"""Durable appends through the journal, beside a bare loop of write and fdatasync."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 
-from journal import Appender, Draft, OsFiles, open_log
-from journal.files import Handle
+from .figures import Figure, figure, goal_of, middle, percentile, share, show
+from .loops import LINE_BYTES, bare_loop, new_journal, run, timed_new
 
-from .figures import Figure, middle, show
-
-LINE_BYTES = 300
 RECORDS = {1: 1_500, 8: 8_000, 64: 24_000, 512: 48_000}
 """Producers, and the records that they append together in a round: about a quarter second each,
 and less than a segment holds."""
 
+GOALS = {1: 0.85, 8: 0.85, 64: 0.6, 512: 0.45}
 
-class CountingFiles(OsFiles):
-    """The real file system; it counts how often it was told to sync."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.syncs = 0
-
-    def sync(self, handle: Handle) -> None:
-        self.syncs += 1
-        super().sync(handle)
+TIMED = 64
+LATENCY_GOALS = {50: 1.7, 99: 3.0}
 
 
 def measure(console: Console, directory: Path, rounds: int) -> Iterator[Figure]:
     """Interleaved rounds of both sides; a figure for each number of producers."""
     rows = []
     for producers, records in RECORDS.items():
-        ours, bare, batches = [], [], []
+        ours, bare = [], []
         for _ in range(rounds):
             bare.append(bare_loop(directory, producers, records))
-            rate, per_sync = asyncio.run(through_the_journal(directory, producers, records))
-            ours.append(rate)
-            batches.append(per_sync)
-        figure = Figure(
-            f"journal_appends_{producers}", middle(ours), "records/s", middle(bare), rounds
+            ours.append(run(new_journal(directory, producers, records)))
+        rate, bare_rate = middle(r.rate for r in ours), middle(r.rate for r in bare)
+        made = figure(
+            f"journal_appends_{producers}",
+            share([r.rate for r in ours], [r.rate for r in bare]),
+            "share of the bare loop's records/s",
+            against=f"bare loop: {rate:,.0f} beside {bare_rate:,.0f} records/s",
+            rounds=rounds,
+            goal=GOALS[producers],
         )
-        rows.append(
-            (
-                str(producers),
-                f"{figure.value:,.0f}",
-                f"{figure.against:,.0f}",
-                f"{figure.ratio:.2f}",
-                f"{middle(batches):.1f}",
-                f"{producers:.1f}",
-            )
-        )
-        yield figure
+        per_sync = middle(r.per_sync for r in ours)
+        numbers = (f"{rate:,.0f}", f"{bare_rate:,.0f}", f"{made.value:.2f}", *goal_of(made))
+        rows.append((str(producers), *numbers, f"{per_sync:.1f}", f"{producers:.1f}"))
+        yield made
     show(
         console,
         "Durable appends",
         f"Lines of {LINE_BYTES} bytes; each side acknowledges after its fdatasync, and the syncs"
         " are counted. The bare loop writes full batches into a file whose blocks are there.",
-        ("producers", "journal /s", "bare loop /s", "ratio", "records a sync", "bare loop"),
+        (
+            "producers",
+            "journal /s",
+            "bare loop /s",
+            "share",
+            "goal",
+            "met",
+            "records a sync",
+            "bare loop",
+        ),
         rows,
     )
 
 
-def bare_loop(directory: Path, batch: int, records: int) -> float:
-    """Records a second of nothing but write and fdatasync."""
-    data = (b"x" * (LINE_BYTES - 1) + b"\n") * batch
-    syncs = 0
-    with tempfile.NamedTemporaryFile(dir=directory) as file:
-        descriptor = file.fileno()
-        os.pwrite(descriptor, b"\n" * (records * LINE_BYTES), 0)
-        os.fsync(descriptor)
-        begun = time.perf_counter()
-        for offset in range(0, records // batch * len(data), len(data)):
-            os.pwrite(descriptor, data, offset)
-            os.fdatasync(descriptor)
-            syncs += 1
-        took = time.perf_counter() - begun
-    return syncs * batch / took
-
-
-async def through_the_journal(directory: Path, producers: int, records: int) -> tuple[float, float]:
-    """Records a second, and records a sync, of producers that each wait for their own."""
-    files = CountingFiles()
-    with tempfile.TemporaryDirectory(dir=directory) as home:
-        log = open_log(Path(home, "journal"), files=files, trusted=True)
-        draft = draft_of_line(log.measure(Draft("x.bench", b'{"text":""}')))
-        appender = Appender(log)
-
-        async def produce() -> None:
-            for _ in range(records // producers):
-                await appender.append([draft])
-
-        synced = files.syncs
-        begun = time.perf_counter()
-        await asyncio.gather(*(produce() for _ in range(producers)))
-        took = time.perf_counter() - begun
-        synced = files.syncs - synced
-        await appender.aclose()
-        log.close()
-    done = records // producers * producers
-    return done / took, done / synced
-
-
-def draft_of_line(framing: int) -> Draft:
-    """A record whose line has about LINE_BYTES bytes."""
-    return Draft("x.bench", b'{"text":"%s"}' % (b"x" * (LINE_BYTES - framing)))
+def latency(console: Console, directory: Path, rounds: int) -> Iterator[Figure]:
+    """How long one of 64 producers waits, beside how long a batch of 64 takes in the bare loop."""
+    ours: dict[int, list[float]] = {percent: [] for percent in LATENCY_GOALS}
+    bare: dict[int, list[float]] = {percent: [] for percent in LATENCY_GOALS}
+    for _ in range(rounds):
+        batches = bare_loop(directory, TIMED, RECORDS[TIMED]).latencies
+        waits = run(timed_new(directory, TIMED, RECORDS[TIMED]))
+        for percent in LATENCY_GOALS:
+            ours[percent].append(percentile(waits, percent) * 1e6)
+            bare[percent].append(percentile(batches, percent) * 1e6)
+    rows = []
+    for percent, goal in LATENCY_GOALS.items():
+        made = figure(
+            f"append_latency_p{percent}",
+            share(ours[percent], bare[percent]),
+            "times the bare loop's batch",
+            against=f"bare loop: {middle(ours[percent]):,.0f} beside"
+            f" {middle(bare[percent]):,.0f} µs",
+            rounds=rounds,
+            goal=goal,
+            sense="at most",
+        )
+        numbers = (f"{middle(ours[percent]):,.0f}", f"{middle(bare[percent]):,.0f}")
+        rows.append((f"p{percent}", *numbers, f"{made.value:.2f}", *goal_of(made)))
+        yield made
+    show(
+        console,
+        f"Latency of one append, {TIMED} producers",
+        "In µs, from the call to the wake-up of its producer; the bare loop's is that of one batch.",
+        ("", "journal µs", "bare loop µs", "times", "goal", "met"),
+        rows,
+    )
