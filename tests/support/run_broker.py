@@ -2,7 +2,7 @@
 
 `python -m tests.support.run_broker DIR [--port N] [--policy JSON] [--respawn] [--disk FILE]` prints
 one line of JSON when it is ready: url, port, api_key, pid, directory. While FILE says `full`, the
-journal's disk has no room; while it says `dying`, no sync succeeds; while it says `slow`, none ends.
+journal's disk has no room; while `dying`, no sync succeeds; while `slow`, none ends.
 """
 
 from __future__ import annotations
