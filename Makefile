@@ -55,7 +55,7 @@ lock: ## resolve the newest versions anew and pin them in constraints.txt
 	@build/lock/bin/python -m pip install --quiet --group dev '.[fast]'
 	@{ echo "# Every version that .venv is made of, written by 'make lock'; not edited by hand."; \
 	   build/lock/bin/python -m pip freeze --all --exclude ackbook; } > build/constraints.txt
-	@mv build/constraints.txt constraints.txt && rm -rf build/lock
+	@mv build/constraints.txt constraints.txt && rm -rf build/lock build/lib build/bdist.*
 	@echo "constraints.txt: $$(grep -c == constraints.txt) versions pinned"
 
 clean: ## remove what was built and what is cached

@@ -35,7 +35,7 @@ HARMLESS = frozenset(
     "__future__ abc base64 binascii bisect codecs collections contextlib dataclasses datetime "
     "difflib enum functools graphlib hashlib heapq hmac ipaddress itertools json math operator re "
     "shlex string struct textwrap types typing unicodedata urllib.parse zlib "
-    "msgspec orjson sortedcontainers wcwidth".split()
+    "msgspec orjson sortedcontainers".split()
 )
 """What a pure module may import from outside: no clock, chance, file, socket, process or loop."""
 

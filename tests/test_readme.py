@@ -94,6 +94,13 @@ def test_an_option_that_is_named_exists(verb: str) -> None:
         assert option in helped, option
 
 
+def test_the_targets_that_are_named_are_all_there_are() -> None:
+    written = re.findall(r"^\| `make (\w+)`", section("Working on it"), re.MULTILINE)
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony
+    assert {*written, "help"} == set(phony[1].split())
+
+
 def test_the_routes_that_are_named_are_all_there_are() -> None:
     written = re.findall(r"`((?:GET|POST|PUT|DELETE|WS) /\S*)`", section("Over HTTP"))
     assert sorted(written) == sorted(f"{route.method} {route.path}" for route in ROUTES)

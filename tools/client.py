@@ -20,7 +20,7 @@ from urllib.parse import quote
 import msgspec
 
 from .failures import Exit, Failure
-from .place import Connection, Place
+from .place import Connection, Place, is_alive
 
 T = TypeVar("T")
 
@@ -148,7 +148,7 @@ class Client:
 
     def unreachable(self, problem: Exception) -> Failure:
         """What a connection that failed means: no broker, or one that went away meanwhile."""
-        if isinstance(problem, ConnectionRefusedError):
+        if isinstance(problem, ConnectionRefusedError) or not is_alive(self.connection.pid):
             return self.place.no_broker(self.connection.pid)
         return Failure(
             Exit.IO_ERROR,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import threading
 
@@ -89,6 +90,7 @@ def _in_this_process(
         threading.Thread(target=_say_ended, args=(place,), daemon=True).start()
 
     _be_found_by_agents()
+    _end_with_the_terminal()
     return serve(place.directory, host=LOCALHOST, port=port, respawn=respawn, ready=on_ready)
 
 
@@ -100,6 +102,13 @@ def _be_found_by_agents() -> None:
     if shutil.which("ackbook") is None and os.path.exists(os.path.join(beside_python, "ackbook")):
         path = os.environ.get("PATH", os.defpath)
         os.environ["PATH"] = f"{path}{os.pathsep}{beside_python}"
+
+
+def _end_with_the_terminal() -> None:
+    """A window that is closed asks for the same graceful end as Ctrl-C in it. Whoever started us
+    to outlive it (nohup) has said so already."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
 
 
 def _say_ready(ready: Ready, as_json: bool) -> None:

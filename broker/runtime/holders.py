@@ -15,6 +15,7 @@ from pathlib import Path
 
 from broker.core.commands import ReportEnded
 from broker.core.effects import Ask, End, Find, Owed, Start, Type
+from broker.runtime import sockets
 from broker.runtime.dues import Dues
 from broker.runtime.engine import Engine
 from broker.runtime.inbox import OutcomeUnknown, Stopped
@@ -194,8 +195,11 @@ class Holders:
         """End a holder that no durable record names, and wait until it has gone."""
         try:
             link, welcome = await self.meet(str(path))
-        except (OSError, LinkLost, LinkRefused):
+        except OSError:
             _remove(path)
+            return
+        except (LinkLost, LinkRefused) as error:
+            log.error("a holder at %s answers to somebody else: %s", path, error)
             return
         log.info("ending the holder of %s (%d), which nobody named", welcome.name, welcome.pid)
         link.send(frames.End())
@@ -205,9 +209,13 @@ class Holders:
 
 
 def _remove(path: Path) -> None:
-    """A socket on which nobody listens any more."""
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
+    """A socket on which nobody listens any more; one on which somebody does is the only way to
+    whoever that is."""
+    try:
+        sockets.connect(str(path)).close()
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _living(world: World, at: int) -> list[tuple[str, int, str]]:

@@ -47,6 +47,9 @@ log = logging.getLogger("ackbook")
 HOUSEKEEPING_S = 1.0
 """HEAD is made durable within a second of a change, and the clocks are compared."""
 
+LAST_S_MAX = 10.0
+"""How long a graceful end waits for its last records to become durable."""
+
 COLLECTOR = (100_000, 50, 50)
 """After the replay the world is old and full of live objects; looking at it often finds nothing."""
 
@@ -195,8 +198,11 @@ class Life:
         service.bell.close()
         last = service.engine.post(StopBroker(reason=self._reason, agents_kept=self._keep_agents))
         service.engine.stop()
-        await last
-        await running
+        # On a full disk the last records may never find room; the next start makes do without.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_S_MAX):
+                await last
+                await running
         service.feed.close()
 
     def _serving(self) -> Service:

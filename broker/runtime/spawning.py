@@ -8,6 +8,7 @@ holder, so there is never a program that no record names. One order a name at a 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import secrets
@@ -28,6 +29,8 @@ from broker.runtime.waiting import QUIET_S_MAX, Bell
 from broker.wire import frames
 from projections.facts import AgentName, AgentSpawned
 from projections.world import World, key_of
+
+log = logging.getLogger("ackbook.spawning")
 
 RESTART_S_MAX = 20.0
 """How long a restart waits for the old program to end; its holder kills it after 2 s."""
@@ -89,15 +92,14 @@ class Spawner:
         await asyncio.sleep(max(0, start.due_at - now) / 1_000_000)
         async with self._turn(start.agent):
             if await self._engine.ask(lambda world, at: _still_owed(world, start)):
-                await self._spawn(self._again(start.spawned, "restart", start.restart_count))
+                order = self._again(start.spawned, "restart", start.restart_count)
+                _tell_failure(order, await self._spawn(order))
 
-    async def respawn(self) -> list[Spawned | Refused]:
+    async def respawn(self) -> None:
         """Start again every agent that ended with its broker or machine."""
-        ended = await self._engine.ask(_ended_with_broker)
-        return [
-            await self.spawn(self._again(spawned, "respawn", spawned.restart_count))
-            for spawned in ended
-        ]
+        for spawned in await self._engine.ask(_ended_with_broker):
+            order = self._again(spawned, "respawn", spawned.restart_count)
+            _tell_failure(order, await self.spawn(order))
 
     def _turn(self, name: str) -> asyncio.Lock:
         return self._busy.setdefault(key_of(name), asyncio.Lock())
@@ -173,6 +175,12 @@ def socket_name(name: str, generation: int) -> str:
     """A file name that says whose it is, and that no two holders ever share."""
     plain = re.sub(r"[^a-z0-9_-]+", "_", key_of(name))[:40]
     return f"{plain}.{generation}.{secrets.token_hex(4)}{SOCKET_SUFFIX}"
+
+
+def _tell_failure(order: Order, spawned: Spawned | Refused) -> None:
+    """Nobody waits for this answer but the operator."""
+    if isinstance(spawned, Refused):
+        log.error("%s was not started again: %s", order.name, spawned.message)
 
 
 def _wrong_directory(cwd: str) -> str | None:

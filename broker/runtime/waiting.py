@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from broker.runtime.engine import Engine
 from projections.codec import Entry
-from projections.facts import Ref
+from projections.facts import AgentReleased, Ref
 from projections.world import World, key_of
 
 T = TypeVar("T")
@@ -37,8 +37,14 @@ class Bell:
         for key in touched:
             self._ring(key)
         for entry in entries:
-            if isinstance(entry.fact, Ref):
-                self._ring(entry.fact.delivery_id)
+            match entry.fact:
+                case Ref():
+                    self._ring(entry.fact.delivery_id)
+                case AgentReleased():
+                    for dropped in entry.fact.dropped:
+                        self._ring(dropped.delivery_id)
+                case _:
+                    pass
 
     async def until(
         self,

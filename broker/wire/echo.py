@@ -1,7 +1,8 @@
 """Echo: finds a text in output as a program draws it, which is never a substring of the bytes.
 
 A terminal wraps, colours, redraws and frames what it shows. So both sides are *squashed* first:
-escape sequences, blanks, control characters and the marks that borders are drawn with disappear.
+escape sequences, blanks, control characters and the marks of borders (`|`) and of lines that go on
+in the next row (`\\` at the right edge, as line editors draw it) disappear.
 What is left of a message must then appear whole and in order. It is cut into *parts* at line ends
 and tabs, and between two parts there may be a short gap: editors put prompts and line numbers at
 the one and draw the other in ways of their own.
@@ -38,7 +39,7 @@ _CUTS = re.compile(r"[\n\t]")
 _STRING_ENDS = re.compile(rb"[\x07\x18\x1a\x1b]")
 _INVISIBLE = re.compile(
     "[\\s\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff"
-    "\u2500-\u259f|]+"
+    "\u2500-\u259f|\\\\]+"
 )
 
 

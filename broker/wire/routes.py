@@ -25,6 +25,8 @@ OPEN_PATHS = frozenset({"/health"})
 """What is answered without a key, and while the broker starts."""
 
 ROUTES: tuple[Route, ...] = (
+    # the two that are asked most come first: the table is searched in order
+    Route("POST", "/api/send", "messages.send"),
     Route("GET", "/health", "session.health"),
     # the broker
     Route("GET", "/api/session", "session.session"),
@@ -50,7 +52,6 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/api/resize/{name}", "terminals.resize"),
     Route("WS", "/api/spawned/{name}/attach", "streams.attach"),
     # messages
-    Route("POST", "/api/send", "messages.send"),
     Route("GET", "/api/pending", "messages.pending"),
     Route("POST", "/api/cancel/{id}", "messages.cancel"),
     Route("GET", "/api/dead-letters", "messages.dead_letters"),

@@ -23,10 +23,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7, help="of everything, interleaved")
     rounds = parser.parse_args().rounds
     console = Console(highlight=False)
+    cores, load = os.cpu_count() or 1, os.getloadavg()[0]
     console.print(
-        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python"
-        f" {platform.python_version()}; medians of {rounds} interleaved rounds; disk of {BUILD}\n"
+        f"{cores} cores, load {load:.1f}, Python {platform.python_version()};"
+        f" medians of {rounds} interleaved rounds; disk of {BUILD}\n"
     )
+    if load > cores / 2:
+        console.print("The machine is busy with other work: figures and ratios mean little.\n")
     BUILD.mkdir(exist_ok=True)
     figures = list(appends.measure(console, BUILD, rounds))
     alone = dict(zip(appends.RECORDS, (figure.value for figure in figures), strict=True))

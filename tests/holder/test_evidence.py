@@ -17,7 +17,18 @@ TEXT = "Relay message from bob [evt_1]: the quick brown fox\njumps over\tthe laz
 
 words = st.text("abcxyz \u00e9\u4f60\U0001f600", min_size=1, max_size=30)
 decorations = st.sampled_from(
-    ["", "\x1b[31m", "\x1b[0m", "\r\n", " \r", "\u2502", "\x1b]0;t\x07", "\x1b[5C", "\u200b"]
+    [
+        "",
+        "\x1b[31m",
+        "\x1b[0m",
+        "\r\n",
+        "\\\r\n",
+        " \r",
+        "\u2502",
+        "\x1b]0;t\x07",
+        "\x1b[5C",
+        "\u200b",
+    ]
 )
 
 

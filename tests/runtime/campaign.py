@@ -32,7 +32,7 @@ MESSAGES = 20
 RUN_S = 0.8
 """About what 20 messages to each of two agents take here: kills fall on all of it."""
 
-START_S = 1.5
+START_S = 0.6
 """About what a start takes, adoption included."""
 
 

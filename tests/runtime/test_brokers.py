@@ -82,6 +82,39 @@ def test_a_port_in_use_is_said_and_nothing_is_written() -> None:
         assert not (broker.directory / "journal").exists()
 
 
+def test_while_a_broker_starts_only_its_health_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RELAY_BROKER_API_KEY", "br_known")
+    with idle() as broker, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        disk = broker.directory.parent / "disk"
+        disk.write_text("slow")
+        process = broker.launch("--port", str(port), "--disk", str(disk))
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
+            eventually(lambda: answers(http), "it listens")
+            assert http.get("/health").json()["status"] == "starting"
+            assert http.get("/api/session").status_code == 401
+            early = http.get("/api/session", headers={"X-API-Key": "br_known"})
+            assert (early.status_code, early.text) == (503, "the broker is starting")
+        assert not (broker.directory / "connection.json").exists()
+        disk.write_text("fine")
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline())
+        headers = {"X-API-Key": said["api_key"]}
+        assert httpx.get(f"{said['url']}/api/session", headers=headers).status_code == 200
+        assert httpx.get(f"{said['url']}/health").json()["status"] == "ok"
+
+
+def answers(http: httpx.Client) -> bool:
+    try:
+        return http.get("/health").is_success
+    except httpx.TransportError:
+        return False
+
+
 def test_a_directory_with_a_name_too_long_for_a_socket_serves() -> None:
     with idle(name="d" * 150) as broker:
         broker.start()
@@ -153,7 +186,7 @@ def test_a_page_of_another_site_is_not_served(broker: Running, headers: dict[str
 
 
 def test_a_body_beyond_its_limit_is_too_large_however_it_is_sent(broker: Running) -> None:
-    large = json.dumps({"to": "cat", "text": "x" * 5_000_000}).encode()
+    large = json.dumps({"to": "cat", "text": "", "unknown": "x" * 5_000_000}).encode()
     parts = [large[i : i + 65_536] for i in range(0, len(large), 65_536)]
     for content in (large, iter(parts)):
         answer = broker.http.post("/api/send", content=content)
@@ -290,3 +323,30 @@ def test_a_holder_that_is_killed_is_told_as_lost() -> None:
         broker.agent_is("cat", "gone")
         assert broker.agent("cat")["exit"]["reason"] == "holder_lost"
         eventually(lambda: gone(spawned["pid"]), "its program went with it")
+
+
+def test_a_program_that_crashes_is_started_again_as_often_as_its_policy_allows() -> None:
+    policy = {"enabled": True, "max_restarts": 2, "cooldown_ms": 20, "max_consecutive_failures": 9}
+    with running() as broker:
+        pid = broker.spawn("cat", "cat", restartPolicy=policy, env={"MINE": "kept"})["pid"]
+        for generation in (2, 3):
+            os.kill(pid, signal.SIGKILL)
+            broker.agent_is("cat", "ready", generation)
+            pid = broker.agent("cat")["pid"]
+            assert b"MINE=kept" in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        os.kill(pid, signal.SIGKILL)
+        broker.agent_is("cat", "gone", 3)
+        [died] = broker.kinds("agent.died")
+        assert died["generation"] == 3
+        assert len(broker.kinds("agent.restarting")) == 2
+
+
+def test_a_restart_that_was_due_when_its_broker_was_killed_is_still_made() -> None:
+    policy = {"enabled": True, "cooldown_ms": 400}
+    with running() as broker:
+        pid = broker.spawn("cat", "cat", restartPolicy=policy)["pid"]
+        os.kill(pid, signal.SIGKILL)
+        broker.agent_is("cat", "restarting")
+        broker.kill()
+        broker.start()
+        broker.agent_is("cat", "ready", 2)

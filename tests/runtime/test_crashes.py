@@ -238,3 +238,20 @@ def test_a_failed_sync_publishes_nothing_and_ends_the_process() -> None:
         assert kept["event_id"] in {row["event_id"] for row in broker.kinds("delivery.acked")}
         assert broker.stop() == 0
         assert broker.verified()
+
+
+def test_a_graceful_end_on_a_full_disk_ends_and_loses_nothing() -> None:
+    with idle() as broker:
+        disk = broker.directory.parent / "disk"
+        disk.write_text("fine")
+        broker.start("--disk", str(disk))
+        broker.spawn("cat", "cat")
+        broker.http.put("/api/spawned/cat/delivery-mode", json={"mode": "manual_flush"})
+        disk.write_text("full")
+        accepted = 0
+        while broker.http.post("/api/send", json={"to": "cat", "text": "x" * 4_000}).is_success:
+            accepted += 1
+        assert broker.stop() == 0
+        disk.write_text("fine")
+        broker.start("--disk", str(disk))
+        assert len(broker.kinds("message.enqueued")) == accepted

@@ -15,7 +15,7 @@ from journal import DiskFailed, Limits, Reader, verify
 from projections.codec import kind_of
 from projections.facts import AgentName
 from projections.world import World, fold, next_deadline
-from tests.support.engines import DEADLINE_S, Bench, condition, send, working
+from tests.support.engines import DEADLINE_S, Bench, condition, play, send, working
 from tests.support.holders import eventually
 
 
@@ -40,7 +40,7 @@ def test_what_waits_together_is_made_durable_by_one_sync(tmp_path: Path) -> None
             assert seqs == sorted(seqs), "in the order in which they were posted"
             assert bench.seen.kinds.count("message.enqueued") == 20
 
-    asyncio.run(story())
+    play(story())
 
 
 def test_nothing_is_visible_before_the_sync_has_returned(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_nothing_is_visible_before_the_sync_has_returned(tmp_path: Path) -> None
             assert len(bench.seen.batches) == told + 1
             assert Reader(bench.directory).head() == bench.log.head.seq > durable
 
-    asyncio.run(story())
+    play(story())
 
 
 def test_no_other_command_comes_between_those_of_one_caller(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_no_other_command_comes_between_those_of_one_caller(tmp_path: Path) -> N
             seqs = [seq for group in groups for seq in answers(list(await group))]
             assert seqs == sorted(seqs)
 
-    asyncio.run(story())
+    play(story())
 
 
 def test_a_full_disk_refuses_messages_and_keeps_reports_until_there_is_room(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_full_disk_refuses_messages_and_keeps_reports_until_there_is_room(tmp_
                 assert isinstance(await bench.engine.carry(send("z")), Accepted)
         assert verify(bench.directory).ok
 
-    asyncio.run(story())
+    play(story())
 
 
 def test_a_failed_sync_tells_every_waiter_that_nobody_knows(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_failed_sync_tells_every_waiter_that_nobody_knows(tmp_path: Path) -> N
         bench.disk.dying = False
         bench.log.close()
 
-    asyncio.run(story())
+    play(story())
 
 
 def test_a_waiter_that_gives_up_does_not_take_its_wish_back(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_waiter_that_gives_up_does_not_take_its_wish_back(tmp_path: Path) -> N
             assert tasks[0].cancelled()
             assert bench.seen.kinds.count("message.enqueued") == 2
 
-    asyncio.run(story())
+    play(story())
 
 
 def test_records_of_the_journal_itself_keep_their_turn(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_records_of_the_journal_itself_keep_their_turn(tmp_path: Path) -> None:
         world.check()
         assert len(world.deliveries) == 150
 
-    asyncio.run(story())
+    play(story())
 
 
 def test_deadlines_are_met_without_a_command(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_deadlines_are_met_without_a_command(tmp_path: Path) -> None:
             await bench.engine.carry(msgspec.structs.replace(send("soon gone"), ttl_ms=30))
             await bench.seen.wait_for("delivery.expired")
 
-    asyncio.run(story())
+    play(story())
 
 
 def test_a_start_comes_before_every_deadline_that_passed_meanwhile(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_what_waits_at_the_end_is_still_carried_out(tmp_path: Path) -> None:
         assert bench.seen.kinds[-1] == "broker.stopped"
         bench.log.close()
 
-    asyncio.run(story())
+    play(story())
 
 
 def test_the_first_record_of_a_decision_says_by_which_command(tmp_path: Path) -> None:
@@ -248,4 +248,4 @@ def test_the_first_record_of_a_decision_says_by_which_command(tmp_path: Path) ->
         first = msgspec.json.decode(bytes(history[0].by), type=StartBroker)
         assert first.epoch == bench.log.epoch
 
-    asyncio.run(story())
+    play(story())

@@ -12,7 +12,7 @@ from broker.runtime import feed as feeds
 from broker.runtime.feed import Feed, Subscription
 from broker.runtime.reading import events_after
 from projections.events import cursor_of, to_json
-from tests.support.engines import DEADLINE_S, Bench, send, working
+from tests.support.engines import DEADLINE_S, Bench, play, send, working
 
 
 def following(bench: Bench, feed: Feed) -> list[bytes]:
@@ -45,7 +45,7 @@ def test_a_reader_that_falls_behind_is_bounded_and_misses_nothing(
                         messages += [message for _, message in await each.read()]
                 assert messages == following(bench, feed)
 
-    asyncio.run(story())
+    play(story())
 
 
 def test_a_reader_of_large_events_is_bounded_in_bytes(
@@ -66,7 +66,7 @@ def test_a_reader_of_large_events_is_bounded_in_bytes(
             await slow_task
             assert not slow.live
 
-    asyncio.run(story())
+    play(story())
 
 
 def test_ephemeral_messages_leave_room_for_events(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_ephemeral_messages_leave_room_for_events(tmp_path: Path) -> None:
             assert kinds[:2] == ["relay_inbound", "delivery_queued"]
             assert viewer.live, "nothing was crowded out"
 
-    asyncio.run(story())
+    play(story())
 
 
 def test_a_reader_within_a_record_gets_only_the_rest_of_it(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_reader_within_a_record_gets_only_the_rest_of_it(tmp_path: Path) -> No
                 event.seq for event in events if event.seq > inbound.seq
             ]
 
-    asyncio.run(story())
+    play(story())
 
 
 def test_a_closed_feed_is_read_to_its_end_first(tmp_path: Path) -> None:
@@ -121,4 +121,4 @@ def test_a_closed_feed_is_read_to_its_end_first(tmp_path: Path) -> None:
                 given += [message for _, message in messages]
             assert given == following(bench, feed)
 
-    asyncio.run(story())
+    play(story())

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from broker.wire.frames import Hello
+from broker.wire.frames import Hello, Welcome
 from tests.support.brokers import QUICK, Running, running
 from tests.support.holders import DEADLINE_S, Link, chat, eventually, program, transcript
 
@@ -251,15 +251,24 @@ def test_a_link_that_is_lost_is_made_again_and_nothing_is_typed_twice(broker: Ru
     started = broker.kinds("broker.started")[-1]
     [path] = (broker.directory / "holders").glob("lost.*.sock")
     opened = next(r["data"] for r in broker.records() if r["kind"] == "journal.segment")
+    hello = Hello(
+        epoch=started["epoch"], journal_id=opened["journal"], instance=started["instance"]
+    )
+
+    def intrude() -> Welcome:
+        """Take the place of the broker's link, until the broker takes it back."""
+        link = Link(str(path))
+        link.send(hello)
+        welcome = link.wait(Welcome)
+        link.wait_closed()
+        link.close()
+        return welcome
+
     for number in range(8):
         broker.send("lost", f"number {number}")
-        intruder = Link(str(path))
-        hello = Hello(
-            epoch=started["epoch"], journal_id=opened["journal"], instance=started["instance"]
-        )
-        intruder.send(hello)
-        intruder.wait_closed()
+        intrude()
     broker.settled("lost")
+    eventually(lambda: intrude().reports == (), "what is settled is forgotten by the holder")
     texts = [text for text in transcript(kept) if "number" in text]
     assert [text.split("number ")[1][0] for text in texts] == [str(n) for n in range(8)]
     assert broker.agent("lost")["state"] == "ready"

@@ -138,9 +138,14 @@ class Running:
     def agent(self, name: str) -> Row:
         return self.get(f"/api/spawned/{name}")
 
-    def agent_is(self, name: str, state: str) -> None:
-        """Wait until an agent is in this state."""
-        eventually(lambda: self.agent(name)["state"] == state, f"{name} is {state}")
+    def agent_is(self, name: str, state: str, generation: int | None = None) -> None:
+        """Wait until an agent is in this state, and of this generation where one is named."""
+
+        def holds() -> bool:
+            agent = self.agent(name)
+            return agent["state"] == state and generation in (None, agent["generation"])
+
+        eventually(holds, f"{name} is {state}")
 
     def settled(self, *names: str) -> None:
         """Wait until nothing is pending (for these agents), and nothing that was typed still waits

@@ -7,7 +7,7 @@ import contextlib
 import errno
 import os
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
 
 from broker.core.commands import ReportCondition, Send, Spawn, StartBroker
@@ -122,3 +122,8 @@ def condition(name: str) -> ReportCondition:
 
 def send(body: str, to: str = "cat") -> Send:
     return Send(sender="t", target=to, body=body)
+
+
+def play(story: Coroutine[object, object, None]) -> None:
+    """Run a story on a loop of its own; one that hangs has failed."""
+    asyncio.run(asyncio.wait_for(story, DEADLINE_S))

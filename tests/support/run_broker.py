@@ -2,7 +2,7 @@
 
 `python -m tests.support.run_broker DIR [--port N] [--policy JSON] [--respawn] [--disk FILE]` prints
 one line of JSON when it is ready: url, port, api_key, pid, directory. While FILE says `full`, the
-journal's disk has no room; while it says `dying`, no sync succeeds.
+journal's disk has no room; while `dying`, no sync succeeds; while `slow`, none ends.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import errno
 import os
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -34,6 +35,8 @@ class TroubledDisk(OsFiles):
         return super().write(handle, offset, data)
 
     def sync(self, handle: Handle) -> None:
+        while self._is("slow"):
+            time.sleep(0.01)
         if self._is("dying"):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         super().sync(handle)

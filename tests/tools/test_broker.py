@@ -43,8 +43,9 @@ def test_up_says_where_it_is_reached_and_down_ends_it(house: House) -> None:
     assert house("verify").code == 0
 
 
-def test_in_the_foreground_the_ready_line_comes_when_it_serves_and_an_interrupt_ends_it(
-    house: House,
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_in_the_foreground_the_ready_line_comes_when_it_serves_and_a_signal_ends_it(
+    number: signal.Signals, house: House
 ) -> None:
     with subprocess.Popen(
         [*ACKBOOK, "up", "--dir", house.directory],
@@ -57,11 +58,12 @@ def test_in_the_foreground_the_ready_line_comes_when_it_serves_and_an_interrupt_
         line = broker.stdout.readline().decode()
         assert str(house.directory) in line
         assert f"pid {broker.pid}" in line
-        assert house("ls").code == 0
-        broker.send_signal(signal.SIGINT)
+        pid = house("spawn", "bob", "--json", "--", "cat").json()["pid"]
+        broker.send_signal(number)
         assert broker.wait(60) == 0
         assert b"Traceback" not in broker.stderr.read()
     assert house.broker_pid is None
+    wait_for_end(pid)
 
 
 def test_a_second_broker_on_a_directory_ends_with_5_and_harms_nothing(house: House) -> None:

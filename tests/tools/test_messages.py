@@ -97,7 +97,7 @@ def test_a_message_that_is_dropped_while_it_is_waited_for_ends_with_1(lived_in: 
     spawned(lived_in, "leaving")
     lived_in("hold", "leaving")
     with subprocess.Popen(
-        [*ACKBOOK, "send", "leaving", "too late", "--wait", "60", "--dir", lived_in.directory],
+        [*ACKBOOK, "send", "leaving", "too late", "--wait", "900", "--dir", lived_in.directory],
         env=environment(),
         stdout=subprocess.PIPE,
     ) as sender:

@@ -31,6 +31,7 @@ from projections.world import World, key_of
 
 
 async def spawn(service: Service, request: Request) -> Row:
+    """Start a program under a name; with `wait_ms`, answer once it is ready."""
     wish = requests.spawn_request(await request.body())
     try:
         command, args = (wish.cli, wish.args) if wish.exact else command_line(wish.cli, wish.args)
@@ -68,6 +69,7 @@ async def spawn(service: Service, request: Request) -> Row:
 
 
 async def restart(service: Service, request: Request) -> Row:
+    """End the program and start it with its recorded command."""
     fields = Fields(await request.body())
     wait_ms = fields.number("wait_ms", "waitMs", most=requests.WAIT_MS_MAX) or 0
     spawned = await service.spawner.restart(name_of(request))
@@ -102,10 +104,12 @@ async def _spawned(service: Service, spawned: Spawned, wait_ms: int, warning: st
 
 
 async def list_spawned(service: Service, request: Request) -> Row:
+    """Every agent."""
     return {"agents": await service.engine.ask(views.spawned_rows)}
 
 
 async def show_spawned(service: Service, request: Request) -> Row:
+    """One agent."""
     name = name_of(request)
 
     def row(world: World, at: int) -> Row | None:
@@ -119,6 +123,7 @@ async def show_spawned(service: Service, request: Request) -> Row:
 
 
 async def release(service: Service, request: Request) -> Row:
+    """Let an agent go. One that is not there is gone already, which is no error."""
     name = name_of(request)
     reason = Fields(await request.body()).text("reason") or ""
     verdict = await service.engine.carry(Release(name=AgentName(name), reason=reason))
@@ -128,6 +133,7 @@ async def release(service: Service, request: Request) -> Row:
 
 
 async def show_mode(service: Service, request: Request) -> Row:
+    """Whether messages are typed as they come."""
     name = name_of(request)
 
     def ask(world: World, at: int) -> ModeAnswer | None:
@@ -143,6 +149,7 @@ async def show_mode(service: Service, request: Request) -> Row:
 
 
 async def set_mode(service: Service, request: Request) -> Row:
+    """Change that. An expectation that is not met is an answer, not an error."""
     wish = requests.mode_request(await request.body())
     answer = await service.carry(
         SetMode(
@@ -158,6 +165,7 @@ async def set_mode(service: Service, request: Request) -> Row:
 
 
 async def pending_of(service: Service, request: Request) -> Row:
+    """What waits for one agent, with the bodies."""
     name = name_of(request)
 
     def waiting(world: World, at: int) -> list[Row] | None:
@@ -177,12 +185,14 @@ def _body(service: Service, message: Message) -> str:
 
 
 async def flush(service: Service, request: Request) -> Row:
+    """Type what waits now."""
     answer = await service.carry(Flush(name=AgentName(name_of(request))))
     assert isinstance(answer, Flushed)
     return {"flushed": answer.count}
 
 
 async def subscribe(service: Service, request: Request) -> Row:
+    """Add channels."""
     name, channels = name_of(request), Fields(await request.body()).texts("channels") or ()
     answer = await service.carry(Subscribe(name=AgentName(name), channels=channels))
     assert isinstance(answer, Channels)
@@ -190,6 +200,7 @@ async def subscribe(service: Service, request: Request) -> Row:
 
 
 async def unsubscribe(service: Service, request: Request) -> Row:
+    """Take channels away."""
     name, channels = name_of(request), Fields(await request.body()).texts("channels") or ()
     answer = await service.carry(Unsubscribe(name=AgentName(name), channels=channels))
     assert isinstance(answer, Channels)

@@ -21,6 +21,7 @@ EVENTS_MAX = 10_000
 
 
 async def send(service: Service, request: Request) -> Row:
+    """Send a message; with `wait_ms`, answer once its outcome is known or the time is over."""
     key = request.headers.get("idempotency-key")
     wish = requests.send_request(await request.body(), key)
     answer = await service.carry(wish.command)
@@ -42,10 +43,12 @@ async def send(service: Service, request: Request) -> Row:
 
 
 async def pending(service: Service, request: Request) -> Row:
+    """Everything that waits, and for what."""
     return {"pending": await service.engine.ask(reports.pending_rows)}
 
 
 async def cancel(service: Service, request: Request) -> Row:
+    """Take back what was not typed yet."""
     answer = await service.carry(Cancel(id=request.path_params["id"], by="api"))
     assert isinstance(answer, Cancelled)
     kept = [{"delivery_id": each, "state": state} for each, state in answer.kept]
@@ -53,11 +56,13 @@ async def cancel(service: Service, request: Request) -> Row:
 
 
 async def dead_letters(service: Service, request: Request) -> Row:
+    """What was given up and kept aside."""
     rows = await service.engine.ask(reports.dead_letter_rows)
     return {"count": len(rows), "dead_letters": rows}
 
 
 async def redeliver(service: Service, request: Request) -> Row:
+    """Queue again what ended unseen; what the world forgot is read back from the journal."""
     fields = Fields(await request.body())
     wanted = fields.text("id", "delivery_id", "deliveryId")
     if wanted is None and not fields.flag("all"):
@@ -75,11 +80,13 @@ async def redeliver(service: Service, request: Request) -> Row:
 
 
 async def replay_events(service: Service, request: Request) -> Row:
+    """Events after a cursor, as one answer."""
     since = cursor_of_text(request.query_params.get("sinceSeq", "0"))
     return await history.replay(service, since, EVENTS_MAX)
 
 
 async def why(service: Service, request: Request) -> Row:
+    """The story of a message or a delivery."""
     asked = request.path_params["id"]
     story = await history.why(service, asked)
     if story is None:

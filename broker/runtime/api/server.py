@@ -62,6 +62,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 ws_ping_interval=PING_S,
                 ws_ping_timeout=None,
                 ws_max_size=FRAME_BYTES_MAX,

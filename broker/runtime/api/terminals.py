@@ -23,12 +23,14 @@ TERMINAL_S_MAX = 10.0
 
 
 async def snapshot(service: Service, request: Request) -> Row:
+    """What stands on the screen."""
     form = _screen_form(request.query_params.get("format", "plain"))
     link = await service.link(name_of(request))
     return views.screen(await _from_terminal(link.screen(form)))
 
 
 async def write_input(service: Service, request: Request) -> Row:
+    """Give keystrokes to the terminal; answered after they were written."""
     name = name_of(request)
     data = Fields(await request.body()).need_text("data").encode()
     link = await service.link(name)
@@ -39,6 +41,7 @@ async def write_input(service: Service, request: Request) -> Row:
 
 
 async def resize(service: Service, request: Request) -> Row:
+    """Change the size of the terminal."""
     name, fields = name_of(request), Fields(await request.body())
     rows = fields.number("rows", least=1, most=1_000)
     cols = fields.number("cols", least=1, most=1_000)
