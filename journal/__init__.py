@@ -15,6 +15,7 @@ Start with `record` (what a line is), `recovery` (what a crash can leave behind,
 """
 
 from journal.appender import Appender
+from journal.backup import BackupReport, backup
 from journal.clock import Clock, OsClock
 from journal.control import Opened, RecoveryReport, Repaired, Sealed, SegmentStarted, read_control
 from journal.errors import (
@@ -29,10 +30,12 @@ from journal.errors import (
     Lost,
     NetworkFileSystem,
     NewerFormat,
+    OutOfReach,
     Poisoned,
     ReadOnly,
     RecordRefused,
     SnapshotUnusable,
+    TargetTaken,
     TornTail,
 )
 from journal.files import Files, OsFiles
@@ -41,13 +44,18 @@ from journal.log import Log, LogStatistics
 from journal.opening import open_log
 from journal.reader import Reader
 from journal.record import Draft, Line, Position
+from journal.repairing import Repair, repair
+from journal.salvaging import LostRecords, SalvageReport, salvage
 from journal.snapshot import SnapshotFile, read_snapshot, write_snapshot
 from journal.snapshots import SetAside, Snapshots, newest_snapshots
+from journal.statistics import SegmentStatistics, statistics
+from journal.token import HeadToken, check_token, head_token, parse_token
 from journal.verify import VerifyReport, verify
 
 __all__ = [
     "Appender",
     "AttemptFailed",
+    "BackupReport",
     "Clock",
     "Corrupt",
     "Damage",
@@ -55,6 +63,7 @@ __all__ = [
     "DiskFailed",
     "Draft",
     "Files",
+    "HeadToken",
     "JournalError",
     "JournalFull",
     "Limits",
@@ -63,30 +72,43 @@ __all__ = [
     "Log",
     "LogStatistics",
     "Lost",
+    "LostRecords",
     "NetworkFileSystem",
     "NewerFormat",
     "Opened",
     "OsClock",
     "OsFiles",
+    "OutOfReach",
     "Poisoned",
     "Position",
     "ReadOnly",
     "Reader",
     "RecordRefused",
     "RecoveryReport",
+    "Repair",
     "Repaired",
+    "SalvageReport",
     "Sealed",
     "SegmentStarted",
+    "SegmentStatistics",
     "SetAside",
     "SnapshotFile",
     "SnapshotUnusable",
     "Snapshots",
+    "TargetTaken",
     "TornTail",
     "VerifyReport",
+    "backup",
+    "check_token",
+    "head_token",
     "newest_snapshots",
     "open_log",
+    "parse_token",
     "read_control",
     "read_snapshot",
+    "repair",
+    "salvage",
+    "statistics",
     "verify",
     "write_snapshot",
 ]

@@ -35,7 +35,7 @@ _UNACKNOWLEDGED = frozenset({Finding.TORN, Finding.UNFINISHED, Finding.SEALED, F
 """Findings that leave no doubt about any line before them."""
 
 
-class Gap(Struct, frozen=True):
+class LostRecords(Struct, frozen=True):
     """Records that are not in the new journal, and what became of them."""
 
     first: int
@@ -52,7 +52,7 @@ class SalvageReport(Struct, frozen=True):
     last_seq: int
     saved: int
     segments: int
-    lost: tuple[Gap, ...]
+    lost: tuple[LostRecords, ...]
     notes: tuple[str, ...]
 
     @property
@@ -124,7 +124,7 @@ class _Salvage:
             last_seq=made.last_seq,
             saved=rebuilder.saved,
             segments=rebuilder.segments,
-            lost=tuple(Gap(first, last, self._why(first)) for first, last in rebuilder.gaps),
+            lost=tuple(LostRecords(first, last, self._why(first)) for first, last in rebuilder.gaps),
             notes=(*self._notes(), *kept),
         )
 

@@ -56,7 +56,14 @@ VERBS: dict[str, dict[str, Verb]] = {
         "events": Verb("events", "events", "The feed of everything that happened."),
         "replay": Verb("replay", "replay", "The world as it was at a position."),
         "cat": Verb("cat", "cat", "Print records of the journal."),
+    },
+    "Journal": {
         "verify": Verb("verify", "verify", "Check every byte of the journal."),
+        "stat": Verb("stat", "stat", "What each file holds, and what pins it."),
+        "head": Verb("head", "head", "A token that fixes all history so far."),
+        "backup": Verb("backup", "backup", "A consistent copy, also while it is written."),
+        "repair": Verb("repair", "repair", "Cut a torn end off the journal."),
+        "salvage": Verb("salvage", "salvage", "Save what is good of a damaged journal."),
     },
     "Shell": {
         "completion": Verb("completion", "completion", "The script that completes commands."),

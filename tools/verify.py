@@ -2,66 +2,155 @@
 
 from __future__ import annotations
 
-import click
+from pathlib import Path
 
-from journal import JournalError, VerifyReport
+import click
+import msgspec
+
+from journal import (
+    Damage,
+    DamageFound,
+    HeadToken,
+    JournalError,
+    Reader,
+    VerifyReport,
+    check_token,
+    parse_token,
+)
 from journal import verify as verify_journal
+from projections.codec import decode, decode_block
 from projections.facts import KINDS
 
+from .failures import Exit
 from .history import as_failure
 from .options import json_option, place_option
 from .output import bad, bold, dim, emit, good, plain, poor, say, tell
 from .place import Place
 
 
+def _read_token(_: click.Context, __: click.Parameter, text: str | None) -> HeadToken | None:
+    if text is None:
+        return None
+    token = parse_token(text)
+    if token is None:
+        raise click.BadParameter("it is no token; one is printed by: ackbook head")
+    return token
+
+
 @click.command()
+@click.option(
+    "--fast/--full",
+    "fast",
+    default=False,
+    help="Checksums only, or also each sha256 and the shape of each record (the default).",
+)
+@click.option(
+    "--head",
+    "token",
+    metavar="TOKEN",
+    callback=_read_token,
+    help="Nothing up to this token of `ackbook head` may have changed.",
+)
 @json_option
 @place_option
-def verify(as_json: bool, place: Place) -> int:
+def verify(fast: bool, token: HeadToken | None, as_json: bool, place: Place) -> int:
     """Check the whole journal; nothing is changed, and no broker is needed.
 
+    Every byte is checked either way. --fast computes one checksum, --full also the sha256 of each
+    segment and whether each record has the shape that its kind has.
+
     The exit code is 0 when all is well, 1 when a start would cut an unacknowledged end, 4 when
-    something is corrupt, 7 when acknowledged records are missing at the end, and 10 when a newer
-    version wrote it.
+    something is corrupt or was rewritten, 7 when acknowledged records are missing at the end or
+    were rolled back, 10 when a newer version wrote it, and 3 when the token names a record that is
+    no longer kept.
     """
     directory = place.journal()
     try:
-        found = verify_journal(directory, kinds=KINDS)
+        found = verify_journal(directory, kinds=KINDS, full=not fast)
+        later: list[DamageFound | None] = [check_token(directory, token)] if token else []
     except JournalError as problem:
         raise as_failure(problem) from None
+    code = found.exit_code
+    damage = list(found.damage)
+    for one in later:
+        if one is not None and one.damage is not None:
+            damage.append(one.damage)
+            code = code or one.exit_code
+    wrong = None if fast or code == Exit.NEWER_FORMAT else _wrong_shape(directory)
+    if wrong is not None:
+        damage.append(wrong)
+        code = code or Exit.NEWER_FORMAT
     for warning in found.warnings:
         say(f"{poor('note:')} {plain(warning)}")
     if as_json:
-        emit(
-            {
-                "ok": found.ok,
-                "first_seq": found.first_seq,
-                "last_seq": found.last_seq,
-                "records": found.records,
-                "segments": found.segments,
-                "damage": [
-                    {
-                        "file": one.file,
-                        "line": one.line,
-                        "byte": one.byte,
-                        "what": f"{one.what} ({one.proof})" if one.proof else one.what,
-                        "next": one.next,
-                    }
-                    for one in found.damage
-                ],
-            }
-        )
+        _emit(found, code, damage)
     else:
-        _show(str(directory), found)
-    return found.exit_code
+        _show(directory, found, code, damage)
+        if token is not None and not any(later):
+            tell(f"  nothing up to record {token.seq} has changed since the token was made")
+    return code
 
 
-def _show(directory: str, found: VerifyReport) -> None:
-    verdict = good("good") if found.ok else bad(found.verdict)
+def _wrong_shape(directory: Path) -> Damage | None:
+    """The first record that verifies and is nothing that this version writes."""
+    for block in Reader(directory).blocks():
+        try:
+            decode_block(block)
+        except msgspec.DecodeError:
+            return next(filter(None, (_judge(directory, raw) for raw in block.split(b"\n") if raw)))
+    return None
+
+
+def _judge(directory: Path, raw: bytes) -> Damage | None:
+    try:
+        decode(raw)
+    except msgspec.DecodeError as problem:
+        seq = msgspec.json.decode(raw, type=_Position).seq
+        for path in sorted(directory.glob("*.jsonl"), reverse=True):
+            before, found, _ = path.read_bytes().partition(raw + b"\n")
+            if found:
+                line = before.count(b"\n") + 1
+                what = f"record {seq} has a shape that this version does not know"
+                following = "use the version that wrote it, or a later one"
+                return Damage(path.name, line, len(before), what, str(problem), following)
+        what = f"archived record {seq} has a shape that this version does not know"
+        following = "use the version that wrote it, or a later one"
+        return Damage("archive", 0, 0, what, str(problem), following)
+    return None
+
+
+class _Position(msgspec.Struct):
+    seq: int
+
+
+def _emit(found: VerifyReport, code: int, damage: list[Damage]) -> None:
+    emit(
+        {
+            "ok": not code,
+            "first_seq": found.first_seq,
+            "last_seq": found.last_seq,
+            "records": found.records,
+            "segments": found.segments,
+            "damage": [
+                {
+                    "file": one.file,
+                    "line": one.line,
+                    "byte": one.byte,
+                    "what": f"{one.what} ({one.proof})" if one.proof else one.what,
+                    "next": one.next,
+                }
+                for one in damage
+            ],
+        }
+    )
+
+
+def _show(directory: Path, found: VerifyReport, code: int, damage: list[Damage]) -> None:
+    verdict = good("good") if not code else bad(found.verdict if not found.ok else "not as it was")
     extent = f"records {found.first_seq} to {found.last_seq}" if found.records else "no records"
     count = f"{found.records} in {found.segments} file{'' if found.segments == 1 else 's'}"
-    tell(f"{bold(directory)}: {verdict}, {extent} {dim(f'({count})')}")
-    for one in found.damage:
+    tell(f"{bold(str(directory))}: {verdict}, {extent} {dim(f'({count})')}")
+    for one in damage:
         where = f"{one.file}, line {one.line}, byte {one.byte}" if one.line else one.file
         tell(f"  {bad(plain(where))}: {plain(one.what)}")
         if one.proof:

@@ -1,0 +1,37 @@
+"""`ackbook head`: a token of the last record, to be kept elsewhere, that fixes all history."""
+
+from __future__ import annotations
+
+import click
+
+from journal import JournalError, head_token
+
+from .failures import Exit, Failure
+from .history import as_failure
+from .options import json_option, place_option
+from .output import emit, tell
+from .place import Place
+
+
+@click.command()
+@json_option
+@place_option
+def head(as_json: bool, place: Place) -> None:
+    """Print a token of the last durable record: journal id, position, sha256.
+
+    Keep it where whoever can write the journal cannot. `ackbook verify --head TOKEN` shows later
+    that the journal was neither rolled back behind it nor rewritten before it.
+    """
+    directory = place.journal()
+    try:
+        token = head_token(directory)
+    except JournalError as problem:
+        raise as_failure(problem) from None
+    if token is None:
+        raise Failure(
+            Exit.NOT_FOUND, f"no record in {directory}", f"see: ackbook verify {place.flag()}"
+        )
+    if as_json:
+        emit({"token": str(token), "journal": token.journal, "seq": token.seq})
+    else:
+        tell(str(token))
