@@ -124,7 +124,9 @@ class _Salvage:
             last_seq=made.last_seq,
             saved=rebuilder.saved,
             segments=rebuilder.segments,
-            lost=tuple(LostRecords(first, last, self._why(first)) for first, last in rebuilder.gaps),
+            lost=tuple(
+                LostRecords(first, last, self._why(first)) for first, last in rebuilder.gaps
+            ),
             notes=(*self._notes(), *kept),
         )
 
