@@ -26,7 +26,9 @@ CONTROL_PREFIX: Final = "journal."
 
 class SegmentStarted(Struct, frozen=True, omit_defaults=True):
     """`previous_*` fix the sealed predecessor: its last checksum, which runs over all of it, for
-    the quick look at each start, and its sha256 for the full one."""
+    the quick look at each start, and its sha256 for the full one. Segments begin at `kept_from`
+    and archives at `archived_from`, as of when this one was begun: so what was removed on purpose
+    is known without reading what came before."""
 
     journal: str
     format: int
@@ -34,6 +36,8 @@ class SegmentStarted(Struct, frozen=True, omit_defaults=True):
     epoch: int
     previous_crc: str | None = None
     previous_sha256: str | None = None
+    kept_from: int = 1
+    archived_from: int = 1
 
 
 class RecoveryReport(Struct, frozen=True, omit_defaults=True):
@@ -52,6 +56,9 @@ class RecoveryReport(Struct, frozen=True, omit_defaults=True):
     heads_unreadable: int = 0
     removed: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    snapshot: str = ""
+    """What the caller may load instead of folding from the start."""
+    set_aside: tuple[str, ...] = ()
 
 
 class Opened(Struct, frozen=True, omit_defaults=True):
@@ -80,15 +87,23 @@ class Closed(Struct, frozen=True, omit_defaults=True):
 
 
 class Snapshotted(Struct, frozen=True, omit_defaults=True):
+    """`removed` are older snapshots that are deleted after this line."""
+
     name: str
     seq: int
     sha256: str
+    removed: tuple[str, ...] = ()
 
 
 class Compacted(Struct, frozen=True, omit_defaults=True):
+    """Segments up to `through` and archives up to `forgotten` are deleted after this line; what a
+    crash leaves of them is deleted by the next start. `snapshot` holds the state at `through` or
+    later, `archived` are the archives that were made."""
+
     through: int
     snapshot: str
     archived: tuple[str, ...] = ()
+    forgotten: int = 0
 
 
 class Repaired(Struct, frozen=True, omit_defaults=True):
@@ -96,6 +111,13 @@ class Repaired(Struct, frozen=True, omit_defaults=True):
 
     last: int
     reason: str = ""
+
+
+class Reach(Struct, frozen=True):
+    """How far back a journal reaches: the first seq in a segment, and the first one at all."""
+
+    kept_from: int = 1
+    archived_from: int = 1
 
 
 Control = SegmentStarted | Opened | Sealed | Closed | Snapshotted | Compacted | Repaired

@@ -15,10 +15,12 @@ from pathlib import Path
 from msgspec import Struct
 
 from journal.committer import Committer
-from journal.control import Closed, RecoveryReport
+from journal.control import Closed, Reach, RecoveryReport
 from journal.files import Files, Handle
+from journal.keeping import Keeper
 from journal.limits import SECOND_US
 from journal.record import Draft, Position, measure_draft
+from journal.snapshot import SnapshotFile
 from journal.writer import Writer
 
 
@@ -36,10 +38,25 @@ class LogStatistics(Struct, frozen=True):
 class Log:
     """Made by `open_log`, which holds the lock until `close`."""
 
-    __slots__ = ("_closed", "_committer", "_files", "_in_flight", "_lock", "_writer", "recovery")
+    __slots__ = (
+        "_closed",
+        "_committer",
+        "_files",
+        "_in_flight",
+        "_keeper",
+        "_lock",
+        "_writer",
+        "recovery",
+        "snapshot",
+    )
 
     def __init__(
-        self, files: Files, lock: Handle, writer: Writer, recovery: RecoveryReport
+        self,
+        files: Files,
+        lock: Handle,
+        writer: Writer,
+        recovery: RecoveryReport,
+        snapshot: SnapshotFile | None,
     ) -> None:
         self._files = files
         self._lock = lock
@@ -49,6 +66,9 @@ class Log:
         self._closed = False
         self.recovery = recovery
         """What the start found and did; `journal.opened` holds it, too."""
+        self.snapshot = snapshot
+        """The state to begin with; None: fold from the first line."""
+        self._keeper = Keeper(files, writer, snapshot)
 
     @property
     def directory(self) -> Path:
@@ -73,6 +93,11 @@ class Log:
         """The seq of the next record that is staged. Between batches the log may take seqs for
         records of its own, so ask again after each commit."""
         return self._writer.next_seq
+
+    @property
+    def reach(self) -> Reach:
+        """How far back the segments and the archives go."""
+        return self._writer.reach
 
     @property
     def staged(self) -> int:
@@ -150,6 +175,37 @@ class Log:
         calls this about once a second, too, so that a quiet journal has its witness."""
         if not self._in_flight:
             self._writer.sync_head()
+
+    def seal(self) -> Position:
+        """End the segment between batches, so that everything up to now may be compacted. Gives
+        the place of its last line. Raises `JournalFull` when there is no room for the next."""
+        self._check_turn()
+        return self._writer.seal()
+
+    def note_snapshot(self, snapshot: SnapshotFile) -> None:
+        """Record a snapshot between batches, and delete those older than the two newest.
+
+        A `SnapshotFile` was verified when it was made, which may be in a thread or another
+        process; see `read_snapshot`. Raises `SnapshotUnusable` for one of another journal or of
+        the future, and `JournalFull`.
+        """
+        self._check_turn()
+        self._keeper.note_snapshot(snapshot)
+
+    def remove_history(
+        self,
+        through: int,
+        snapshot: SnapshotFile,
+        *,
+        archived: tuple[str, ...] = (),
+        forgotten: int | None = None,
+    ) -> None:
+        """Record between batches that segments up to `through` and archives up to `forgotten` go,
+        and delete them. It blocks for a sync and the deletes. `compaction` knows when it may."""
+        self._check_turn()
+        if forgotten is None:
+            forgotten = self.reach.archived_from - 1
+        self._keeper.remove_history(through, snapshot, archived, forgotten)
 
     def close(self) -> None:
         """End cleanly: what was staged and not committed is dropped, the room is cut off, HEAD

@@ -35,6 +35,7 @@ from journal.record import UNREADABLE, Position, encode_line, time_part
 from journal.restore import refuse, restore
 from journal.survey import Survey, survey
 from journal.tail import Preparation, Tail
+from journal.tidying import left_over, remove
 from journal.writer import Writer
 
 
@@ -54,13 +55,15 @@ def open_log(
     allow_network_fs: bool = False,
     accept_cut: bool = False,
     new_id: str | None = None,
+    fold_version: int | None = None,
 ) -> Log:
     """Open the journal in `directory`, or make one there.
 
     `kinds` are the kinds that the caller knows: others are refused, in a record and in the
     journal, except `x.*`. `trusted` says that the caller's encoder makes valid JSON on one line.
     `accept_cut` agrees to a cut that is larger than a crash explains. `new_id` names a new
-    journal.
+    journal. `fold_version` says that the caller folds a state and can load a snapshot of that
+    version: `Log.snapshot` is the one to load.
 
     Raises `Locked`, `Corrupt`, `Lost`, `NewerFormat`, `TornTail`, `ReadOnly`, `NetworkFileSystem`
     and `DiskFailed`; after each of them the records in the directory are what they were.
@@ -72,7 +75,7 @@ def open_log(
     try:
         lock = take_lock(files, directory, allow_network_fs)
         try:
-            found = survey(files, directory, live=False, kinds=kinds)
+            found = survey(files, directory, live=False, kinds=kinds, fold_version=fold_version)
             refuse(found, limits, accept_cut=accept_cut)
             door = Door(kinds, trusted, limits)
             starting = _Starting(files, clock, limits, door, found, version)
@@ -109,7 +112,7 @@ class _Starting:
     def start(self, lock: Handle, new_id: str) -> Log:
         for name in self._found.listing.temporary:
             self._files.unlink(self._directory / name)
-        before = self._found.tail
+        before, reach = self._found.tail, self._found.reach
         if before is None:
             journal, epoch, report = new_id, 1, RecoveryReport(verdict="new")
             ticker = Ticker(self._clock, 0)
@@ -118,6 +121,8 @@ class _Starting:
             assert self._found.journal is not None, "its first line is good"
             journal, epoch = self._found.journal, before.epoch + 1
             report, tail, head = self._resume()
+            # Only now is the record that says so known to be on the disk.
+            remove(self._files, self._directory, left_over(self._found.listing, reach))
         head_file = Head.open(self._files, self._directory, journal, head.seq, head.crc)
         writer = Writer(
             self._files,
@@ -130,6 +135,7 @@ class _Starting:
             tail=tail,
             head=head,
             head_file=head_file,
+            reach=reach,
         )
         tail.extend(self._limits.reserve_bytes + self._limits.room_bytes_min)
         if tail.room < 2 * self._limits.control_bytes:
@@ -137,7 +143,7 @@ class _Starting:
         apart = writer.ticker.wall_apart(SECOND_US)
         writer.record(Opened(epoch, os.getpid(), self._version, report, apart))
         self._sign_lock(lock, epoch)
-        return Log(self._files, lock, writer, report)
+        return Log(self._files, lock, writer, report, self._found.snapshot)
 
     def _resume(self) -> tuple[RecoveryReport, Tail, Position]:
         look = self._found.tail
@@ -156,6 +162,8 @@ class _Starting:
             epoch=look.epoch,
             previous_crc=look.last.crc,
             previous_sha256=sha256(content).hexdigest(),
+            kept_from=self._found.reach.kept_from,
+            archived_from=self._found.reach.archived_from,
         )
         at = Ticker(self._clock, look.last.at).now()
         return report, *self._next_segment(started, look.last.seq, at)

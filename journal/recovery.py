@@ -7,7 +7,8 @@
 | BROKEN | corrupt | a medium that forgot, an edit, a missing file, two journals mixed |
 | FIRST_LINE | corrupt | as before: a first line is synced before its file has a name |
 | PROVEN | corrupt | a later line was written after the bad one was durable |
-| BEYOND | lost | HEAD vouches for records that are gone |
+| BEYOND | lost | HEAD, a snapshot or an archive vouches for records that are gone |
+| UNREACHABLE | lost | compacted history whose archive is gone; no snapshot to start from |
 | TORN | cut | power went while a batch was being written; nobody was told of it |
 | UNFINISHED | keep | power went between the last byte of a line and its newline |
 | SEALED | keep | a crash between a seal and the next segment |
@@ -36,6 +37,7 @@ class Finding(Enum):
     FIRST_LINE = auto()
     PROVEN = auto()
     BEYOND = auto()
+    UNREACHABLE = auto()
     TORN = auto()
     UNFINISHED = auto()
     SEALED = auto()
@@ -76,6 +78,7 @@ TABLE: Final[tuple[tuple[Finding, Verdict], ...]] = (
     (Finding.FIRST_LINE, Verdict.CORRUPT),
     (Finding.PROVEN, Verdict.CORRUPT),
     (Finding.BEYOND, Verdict.LOST),
+    (Finding.UNREACHABLE, Verdict.LOST),
     (Finding.TORN, Verdict.CUT),
     (Finding.UNFINISHED, Verdict.KEEP),
     (Finding.SEALED, Verdict.KEEP),

@@ -33,6 +33,7 @@ from journal.recovery import Verdict
 from journal.scan import meaningful_bytes
 from journal.segment import Look
 from journal.survey import Survey
+from journal.tidying import left_over
 
 
 class _CutReport(Struct, frozen=True):
@@ -90,8 +91,10 @@ def restore(files: Files, found: Survey) -> tuple[RecoveryReport, bytes]:
             quarantined=quarantined,
             completed_newline=tail.unfinished,
             heads_unreadable=found.head.unreadable,
-            removed=found.listing.temporary[:8],
-            unknown=tuple(name[:80] for name in found.listing.unknown[:8]),
+            removed=(*found.listing.temporary, *left_over(found.listing, found.reach))[:8],
+            unknown=tuple(name[:80] for name in found.listing.unknown[:4]),
+            snapshot=found.snapshot.name if found.snapshot else "",
+            set_aside=tuple(f"{e.name}: {e.why}"[:160] for e in found.snapshots.aside[:2]),
         ),
         content,
     )

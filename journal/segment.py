@@ -64,6 +64,8 @@ class Look(Struct, frozen=True):
     unfinished: bool = False
     rest: bytes = b""
     sha256: str = ""
+    name: str = ""
+    """Of the file, where it is not the usual one of a segment."""
     flaws: tuple[Flaw, ...] = ()
 
 

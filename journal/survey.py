@@ -4,28 +4,37 @@ The same look serves a start, `verify`, and a test that wants to know what a cra
 reads HEAD first, then the names, then the files: so whatever HEAD vouches for was there before the
 files were read, and a writer that is at work meanwhile cannot be taken for damage. While a writer
 has the journal open, nothing beyond that is judged.
+
+A start that can load a snapshot does not read what came before it: of those segments it sees the
+two ends, of the archives the names. `verify` reads everything.
 """
 
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
-from journal.errors import (
-    Damage,
-    repair_command,
-    salvage_command,
-    verify_command,
-)
+from journal.control import Reach
 from journal.files import Files, read_whole
 from journal.head import HeadReading, read_head
-from journal.layout import HEAD, Listing, list_directory, segment_name
+from journal.layout import Listing, list_directory, segment_name
+from journal.observe import Evidence, is_judged, observe
+from journal.packing import PackUnreadable
 from journal.recovery import Finding, Observation, Verdict, decide
 from journal.segment import Flaw, Look, look_at_sealed, look_at_tail
+from journal.skim import skim_sealed
+from journal.snapshot import SnapshotFile
+from journal.snapshots import Snapshots, newest_snapshots
+from journal.sources import Source, read_source, sources_of
+
+_ATTEMPTS_MAX = 5
+"""A compaction beside the survey takes files away that were named a moment ago."""
 
 
 class Survey(Struct, frozen=True):
-    """Everything that was found. `looks` are the segments in order, the tail last."""
+    """Everything that was found. `looks` are the segments in order, the tail last; `archived` the
+    archives before them, where they were read."""
 
     directory: Path
     listing: Listing
@@ -33,6 +42,10 @@ class Survey(Struct, frozen=True):
     live: bool
     looks: tuple[Look, ...]
     observations: tuple[Observation, ...]
+    archived: tuple[Look, ...] = ()
+    snapshots: Snapshots = Snapshots()
+    snapshot: SnapshotFile | None = None
+    """The one that a start of this fold version loads."""
 
     @property
     def verdict(self) -> Verdict:
@@ -52,6 +65,12 @@ class Survey(Struct, frozen=True):
     def journal(self) -> str | None:
         started = next((look.started for look in self.looks if look.started), None)
         return started.journal if started else None
+
+    @property
+    def reach(self) -> Reach:
+        """How far back the segments and the archives go, by what the journal says itself."""
+        tail = self.tail
+        return Reach(tail.compacted + 1, tail.forgotten + 1) if tail else Reach()
 
     @property
     def shown(self) -> int:
@@ -77,122 +96,121 @@ def survey(
     live: bool,
     kinds: frozenset[str] | None = None,
     full: bool = False,
+    archives: bool = False,
+    fold_version: int | None = None,
 ) -> Survey:
     """Look at everything. `live` says that another process may be writing meanwhile; `full` also
-    computes the sha256 of sealed segments."""
-    head = read_head(files, directory)
-    listing = list_directory(files, directory)
-    looks: list[Look] = []
-    for base in listing.segments:
-        data = read_whole(files, directory / segment_name(base))
-        if base == listing.segments[-1]:
-            looks.append(look_at_tail(data, base, kinds, {m.seq: m.crc for m in head.marks}))
-        else:
-            looks.append(look_at_sealed(data, base, kinds, full=full))
-    observations = _observe(directory, listing, head, looks)
-    if live:
-        observations = [each for each in observations if _is_judged(each, looks, head)]
-    return Survey(directory, listing, head, live, tuple(looks), tuple(observations))
-
-
-def newest_usable_snapshot(listing: Listing) -> int:
-    """The seq of the newest snapshot that vouches for everything up to it; 0 for none. A snapshot
-    is usable when its footer verifies and its fold is known, and no fold has a version yet: so
-    none is, whatever lies in the directory, and every segment is checked from its first byte."""
-    assert listing.snapshots == tuple(sorted(listing.snapshots)), "names are listed in order"
-    return 0
-
-
-def _observe(
-    directory: Path, listing: Listing, head: HeadReading, looks: list[Look]
-) -> list[Observation]:
-    found = []
-    if not looks and (head.marks or listing.has_head or listing.snapshots or listing.remains):
-        witness = HEAD if listing.has_head else (*listing.remains, "a snapshot")[0]
-        what = "there is no segment, but there was a journal"
-        found.append(_whole(directory, Finding.ORPHANED, witness, what, f"{witness} is here"))
-    # A HEAD of another journal explains every line that does not fit it, so it comes first.
-    found.extend(_beyond(directory, head, newest_usable_snapshot(listing), looks))
-    for look in looks:
-        found.extend(_place(directory, look, flaw) for flaw in look.flaws)
-    found.extend(_chain(directory, looks))
-    return found
-
-
-def _chain(directory: Path, looks: list[Look]) -> list[Observation]:
-    found = []
-    if looks and looks[0].base != 1:
-        what = f"the history before {looks[0].base} is missing"
-        name = segment_name(looks[0].base)
-        found.append(_whole(directory, Finding.BROKEN, name, what, "no record says it was removed"))
-    for before, look in pairwise(looks):
-        name = segment_name(look.base)
-        if before.flaws or before.last is None or before.started is None or look.started is None:
-            # Where a segment ends is known only when all of it is good; its flaws speak for it.
+    reads each line of sealed segments and their sha256; `archives` reads these, too. With a
+    `fold_version`, what a snapshot of that version vouches for is not read."""
+    for _ in range(_ATTEMPTS_MAX - 1 if live else 0):
+        try:
+            return _Looking(files, directory, live, kinds, full).look(archives, fold_version)
+        except FileNotFoundError:
             continue
-        if look.base != before.last.seq + 1:
-            what = f"{before.last.seq + 1} to {look.base - 1} are missing before it"
-            found.append(_whole(directory, Finding.BROKEN, name, what, "the seqs have a gap"))
-        elif look.started.journal != before.started.journal:
-            what = f"it belongs to another journal, {look.started.journal}"
-            found.append(_whole(directory, Finding.BROKEN, name, what, before.started.journal))
-        elif look.started.previous_crc != before.last.crc or (
-            before.sha256 and look.started.previous_sha256 != before.sha256
-        ):
-            what = f"it follows another segment than {segment_name(before.base)}"
-            proof = f"it names checksum {look.started.previous_crc}, not {before.last.crc}"
-            found.append(_whole(directory, Finding.BROKEN, name, what, proof))
-    return found
+    return _Looking(files, directory, live, kinds, full).look(archives, fold_version)
 
 
-def _beyond(
-    directory: Path, head: HeadReading, snapshot: int, looks: list[Look]
-) -> list[Observation]:
-    if not looks or looks[-1].last is None or looks[-1].started is None:
-        return []
-    journal, last = looks[-1].started.journal, looks[-1].last.seq
-    found = []
-    for mark in head.marks:
-        if mark.journal != journal:
-            what = f"it belongs to another journal, {mark.journal}"
-            found.append(_whole(directory, Finding.BROKEN, HEAD, what, f"this one is {journal}"))
-        elif mark.seq > last:
-            found.append(_missing(directory, looks[-1], "HEAD", last, mark.seq))
-    if snapshot > last:
-        found.append(_missing(directory, looks[-1], "a snapshot", last, snapshot))
-    return found
+class _Looking:
+    def __init__(
+        self, files: Files, directory: Path, live: bool, kinds: frozenset[str] | None, full: bool
+    ) -> None:
+        self._files = files
+        self._directory = directory
+        self._live = live
+        self._kinds = kinds
+        self._full = full
+        self._head = read_head(files, directory)
+        self._listing = list_directory(files, directory)
 
+    def look(self, archives: bool, fold_version: int | None) -> Survey:
+        tail = self._tail()
+        self._list_archives_again()
+        snapshots = self._snapshots(tail, fold_version)
+        trusted = snapshots.usable[0] if fold_version is not None and snapshots.usable else None
+        looks: tuple[Look, ...] = ()
+        archived: tuple[Look, ...] = ()
+        if tail is not None:
+            looks = (*self._sealed(tail, trusted.seq if trusted else 0), tail)
+            archived = tuple(self._archives(tail)) if archives else ()
+        observations = observe(
+            Evidence(
+                directory=self._directory,
+                listing=self._listing,
+                head=self._head,
+                looks=looks,
+                archived=archived,
+                archives_read=archives,
+                snapshots=snapshots,
+                trusted=trusted.seq if trusted else 0,
+                needs_state=fold_version is not None,
+            )
+        )
+        if self._live:
+            observations = [each for each in observations if is_judged(each, looks, self._head)]
+        return Survey(
+            self._directory,
+            self._listing,
+            self._head,
+            self._live,
+            looks,
+            tuple(observations),
+            archived,
+            snapshots,
+            trusted,
+        )
 
-def _missing(directory: Path, tail: Look, witness: str, last: int, seq: int) -> Observation:
-    what = f"records {last + 1} to {seq} are missing"
-    proof = f"{witness} vouches for {seq}, the last good line is {last}"
-    flaw = Flaw(Finding.BEYOND, tail.count + 1, tail.end, what, proof)
-    return _place(directory, tail, flaw)
+    def _tail(self) -> Look | None:
+        if not self._listing.segments:
+            return None
+        base = self._listing.segments[-1]
+        data = read_whole(self._files, self._directory / segment_name(base))
+        return look_at_tail(data, base, self._kinds, {m.seq: m.crc for m in self._head.marks})
 
+    def _list_archives_again(self) -> None:
+        # A compaction that the tail speaks of already may have made them after they were listed.
+        later = list_directory(self._files, self._directory).archives
+        both = tuple(sorted({*self._listing.archives, *later}))
+        self._listing = msgspec.structs.replace(self._listing, archives=both)
 
-def _is_judged(each: Observation, looks: list[Look], head: HeadReading) -> bool:
-    # In a live tail, what stands behind HEAD is being written at this moment.
-    tail = looks[-1] if looks else None
-    if tail is None or each.damage.file != segment_name(tail.base):
-        return True
-    first_bad = tail.last.seq + 1 if tail.last else tail.base
-    in_the_tail = (Finding.TORN, Finding.PROVEN, Finding.UNFINISHED, Finding.SEALED)
-    return each.finding not in in_the_tail or first_bad <= head.seq
+    def _snapshots(self, tail: Look | None, fold_version: int | None) -> Snapshots:
+        if tail is None or tail.started is None or tail.last is None:
+            return Snapshots()
+        return newest_snapshots(
+            self._directory,
+            fold_version,
+            journal_id=tail.started.journal,
+            head=tail.last.seq,
+            count_max=1 if not self._full else len(self._listing.snapshots),
+            files=self._files,
+        )
 
+    def _sealed(self, tail: Look, trusted: int) -> list[Look]:
+        looks = []
+        # What a compaction recorded as removed is left over, whether or not it is still there.
+        bases = [base for base in self._listing.segments if base > tail.compacted]
+        for base, following in pairwise(bases):
+            path = self._directory / segment_name(base)
+            look = None
+            if following - 1 <= trusted and not self._full:
+                look = skim_sealed(self._files, path, base, self._kinds)
+            if look is None:
+                data = read_whole(self._files, path)
+                look = look_at_sealed(data, base, self._kinds, full=self._full)
+            looks.append(look)
+        return looks
 
-def _place(directory: Path, look: Look, flaw: Flaw) -> Observation:
-    match flaw.finding:
-        case Finding.NEWER:
-            following = "use the version that wrote it, or a later one"
-        case Finding.TORN | Finding.UNFINISHED | Finding.SEALED:
-            following = f"start as usual, or look first: {repair_command(directory)}"
-        case _:
-            following = salvage_command(directory)
-    name = segment_name(look.base)
-    damage = Damage(name, flaw.line, flaw.byte, flaw.what, flaw.proof, following)
-    return Observation(flaw.finding, damage)
+    def _archives(self, tail: Look) -> list[Look]:
+        return [
+            self._archive(source)
+            for source in sources_of(msgspec.structs.replace(self._listing, segments=()))
+            if source.last is not None and tail.forgotten < source.last <= tail.compacted
+        ]
 
-
-def _whole(directory: Path, finding: Finding, name: str, what: str, proof: str) -> Observation:
-    following = f"bring the missing files back from a backup, then {verify_command(directory)}"
-    return Observation(finding, Damage(name, 0, 0, what, proof, following))
+    def _archive(self, source: Source) -> Look:
+        try:
+            content = read_source(self._files, self._directory, source)
+        except PackUnreadable as error:
+            flaw = Flaw(Finding.BROKEN, 0, 0, str(error))
+            return Look(source.base, 0, name=source.name, flaws=(flaw,))
+        look = look_at_sealed(content, source.base, self._kinds, full=self._full)
+        return msgspec.structs.replace(look, name=source.name)

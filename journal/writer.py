@@ -16,7 +16,7 @@ from pathlib import Path
 
 from journal.clock import Clock, Ticker
 from journal.committer import MeanSync
-from journal.control import SEGMENT, Control, Sealed, SegmentStarted, control_draft
+from journal.control import SEGMENT, Control, Reach, Sealed, SegmentStarted, control_draft
 from journal.door import Door
 from journal.errors import DiskFailed, JournalFull, Poisoned, RecordRefused, verify_command
 from journal.files import Files
@@ -42,6 +42,7 @@ class Writer:
         tail: Tail,
         head: Position,
         head_file: Head,
+        reach: Reach,
     ) -> None:
         self._files = files
         self._clock = clock
@@ -57,6 +58,7 @@ class Writer:
         self._batch_bytes = 0
         self._batch_kinds: set[str] = set()
         self._running = tail.running
+        self.reach = reach
         self.directory = directory
         self.journal_id = journal_id
         self.epoch = epoch
@@ -139,6 +141,11 @@ class Writer:
     def record(self, control: Control) -> None:
         """Write a control record as a batch of its own."""
         assert not self._batch, "control records take their turn between batches"
+        self.check_alive()
+        if self._tail.room < 2 * self._limits.control_bytes:
+            raise JournalFull(
+                f"no room for a record about {self.directory} itself", "free some space; retry"
+            )
         draft = control_draft(control)
         self._batch_kinds.add(draft.kind)
         line = self._control_line(draft)
@@ -146,6 +153,18 @@ class Writer:
         self._batch_bytes = len(line)
         self.next_seq += 1
         self.commit()
+
+    def seal(self) -> Position:
+        """End the segment now and begin the next one. Gives the place of the seal."""
+        assert not self._batch, "segments end between batches"
+        self.check_alive()
+        try:
+            sealed = self._roll()
+        except OSError as error:
+            raise self.poison(error) from error
+        if sealed is None:
+            raise JournalFull(f"no room for a new segment in {self.directory}", "free some space")
+        return sealed
 
     def finish(self, control: Control) -> None:
         """Write the last record, cut the room off, and let HEAD say that nothing is missing."""
@@ -246,22 +265,30 @@ class Writer:
         large = self._tail.end >= self._limits.segment_bytes_max
         return large or age >= self._limits.segment_age_us_max
 
-    def _roll(self) -> None:
+    def _roll(self) -> Position | None:
         # The next segment has its room before this one is sealed: a full disk leaves all as it is.
         base = self.head.seq + 2
         size = self._limits.reserve_bytes + self._limits.room_bytes_min
         preparation = Preparation.with_room(self._files, self.directory, base, size)
         if preparation is None:
             self._retry_after = self._clock.boot() + self._limits.retry_us_min
-            return
+            return None
         old = self._tail
         listed = len(old.kinds) <= KINDS_LISTED_MAX
         kinds = tuple(sorted(old.kinds)) if listed else None
         line = self._control_line(control_draft(Sealed(old.count, old.end, old.sha256, kinds)))
         old.finish(line, self._running)
         self._advance(line)
+        sealed = self.head
         started = SegmentStarted(
-            self.journal_id, FORMAT, base, self.epoch, self.head.crc, old.sha256
+            self.journal_id,
+            FORMAT,
+            base,
+            self.epoch,
+            sealed.crc,
+            old.sha256,
+            self.reach.kept_from,
+            self.reach.archived_from,
         )
         self._running = 0
         line = self._control_line(control_draft(started))
@@ -270,6 +297,7 @@ class Writer:
         old.close()
         self.segments += 1
         self._tell_head()
+        return sealed
 
     def _control_line(self, draft: Draft) -> bytes:
         assert measure_draft(draft) <= self._limits.control_bytes, "control records are small"

@@ -27,8 +27,12 @@ LAYERS = {
 }
 PURE = ("projections", "broker.core", "broker.wire")
 
-DOORS = frozenset({"journal.files", "journal.clock", "journal.committer", "journal.opening"})
-"""The only modules of the journal that meet the machine: its disk, its time, its threads, and the
+DOORS = frozenset(
+    {"journal.files", "journal.clock", "journal.committer", "journal.opening"}
+    | {"journal.archive_worker"}
+)
+"""The only modules of the journal that meet the machine: its disk, its time, its threads, its one
+worker process, and the
 place that puts them together. The rest is given what it needs."""
 
 HARMLESS = frozenset(

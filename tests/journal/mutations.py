@@ -8,9 +8,9 @@ from the command line (`--mutation`).
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import journal.observe
 import journal.restore
 import journal.segment
-import journal.survey
 import journal.writer
 from journal.files import Access, Handle
 from journal.reader import Reader
@@ -101,7 +101,7 @@ def head_bears_no_witness(patch: Patch) -> None:
     def beyond(*found: object) -> list[object]:
         return []
 
-    patch(journal.survey, "_beyond", beyond)
+    patch(journal.observe, "_beyond", beyond)
 
 
 def d_runs_ahead(patch: Patch) -> None:
