@@ -140,7 +140,7 @@ def _released(world: World, entry: Entry, fact: AgentReleased) -> None:
         world.close(delivery.message)
     if agent.alive:
         world.leaving[(agent.name, agent.generation)] = entry.seq
-    world.agenda.put(("agent", key_of(fact.name)), None)
+    world.deadlines.put(("agent", key_of(fact.name)), None)
 
 
 def _mode_changed(world: World, entry: Entry, fact: AgentModeChanged) -> None:

@@ -87,13 +87,14 @@ def _join(
     world.deliveries[delivery_id] = delivery
     agent.queue.join(delivery)
     agent.newest = message.event_id
-    world.agenda.put(("ttl", delivery_id), expires_at)
+    if expires_at is not None:
+        world.deadlines.put(("ttl", delivery_id), expires_at)
     world.schedule(agent)
 
 
 def _schedule_keys(world: World) -> None:
     oldest = next(iter(world.keys.values()), None)
-    world.agenda.put(("keys", ""), None if oldest is None else oldest.until)
+    world.deadlines.put(("keys", ""), None if oldest is None else oldest.until)
 
 
 def _keys_forgotten(world: World, entry: Entry, fact: KeysForgotten) -> None:
@@ -113,7 +114,8 @@ def _attempted(world: World, entry: Entry, fact: DeliveryAttempted) -> None:
     agent.flowing, agent.held = delivery, None
     if fact.hint:
         agent.hint_at, agent.hint_offset = entry.at, agent.last_offset
-    world.agenda.put(("ttl", delivery.delivery_id), None)
+    if delivery.expires_at is not None:
+        world.deadlines.put(("ttl", delivery.delivery_id), None)
     world.schedule(agent)
 
 
@@ -127,7 +129,7 @@ def _written(world: World, entry: Entry, fact: DeliveryWritten) -> None:
 
 def _acked(world: World, entry: Entry, fact: DeliveryAcked) -> None:
     delivery, agent = _live(world, fact)
-    settled = _end(world, entry, delivery, "acked")
+    settled = _end(world, entry, delivery, agent, "acked")
     settled.level, settled.verification = fact.level, fact.verification
     settled.reason, settled.evidence = fact.reason, fact.evidence
     agent.throttle, agent.override = fact.throttle, False
@@ -180,7 +182,8 @@ def _back(world: World, agent: Agent, delivery: Delivery) -> None:
     delivery.state, delivery.doubt = "queued", False
     agent.flowing = None
     agent.queue.rejoin(delivery)
-    world.agenda.put(("ttl", delivery.delivery_id), delivery.expires_at)
+    if delivery.expires_at is not None:
+        world.deadlines.put(("ttl", delivery.delivery_id), delivery.expires_at)
 
 
 def _dropped_from_queue(
@@ -194,7 +197,7 @@ def _dropped_from_queue(
         DeliveryCancelled: "cancelled",
     }
     delivery, agent = _live(world, fact)
-    _end(world, entry, delivery, states[type(fact)]).reason = fact.reason
+    _end(world, entry, delivery, agent, states[type(fact)]).reason = fact.reason
     world.schedule(agent)
 
 
@@ -212,12 +215,13 @@ def _dead_lettered(world: World, entry: Entry, fact: DeliveryDeadLettered) -> No
         failed_at=entry.at,
         seq=entry.seq,
     )
-    _end(world, entry, delivery, "dead_letter").reason = fact.reason
+    _end(world, entry, delivery, agent, "dead_letter").reason = fact.reason
     world.schedule(agent)
 
 
-def _end(world: World, entry: Entry, delivery: Delivery, state: EndedState) -> Settled:
-    agent = world.agents[key_of(delivery.agent)]
+def _end(
+    world: World, entry: Entry, delivery: Delivery, agent: Agent, state: EndedState
+) -> Settled:
     if agent.flowing is delivery:
         agent.flowing = None
     else:

@@ -166,13 +166,13 @@ class _Loader:
         waiting = [d for d in world.deliveries.values() if d.state == "queued"]
         for delivery in sorted(waiting, key=lambda d: d.joined):
             world.agents[key_of(delivery.agent)].queue.join(delivery)
-            world.agenda.put(("ttl", delivery.delivery_id), delivery.expires_at)
+            world.deadlines.put(("ttl", delivery.delivery_id), delivery.expires_at)
         for delivery_id, agent in self._flowing.items():
             agent.flowing = world.deliveries[delivery_id]
         for agent in world.agents.values():
             world.schedule(agent)
         oldest = next(iter(world.keys.values()), None)
-        world.agenda.put(("keys", ""), None if oldest is None else oldest.until)
+        world.deadlines.put(("keys", ""), None if oldest is None else oldest.until)
 
     def _world_line(self, line: _WorldLine) -> None:
         world = self._world

@@ -8,7 +8,8 @@ late report may still raise its level; older ones are only in the journal.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from projections.agenda import Agenda
 from projections.agents import Agent
@@ -22,9 +23,8 @@ REDELIVERED_MAX = 10_000
 """Redeliveries remembered, so that none is made twice by two callers at once."""
 
 
-def key_of(name: str) -> str:
-    """Names compare without case."""
-    return name.casefold()
+key_of: Final[Callable[[str], str]] = str.casefold
+"""Names compare without case."""
 
 
 class World:
@@ -52,7 +52,17 @@ class World:
         self.redelivered: OrderedDict[DeliveryId, DeliveryId] = OrderedDict()
         self.keys: OrderedDict[tuple[str, str], KeyAnswer] = OrderedDict()
         self.counts: Counter[str] = Counter()
-        self.agenda = Agenda()
+        self.deadlines = Agenda()
+        """Written by the folds; `agenda` is what the rules read."""
+        self._moved: dict[str, Agent] = {}
+        """Agents whose deadline has to be worked out again before anybody reads it."""
+
+    @property
+    def agenda(self) -> Agenda:
+        """What has a deadline, and when. A replay asks for none, so it works out none."""
+        if self._moved:
+            self._reschedule()
+        return self.deadlines
 
     def agent(self, name: str) -> Agent | None:
         """The agent of this name, in any case."""
@@ -73,7 +83,8 @@ class World:
         """Take a live delivery out of the world, and remember how it ended."""
         del self.deliveries[delivery.delivery_id]
         self.counts[state] += 1
-        self.agenda.put(("ttl", delivery.delivery_id), None)
+        if delivery.expires_at is not None:
+            self.deadlines.put(("ttl", delivery.delivery_id), None)
         settled = Settled(
             delivery_id=delivery.delivery_id,
             event_id=delivery.message.event_id,
@@ -98,9 +109,9 @@ class World:
             del self.messages[message.event_id]
 
     def schedule(self, agent: Agent) -> None:
-        """Set the agent's deadline to the earliest moment at which a rule may have to act."""
-        full = len(agent.queue) > self.policy.queue_length_max
-        self.agenda.put(("agent", key_of(agent.name)), 0 if full else _deadline(agent))
+        """The agent's deadline is the earliest moment at which a rule may have to act: it may
+        have moved."""
+        self._moved[agent.name] = agent
 
     def check(self) -> None:
         """Assert everything that must hold at every seq, above all that counts are conserved."""
@@ -120,6 +131,14 @@ class World:
             assert agent.flowing is None or agent.flowing.state != "queued"
             assert all(d.state == "queued" for d in agent.queue)
         self.agenda.check()
+
+    def _reschedule(self) -> None:
+        for agent in self._moved.values():
+            key = key_of(agent.name)
+            if self.agents.get(key) is agent:
+                full = len(agent.queue) > self.policy.queue_length_max
+                self.deadlines.put(("agent", key), 0 if full else _deadline(agent))
+        self._moved.clear()
 
 
 def _deadline(agent: Agent) -> int | None:

@@ -7,7 +7,7 @@ a fact, found by its type in one table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from projections import fold_agents, fold_mail
@@ -23,7 +23,7 @@ from projections.facts import (
 )
 from projections.state import World, key_of
 
-__all__ = ["World", "fold", "key_of", "next_deadline"]
+__all__ = ["World", "fold", "fold_all", "key_of", "next_deadline"]
 
 
 def fold(world: World, entry: Entry) -> None:
@@ -32,6 +32,17 @@ def fold(world: World, entry: Entry) -> None:
     _FOLDS[type(entry.fact)](world, entry, entry.fact)
     world.seq = entry.seq
     world.at = entry.at
+
+
+def fold_all(world: World, entries: Iterable[Entry]) -> None:
+    """Apply these in their order: `fold` without the call for each."""
+    folds = _FOLDS
+    for entry in entries:
+        assert entry.seq > world.seq
+        fact = entry.fact
+        folds[type(fact)](world, entry, fact)
+        world.seq = entry.seq
+        world.at = entry.at
 
 
 def next_deadline(world: World) -> int | None:
@@ -53,6 +64,8 @@ def _broker_stopped(world: World, entry: Entry, fact: BrokerStopped) -> None:
 
 def _policy_changed(world: World, entry: Entry, fact: PolicyChanged) -> None:
     world.policy = fact.policy
+    for agent in world.agents.values():
+        world.schedule(agent)
 
 
 def _clock_diverged(world: World, entry: Entry, fact: ClockDiverged) -> None:

@@ -40,7 +40,7 @@ from broker.wire.frames import Hello
 from journal import Files, Log, Reader, open_log
 from projections.codec import decode_block
 from projections.facts import KINDS, Policy
-from projections.world import World, fold
+from projections.world import World, fold_all
 
 log = logging.getLogger("ackbook")
 
@@ -214,8 +214,7 @@ async def replay(directory: Path, journal: Log) -> World:
     """The world as the journal tells it, folded block by block so that `/health` answers."""
     world = World()
     for block in Reader(directory).blocks(0, journal.head.seq):
-        for entry in decode_block(block):
-            fold(world, entry)
+        fold_all(world, decode_block(block))
         await asyncio.sleep(0)
     assert world.seq == journal.head.seq, "everything durable was read"
     gc.collect()

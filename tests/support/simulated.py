@@ -35,11 +35,15 @@ def line_of(entry: Entry) -> bytes:
     return orjson.dumps(record)
 
 
+_DERIVED = ("deadlines", "_moved")
+"""What a world works out from the rest; `next_deadline` stands for it."""
+
+
 def dump(value: object) -> object:
     """Everything that a world is, as plain values that compare."""
     match value:
         case World():
-            state = {name: dump(v) for name, v in vars(value).items() if name != "agenda"}
+            state = {name: dump(v) for name, v in vars(value).items() if name not in _DERIVED}
             state["next_deadline"] = next_deadline(value)
             return state
         case msgspec.Raw():
