@@ -15,8 +15,18 @@ Start with `record` (what a line is), `recovery` (what a crash can leave behind,
 """
 
 from journal.appender import Appender
+from journal.archiving import ArchiveFile, archive_segment
 from journal.backup import BackupReport, backup
 from journal.clock import Clock, OsClock
+from journal.compaction import (
+    Compaction,
+    CompactionPlan,
+    CompactionReport,
+    Pinned,
+    Progress,
+    compact,
+    plan_compaction,
+)
 from journal.control import Opened, RecoveryReport, Repaired, Sealed, SegmentStarted, read_control
 from journal.errors import (
     AttemptFailed,
@@ -45,6 +55,7 @@ from journal.opening import open_log
 from journal.reader import Reader
 from journal.record import Draft, Line, Position
 from journal.repairing import Repair, repair
+from journal.retention import FOREVER, Retention
 from journal.salvaging import LostRecords, SalvageReport, salvage
 from journal.snapshot import SnapshotFile, read_snapshot, write_snapshot
 from journal.snapshots import SetAside, Snapshots, newest_snapshots
@@ -53,10 +64,15 @@ from journal.token import HeadToken, check_token, head_token, parse_token
 from journal.verify import VerifyReport, verify
 
 __all__ = [
+    "FOREVER",
     "Appender",
+    "ArchiveFile",
     "AttemptFailed",
     "BackupReport",
     "Clock",
+    "Compaction",
+    "CompactionPlan",
+    "CompactionReport",
     "Corrupt",
     "Damage",
     "DamageFound",
@@ -79,14 +95,17 @@ __all__ = [
     "OsClock",
     "OsFiles",
     "OutOfReach",
+    "Pinned",
     "Poisoned",
     "Position",
+    "Progress",
     "ReadOnly",
     "Reader",
     "RecordRefused",
     "RecoveryReport",
     "Repair",
     "Repaired",
+    "Retention",
     "SalvageReport",
     "Sealed",
     "SegmentStarted",
@@ -98,12 +117,15 @@ __all__ = [
     "TargetTaken",
     "TornTail",
     "VerifyReport",
+    "archive_segment",
     "backup",
     "check_token",
+    "compact",
     "head_token",
     "newest_snapshots",
     "open_log",
     "parse_token",
+    "plan_compaction",
     "read_control",
     "read_snapshot",
     "repair",

@@ -45,13 +45,17 @@ def unpack(name: str, packed: bytes) -> bytes:
     return _unpack_zstandard(packed) if name.endswith(".zst") else _unpack_gzip(packed)
 
 
-def unpack_start(name: str, packed: bytes, size: int) -> bytes:
-    """The first bytes of the content, up to about `size`, without unpacking all of it."""
-    if name.endswith(".zst"):
-        return _unpack_zstandard(packed)[:size]
+def unpack_start(name: str, packed: bytes) -> bytes:
+    """What the first bytes of such a file hold. Raises `PackUnreadable`."""
+    if not name.endswith(".zst"):
+        try:
+            return zlib.decompressobj(_GZIP).decompress(packed)
+        except zlib.error as error:
+            raise PackUnreadable(f"it cannot be unpacked: {error}") from None
+    _need_zstandard()
     try:
-        return zlib.decompressobj(_GZIP).decompress(packed, size)
-    except zlib.error as error:
+        return bytes(zstandard.ZstdDecompressor().decompressobj().decompress(packed))
+    except zstandard.ZstdError as error:
         raise PackUnreadable(f"it cannot be unpacked: {error}") from None
 
 
@@ -67,9 +71,13 @@ def _unpack_gzip(packed: bytes) -> bytes:
 
 
 def _unpack_zstandard(packed: bytes) -> bytes:
-    if not HAS_ZSTANDARD:
-        raise PackUnreadable("it needs the package zstandard: pip install 'ackbook[zstd]'")
+    _need_zstandard()
     try:
         return bytes(zstandard.ZstdDecompressor().decompress(packed))
     except zstandard.ZstdError as error:
         raise PackUnreadable(f"it cannot be unpacked: {error}") from None
+
+
+def _need_zstandard() -> None:
+    if not HAS_ZSTANDARD:
+        raise PackUnreadable("it needs the package zstandard: pip install 'ackbook[zstd]'")
