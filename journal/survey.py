@@ -100,8 +100,8 @@ def survey(
     fold_version: int | None = None,
 ) -> Survey:
     """Look at everything. `live` says that another process may be writing meanwhile; `full` also
-    reads each line of sealed segments and their sha256; `archives` reads these, too. With a
-    `fold_version`, what a snapshot of that version vouches for is not read."""
+    checks every sha256; `archives` reads these, too, and every snapshot. With a `fold_version`,
+    what a snapshot of that version vouches for is not read."""
     for _ in range(_ATTEMPTS_MAX - 1 if live else 0):
         try:
             return _Looking(files, directory, live, kinds, full).look(archives, fold_version)
@@ -125,7 +125,7 @@ class _Looking:
     def look(self, archives: bool, fold_version: int | None) -> Survey:
         tail = self._tail()
         self._list_archives_again()
-        snapshots = self._snapshots(tail, fold_version)
+        snapshots = self._snapshots(tail, fold_version, archives)
         trusted = snapshots.usable[0] if fold_version is not None and snapshots.usable else None
         looks: tuple[Look, ...] = ()
         archived: tuple[Look, ...] = ()
@@ -172,7 +172,7 @@ class _Looking:
         both = tuple(sorted({*self._listing.archives, *later}))
         self._listing = msgspec.structs.replace(self._listing, archives=both)
 
-    def _snapshots(self, tail: Look | None, fold_version: int | None) -> Snapshots:
+    def _snapshots(self, tail: Look | None, fold_version: int | None, every: bool) -> Snapshots:
         if tail is None or tail.started is None or tail.last is None:
             return Snapshots()
         return newest_snapshots(
@@ -180,7 +180,7 @@ class _Looking:
             fold_version,
             journal_id=tail.started.journal,
             head=tail.last.seq,
-            count_max=1 if not self._full else len(self._listing.snapshots),
+            count_max=len(self._listing.snapshots) if every else 1,
             files=self._files,
         )
 

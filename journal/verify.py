@@ -1,10 +1,12 @@
 """Checks everything in a journal's directory and changes nothing.
 
-Each checksum of each segment, each seal and its sha256, the chain of the segments, HEAD. The answer
-is a value: what is wrong, where, the proof, what to do next, and the exit code that says it all. It
-may run beside a writer; then it judges only what is durable.
+Each checksum of each segment and archive, each seal and its sha256, their chain, HEAD, the
+snapshots. The answer is a value: what is wrong, where, the proof, what to do next, and the exit
+code that says it all. A snapshot that cannot be used is a warning: a start goes on without it.
+It may run beside a writer; then it judges only what is durable.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,7 +15,8 @@ from journal.errors import Damage
 from journal.files import Files, OsFiles
 from journal.layout import LOCK
 from journal.recovery import TABLE, Finding, Observation
-from journal.survey import survey
+from journal.survey import Survey, survey
+from journal.tidying import left_over
 
 _HARMLESS = frozenset({Finding.UNFINISHED, Finding.SEALED})
 """States that a crash may leave and a start completes, with nothing lost or cut."""
@@ -21,7 +24,8 @@ _HARMLESS = frozenset({Finding.UNFINISHED, Finding.SEALED})
 
 class VerifyReport(Struct, frozen=True):
     """`ok` says that a start would go on without cutting anything; `damage` is in the order of
-    the files. `verdict` is the word of the table in `recovery`."""
+    the files. `verdict` is the word of the table in `recovery`. Segments and archives together
+    hold `records`, from the oldest one that is here, `first_seq`, to `last_seq`."""
 
     ok: bool
     verdict: str
@@ -33,6 +37,9 @@ class VerifyReport(Struct, frozen=True):
     segments: int
     damage: tuple[Damage, ...]
     warnings: tuple[str, ...] = ()
+    archives: int = 0
+    snapshots: int = 0
+    """Those that verify."""
 
 
 def verify(
@@ -47,18 +54,12 @@ def verify(
     files = files or OsFiles()
     directory = directory.absolute()
     live = files.locked(directory / LOCK)
-    found = survey(files, directory, live=live, kinds=kinds, full=full)
+    found = survey(files, directory, live=live, kinds=kinds, full=full, archives=True)
     tail = found.tail
-    warnings = [f"unknown name: {name}" for name in found.listing.unknown]
-    warnings += [
-        f"left over, removed by the next start: {name}" for name in found.listing.temporary
-    ]
-    if found.head.unreadable:
-        warnings.append(f"{found.head.unreadable} slot(s) of HEAD cannot be read")
     damage = _each_place_once(found.observations)
     lasts = [look.last.seq for look in found.looks if look.last]
     last = lasts[-1] if lasts else 0
-    records = sum(look.count for look in found.looks)
+    records = sum(look.count for look in (*found.archived, *found.looks))
     if live and tail is not None and last > found.shown:
         records -= last - found.shown
         last = found.shown
@@ -67,13 +68,27 @@ def verify(
         verdict=found.verdict.value,
         exit_code=found.verdict.exit_code,
         journal=found.journal,
-        first_seq=found.looks[0].base if found.looks else 0,
+        first_seq=(*found.archived, *found.looks)[0].base if found.looks else 0,
         last_seq=last,
         records=records,
         segments=len(found.looks),
         damage=damage,
-        warnings=tuple(warnings),
+        warnings=tuple(_warnings(found)),
+        archives=len(found.archived),
+        snapshots=len(found.snapshots.usable),
     )
+
+
+def _warnings(found: Survey) -> Iterator[str]:
+    listing = found.listing
+    yield from (f"unknown name: {name}" for name in listing.unknown)
+    over = (
+        listing.temporary if found.live else (*listing.temporary, *left_over(listing, found.reach))
+    )
+    yield from (f"left over, removed by the next start: {name}" for name in over)
+    yield from (f"{each.name} is set aside: {each.why}" for each in found.snapshots.aside)
+    if found.head.unreadable:
+        yield f"{found.head.unreadable} slot(s) of HEAD cannot be read"
 
 
 def _each_place_once(observations: tuple[Observation, ...]) -> tuple[Damage, ...]:
