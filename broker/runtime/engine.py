@@ -94,6 +94,18 @@ class Engine:
         self._asked.append(Asked(question, answer))
         return await answer
 
+    async def attend(self, care: Callable[[Log], T]) -> T:
+        """`care(log)` between two batches, for what the journal records about itself. What it
+        raises about the disk has to end the process, like a failed commit."""
+
+        def between(world: World, at: int) -> T:
+            try:
+                return care(self._log)
+            finally:
+                world.seq = self._log.next_seq - 1
+
+        return await self.ask(between)
+
     def stop(self) -> None:
         """Finish what waits, then let `run` return."""
         self._stopping = True

@@ -34,13 +34,15 @@ from broker.runtime.holders import Holders
 from broker.runtime.inbox import Stopped
 from broker.runtime.keeper import Keeper
 from broker.runtime.place import Connection, Place
+from broker.runtime.rebuilding import begin_world, fold_rest
+from broker.runtime.snapshots import Every, Since, Snapshots
 from broker.runtime.spawning import Spawner
 from broker.runtime.waiting import QUIET_S_MAX, Bell
 from broker.wire.frames import Hello
-from journal import Files, Log, Reader, open_log
-from projections.codec import decode_block
+from journal import Files, Log, open_log
 from projections.facts import KINDS, Policy
-from projections.world import World, fold_all
+from projections.snapshot import FOLD_VERSION
+from projections.world import World
 
 log = logging.getLogger("ackbook")
 
@@ -63,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     instance: str
     policy: Policy
     respawn: bool
+    every: Every
     files: Files | None
 
 
@@ -119,12 +122,13 @@ class Life:
             version=self._settings.version,
             files=self._settings.files,
             trusted=True,
+            fold_version=FOLD_VERSION,
         )
         try:
-            world = await replay(self._place.journal, journal)
+            world, since = await replay(self._place.journal, journal)
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    await self._serve(journal, world, tasks)
+                    await self._serve(journal, world, since, tasks)
                     raise _Over
             except* _Over:
                 pass
@@ -133,7 +137,9 @@ class Life:
         finally:
             journal.close()
 
-    async def _serve(self, journal: Log, world: World, tasks: asyncio.TaskGroup) -> None:
+    async def _serve(
+        self, journal: Log, world: World, since: Since, tasks: asyncio.TaskGroup
+    ) -> None:
         settings, place = self._settings, self._place
         instance = settings.instance or secrets.token_hex(8)
         feed, bell = Feed(place.journal, world.seq), Bell()
@@ -167,6 +173,7 @@ class Life:
             )
         )
         tasks.create_task(_keep_house(engine, journal))
+        tasks.create_task(Snapshots(engine, journal, since, settings.every).run())
         await holders.adopt()
         if settings.respawn:
             await spawner.respawn()
@@ -210,17 +217,19 @@ class Life:
         return self._service
 
 
-async def replay(directory: Path, journal: Log) -> World:
-    """The world as the journal tells it, folded block by block so that `/health` answers."""
-    world = World()
-    for block in Reader(directory).blocks(0, journal.head.seq):
-        fold_all(world, decode_block(block))
+async def replay(directory: Path, journal: Log) -> tuple[World, Since]:
+    """The world as the journal tells it, block by block so that `/health` answers, and what was
+    folded beyond a snapshot."""
+    head = journal.head.seq
+    world, snapshot = await asyncio.to_thread(begin_world, directory, head, journal.snapshot)
+    folded = 0
+    for size in fold_rest(directory, world, head):
+        folded += size
         await asyncio.sleep(0)
-    assert world.seq == journal.head.seq, "everything durable was read"
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTOR)
-    return world
+    return world, Since(snapshot.seq if snapshot else 0, folded)
 
 
 async def _keep_house(engine: Engine, journal: Log) -> None:

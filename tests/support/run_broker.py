@@ -1,8 +1,9 @@
 """One broker in a process of its own, for tests that start it, kill it and start it again.
 
-`python -m tests.support.run_broker DIR [--port N] [--policy JSON] [--respawn] [--disk FILE]` prints
-one line of JSON when it is ready: url, port, api_key, pid, directory. While FILE says `full`, the
-journal's disk has no room; while `dying`, no sync succeeds; while `slow`, none ends.
+`python -m tests.support.run_broker DIR [--port N] [--policy JSON] [--respawn] [--disk FILE]
+[--every RECORDS]` prints one line of JSON when it is ready: url, port, api_key, pid, directory.
+While FILE says `full`, the journal's disk has no room; while `dying`, no sync succeeds; while
+`slow`, none ends. `--every` is the number of records between two snapshots.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import msgspec
 
 from broker.runtime.app import serve
 from broker.runtime.place import Connection
+from broker.runtime.snapshots import Every
 from journal import OsFiles
 from journal.files import Handle
 from projections.facts import Policy
@@ -52,6 +54,7 @@ def main() -> int:
     parser.add_argument("--policy", default="{}")
     parser.add_argument("--respawn", action="store_true")
     parser.add_argument("--disk", type=Path)
+    parser.add_argument("--every", type=int, default=Every().records)
     given = parser.parse_args()
     return serve(
         given.directory,
@@ -59,6 +62,7 @@ def main() -> int:
         respawn=given.respawn,
         policy=msgspec.json.decode(given.policy, type=Policy),
         ready=_say,
+        every=Every(records=given.every),
         files=None if given.disk is None else TroubledDisk(given.disk),
     )
 

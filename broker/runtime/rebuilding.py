@@ -1,0 +1,70 @@
+"""From a journal to the world that it tells: the newest snapshot that loads, and every entry since.
+
+The start of a broker and the process that makes snapshots share it, so each snapshot is also a
+test of the next start. A snapshot that verifies and yet cannot be loaded is passed over for an
+older one, and at last for the first record: a snapshot is worth time, never truth. What cannot be
+read is never taken for nothing: then it raises, and no world comes of it.
+
+It knows no loop; whoever has one gets a chance between two blocks.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from journal import Corrupt, Damage, Reader, SnapshotFile, SnapshotUnusable, newest_snapshots
+from projections.codec import decode_block
+from projections.snapshot import FOLD_VERSION, UnreadableWorld, load
+from projections.world import World, fold_all
+
+log = logging.getLogger("ackbook")
+
+
+def begin_world(
+    journal: Path, through: int, first: SnapshotFile | None = None
+) -> tuple[World, SnapshotFile | None]:
+    """The world of the newest snapshot at or before `through` that can be loaded, and which one
+    that was; an empty world and None where there is none. `first` is tried before all others."""
+    for snapshot in _candidates(journal, through, first):
+        try:
+            world = load(snapshot.blocks())
+        except (SnapshotUnusable, UnreadableWorld) as error:
+            log.warning("%s is passed over: %s", snapshot.name, error)
+            continue
+        if world.seq == snapshot.seq:
+            return world, snapshot
+        log.warning("%s is passed over: it holds the state at %d", snapshot.name, world.seq)
+    return World(), None
+
+
+def fold_rest(journal: Path, world: World, through: int) -> Iterator[int]:
+    """Fold everything after the world's own record through `through`; the bytes of each block,
+    when it is folded. Raises `Corrupt` where something of that cannot be read."""
+    reader, begun = Reader(journal), world.seq
+    for block in reader.blocks(begun, through):
+        fold_all(world, decode_block(block))
+        yield len(block)
+    if any(gap.first == begun + 1 for gap in reader.gaps) or world.seq != through:
+        raise Corrupt(reader.damage[0] if reader.damage else _unreachable(journal, world, through))
+
+
+def _candidates(journal: Path, through: int, first: SnapshotFile | None) -> Iterator[SnapshotFile]:
+    if first is not None:
+        yield first
+    # Only asked when the first one did not do: each of them is read whole to be verified.
+    for snapshot in newest_snapshots(journal, FOLD_VERSION, head=through).usable:
+        if first is None or snapshot.seq < first.seq:
+            yield snapshot
+
+
+def _unreachable(journal: Path, world: World, through: int) -> Damage:
+    return Damage(
+        file=str(journal),
+        line=0,
+        byte=0,
+        what=f"the records that lead to {through} cannot all be read",
+        proof=f"the state is known through {world.seq}",
+        next=f"ackbook verify --dir {journal}",
+    )

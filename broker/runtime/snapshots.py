@@ -1,0 +1,85 @@
+"""Snapshots of a broker that runs: when one is due, by whom it is made, and how it comes to count.
+
+One is due after so many records or bytes. A worker makes it from what is durable, as any reader
+could; here it is read once more and recorded, between two batches. So appends never wait for it,
+and each one proves that a start would come to a world. An attempt that fails is said and forgotten:
+the next one comes a minute later, and the broker goes on without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+import msgspec
+
+from broker.runtime.engine import Engine
+from broker.runtime.snapshotter import snapshotter_command
+from broker.runtime.workers import WorkFailed, work
+from journal import JournalFull, Log, SnapshotFile, SnapshotUnusable, read_snapshot
+
+log = logging.getLogger("ackbook")
+
+LOOK_S = 1.0
+"""How often somebody asks whether one is due."""
+
+RETRY_S = 60.0
+"""After a failed attempt; what made it fail seldom passes in a moment."""
+
+
+class Every(msgspec.Struct, frozen=True):
+    """How much may happen between two snapshots: about a second of a start's time."""
+
+    records: int = 100_000
+    bytes: int = 32 * 1024 * 1024
+
+
+class Since(msgspec.Struct, frozen=True):
+    """What the start found: the last record in the snapshot, and the bytes that stand behind it."""
+
+    seq: int = 0
+    bytes: int = 0
+
+
+class Snapshots:
+    """The snapshots of one journal. `run` is its life; only one is made at a time."""
+
+    def __init__(self, engine: Engine, journal: Log, since: Since, every: Every) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._every = every
+        self._seq = since.seq
+        self._written = journal.statistics().written_bytes - since.bytes
+        self._retry_at = 0.0
+        self._making = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Make one whenever one is due, for ever. Raises what the disk raises while it records."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if self._is_due() and time.monotonic() >= self._retry_at:
+                try:
+                    await self.make()
+                except WorkFailed as failed:
+                    self._retry_at = time.monotonic() + RETRY_S
+                    log.warning("no snapshot was made: %s", failed)
+
+    async def make(self) -> SnapshotFile:
+        """A new one, verified and recorded. Raises `WorkFailed`."""
+        async with self._making:
+            written = self._journal.statistics().written_bytes
+            answer = await work(snapshotter_command(self._journal.directory))
+            path = self._journal.directory / answer.decode().strip()
+            try:
+                snapshot = await asyncio.to_thread(read_snapshot, path)
+                await self._engine.attend(lambda journal: journal.note_snapshot(snapshot))
+            except (SnapshotUnusable, JournalFull) as error:
+                raise WorkFailed(str(error)) from error
+            self._seq, self._written = snapshot.seq, written
+            return snapshot
+
+    def _is_due(self) -> bool:
+        statistics, head = self._journal.statistics(), self._journal.head.seq
+        many = head - self._seq >= self._every.records
+        return many or statistics.written_bytes - self._written >= self._every.bytes

@@ -1,0 +1,97 @@
+"""Makes a snapshot in a process of its own, so that folding takes no time from the broker.
+
+`python -m broker.runtime.snapshotter JOURNAL [SEQ]` reads the newest snapshot and the durable rest
+like any reader, folds, writes the snapshot of the last durable record (or of the record SEQ, which
+has to be durable), reads it back, and prints its name. It takes no lock: to record the snapshot is
+the business of whoever holds it. Where it fails it says why on standard error and ends with the
+exit code of the error; what is left over is garbage for the next start. It ends early when the
+process that started it is gone.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from broker.runtime.rebuilding import begin_world, fold_rest
+from journal import (
+    AttemptFailed,
+    JournalError,
+    Position,
+    Reader,
+    SnapshotFile,
+    write_snapshot,
+)
+from projections.snapshot import FOLD_VERSION, dump
+from projections.world import World
+
+NICE = 10
+"""Whoever waits for an answer of the broker comes first."""
+
+LINES_PER_LOOK = 4_096
+"""How many lines are written between two looks at whether anybody still waits."""
+
+
+def snapshotter_command(journal: Path, through: int | None = None) -> list[str]:
+    """What to run to make a snapshot."""
+    module = [sys.executable, "-P", "-m", "broker.runtime.snapshotter", str(journal)]
+    return module if through is None else [*module, str(through)]
+
+
+def make_snapshot(journal: Path, through: int | None = None) -> SnapshotFile:
+    """Fold, write, read back. Raises `JournalError`; the journal itself is unharmed."""
+    parent = os.getppid()
+    reader = Reader(journal)
+    head = reader.head() if through is None else through
+    journal_id = reader.journal_id
+    if journal_id is None or head == 0:
+        raise AttemptFailed(f"there is nothing in {journal}", "ackbook verify says more")
+    world, _ = begin_world(journal, head)
+    for _ in fold_rest(journal, world, head):
+        _check_wanted(parent)
+    return write_snapshot(
+        journal,
+        journal_id=journal_id,
+        position=_position(reader, head),
+        fold_version=FOLD_VERSION,
+        lines=_lines(world, parent),
+    )
+
+
+def _position(reader: Reader, seq: int) -> Position:
+    for line in reader.lines(after=seq - 1, through=seq):
+        return Position(line.seq, line.at, line.crc)
+    raise AttemptFailed(f"record {seq} cannot be read", "ackbook verify says more")
+
+
+def _lines(world: World, parent: int) -> Iterator[bytes]:
+    for number, line in enumerate(dump(world)):
+        if number % LINES_PER_LOOK == 0:
+            _check_wanted(parent)
+        yield line
+
+
+def _check_wanted(parent: int) -> None:
+    if os.getppid() != parent:
+        raise AttemptFailed("nobody waits for the snapshot any more", "start the broker again")
+
+
+def main(arguments: list[str]) -> int:
+    """The command; see the head of this module."""
+    os.nice(NICE)
+    gc.disable()  # it lives for one world, and all of that stays
+    directory, *through = arguments
+    try:
+        made = make_snapshot(Path(directory), int(through[0]) if through else None)
+    except JournalError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    sys.stdout.write(f"{made.name}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,64 @@
+"""Workers: processes that do for the broker what must not take time from its loop.
+
+A worker reads files, may leave new ones, and answers on standard output. It inherits no descriptor
+but its three and nothing of ours that is secret, has a limited time, and is ended when its broker
+ends. Its failure is an exception for whoever wanted the work, and nothing else.
+
+Workers look after themselves when their broker is killed: they end when their parent changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Sequence
+
+from broker.runtime.launch import clean_environment
+
+WORK_S_MAX = 900.0
+"""A snapshot of ten million records takes minutes where it is the first one."""
+
+ANSWER_BYTES_MAX = 1024 * 1024
+
+SAID_CHARS_MAX = 500
+"""Of what a worker said on standard error before it failed."""
+
+
+class WorkFailed(Exception):
+    """The work was not done; the message says why, for operators."""
+
+
+async def work(command: Sequence[str]) -> bytes:
+    """Run a worker to its end; its answer. Raises `WorkFailed`."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            cwd="/",
+            env=clean_environment(os.environ),
+            limit=ANSWER_BYTES_MAX,
+        )
+    except OSError as error:
+        raise WorkFailed(f"it could not be started: {error}") from error
+    try:
+        async with asyncio.timeout(WORK_S_MAX):
+            answer, said = await process.communicate()
+    except TimeoutError:
+        raise WorkFailed(f"it was not done after {WORK_S_MAX:.0f} s") from None
+    finally:
+        await _end(process)
+    if process.returncode != 0:
+        words = said.decode(errors="replace").strip().replace("\n", "; ")[-SAID_CHARS_MAX:]
+        raise WorkFailed(words or f"it ended with {process.returncode}")
+    return answer
+
+
+async def _end(process: Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
