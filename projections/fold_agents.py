@@ -133,8 +133,8 @@ def _released(world: World, entry: Entry, fact: AgentReleased) -> None:
     agent = world.agents.pop(key_of(fact.name), None)
     if agent is None:
         return
-    for ref in fact.dropped:
-        delivery = world.deliveries[ref.delivery_id]
+    dropped = (world.deliveries.get(ref.delivery_id) for ref in fact.dropped)
+    for delivery in filter(None, dropped):
         agent.queue.leave(delivery)
         world.remember(delivery, "released", entry.seq).reason = "agent_released"
         world.close(delivery.message)

@@ -32,6 +32,7 @@ from projections.facts import (
     MessageRefused,
     rank,
 )
+from projections.holes import Live, of_live
 from projections.mail import DeadLetter, Delivery, EndedState, KeyAnswer, Message, Settled
 from projections.state import REDELIVERED_MAX, World, key_of
 
@@ -51,6 +52,8 @@ def _enqueued(world: World, entry: Entry, fact: MessageEnqueued) -> None:
     world.messages[fact.event_id] = message
     for recipient in fact.deliveries:
         _join(world, entry, message, recipient.agent, recipient.delivery_id, fact.expires_at)
+    if not message.open:
+        del world.messages[fact.event_id]
     if fact.key is not None and fact.key_until is not None:
         world.keys.pop((fact.sender, fact.key), None)  # a new use comes last in the order of age
         world.keys[(fact.sender, fact.key)] = KeyAnswer(
@@ -73,7 +76,8 @@ def _join(
     delivery_id: DeliveryId,
     expires_at: int | None = None,
 ) -> None:
-    agent = world.agents[key_of(name)]
+    if (agent := world.agents.get(key_of(name))) is None:
+        return
     delivery = Delivery(
         delivery_id=delivery_id,
         message=message,
@@ -103,8 +107,8 @@ def _keys_forgotten(world: World, entry: Entry, fact: KeysForgotten) -> None:
     _schedule_keys(world)
 
 
-def _attempted(world: World, entry: Entry, fact: DeliveryAttempted) -> None:
-    delivery, agent = _live(world, fact)
+def _attempted(world: World, entry: Entry, fact: DeliveryAttempted, live: Live) -> None:
+    delivery, agent = live
     agent.queue.leave(delivery)
     delivery.state, delivery.doubt = "typing", False
     delivery.attempt, delivery.attempted_seq = fact.attempt, entry.seq
@@ -119,16 +123,16 @@ def _attempted(world: World, entry: Entry, fact: DeliveryAttempted) -> None:
     world.schedule(agent)
 
 
-def _written(world: World, entry: Entry, fact: DeliveryWritten) -> None:
-    delivery, agent = _live(world, fact)
+def _written(world: World, entry: Entry, fact: DeliveryWritten, live: Live) -> None:
+    delivery, agent = live
     delivery.state, delivery.doubt = "awaiting", False
     delivery.written_seq, delivery.window_until = entry.seq, fact.window_until
     agent.last_offset = fact.offset
     world.schedule(agent)
 
 
-def _acked(world: World, entry: Entry, fact: DeliveryAcked) -> None:
-    delivery, agent = _live(world, fact)
+def _acked(world: World, entry: Entry, fact: DeliveryAcked, live: Live) -> None:
+    delivery, agent = live
     settled = _end(world, entry, delivery, agent, "acked")
     settled.level, settled.verification = fact.level, fact.verification
     settled.reason, settled.evidence = fact.reason, fact.evidence
@@ -155,16 +159,16 @@ def _advanced(world: World, entry: Entry, fact: DeliveryAdvanced) -> None:
         world.schedule(agent)
 
 
-def _retried(world: World, entry: Entry, fact: DeliveryRetried) -> None:
-    delivery, agent = _live(world, fact)
+def _retried(world: World, entry: Entry, fact: DeliveryRetried, live: Live) -> None:
+    delivery, agent = live
     _back(world, agent, delivery)
     delivery.failures, delivery.due_at = fact.failures, fact.due_at
     agent.throttle, agent.override = fact.throttle, False
     world.schedule(agent)
 
 
-def _held(world: World, entry: Entry, fact: DeliveryHeld) -> None:
-    delivery, agent = _live(world, fact)
+def _held(world: World, entry: Entry, fact: DeliveryHeld, live: Live) -> None:
+    delivery, agent = live
     if fact.undone:
         _back(world, agent, delivery)
         agent.state, agent.state_seq, agent.state_at = "blocked", entry.seq, entry.at
@@ -174,14 +178,16 @@ def _held(world: World, entry: Entry, fact: DeliveryHeld) -> None:
     world.schedule(agent)
 
 
-def _resumed(world: World, entry: Entry, fact: DeliveryResumed) -> None:
-    _live(world, fact)[1].held = None
+def _resumed(world: World, entry: Entry, fact: DeliveryResumed, live: Live) -> None:
+    live[1].held = None
 
 
 def _back(world: World, agent: Agent, delivery: Delivery) -> None:
+    if delivery.state != "queued":
+        agent.queue.rejoin(delivery)
     delivery.state, delivery.doubt = "queued", False
-    agent.flowing = None
-    agent.queue.rejoin(delivery)
+    if agent.flowing is delivery:
+        agent.flowing = None
     if delivery.expires_at is not None:
         world.deadlines.put(("ttl", delivery.delivery_id), delivery.expires_at)
 
@@ -190,19 +196,20 @@ def _dropped_from_queue(
     world: World,
     entry: Entry,
     fact: DeliveryEvicted | DeliveryExpired | DeliveryCancelled,
+    live: Live,
 ) -> None:
     states: dict[type, EndedState] = {
         DeliveryEvicted: "evicted",
         DeliveryExpired: "expired",
         DeliveryCancelled: "cancelled",
     }
-    delivery, agent = _live(world, fact)
+    delivery, agent = live
     _end(world, entry, delivery, agent, states[type(fact)]).reason = fact.reason
     world.schedule(agent)
 
 
-def _dead_lettered(world: World, entry: Entry, fact: DeliveryDeadLettered) -> None:
-    delivery, agent = _live(world, fact)
+def _dead_lettered(world: World, entry: Entry, fact: DeliveryDeadLettered, live: Live) -> None:
+    delivery, agent = live
     delivery.message.open += 1
     world.dead_letters[fact.delivery_id] = DeadLetter(
         delivery_id=fact.delivery_id,
@@ -235,8 +242,8 @@ def _end(
 
 def _dropped(world: World, entry: Entry, fact: DeliveryDropped) -> None:
     """A dead letter is gone; its delivery had ended before, so no count changes."""
-    letter = world.dead_letters.pop(fact.delivery_id)
-    world.close(letter.message)
+    if (letter := world.dead_letters.pop(fact.delivery_id, None)) is not None:
+        world.close(letter.message)
     if (settled := world.settled.get(fact.delivery_id)) is not None:
         settled.state, settled.reason, settled.seq = "dropped", fact.reason, entry.seq
 
@@ -257,6 +264,8 @@ def _redelivered(world: World, entry: Entry, fact: DeliveryRedelivered) -> None:
             need=fact.need,
         )
     _join(world, entry, message, fact.agent, fact.new_delivery_id)
+    if not message.open:
+        del world.messages[fact.event_id]
     if letter is not None:
         world.close(letter.message)
     if (settled := world.settled.get(fact.delivery_id)) is not None:
@@ -270,27 +279,22 @@ def _nothing(world: World, entry: Entry, fact: object) -> None:
     """Told to whoever asks why; it changes nothing."""
 
 
-def _live(world: World, fact: Any) -> tuple[Delivery, Agent]:
-    delivery = world.deliveries[fact.delivery_id]
-    return delivery, world.agents[key_of(delivery.agent)]
-
-
 FOLDS: dict[type, Callable[[World, Entry, Any], None]] = {
     MessageEnqueued: _enqueued,
     MessageRefused: _nothing,
     KeysForgotten: _keys_forgotten,
-    DeliveryAttempted: _attempted,
-    DeliveryWritten: _written,
-    DeliveryAcked: _acked,
+    DeliveryAttempted: of_live(_attempted),
+    DeliveryWritten: of_live(_written),
+    DeliveryAcked: of_live(_acked),
     DeliveryAdvanced: _advanced,
-    DeliveryRetried: _retried,
-    DeliveryHeld: _held,
-    DeliveryResumed: _resumed,
-    DeliveryEvicted: _dropped_from_queue,
-    DeliveryExpired: _dropped_from_queue,
-    DeliveryCancelled: _dropped_from_queue,
+    DeliveryRetried: of_live(_retried),
+    DeliveryHeld: of_live(_held),
+    DeliveryResumed: of_live(_resumed),
+    DeliveryEvicted: of_live(_dropped_from_queue),
+    DeliveryExpired: of_live(_dropped_from_queue),
+    DeliveryCancelled: of_live(_dropped_from_queue),
     DeliveryDropped: _dropped,
-    DeliveryDeadLettered: _dead_lettered,
+    DeliveryDeadLettered: of_live(_dead_lettered),
     DeliveryRedelivered: _redelivered,
     DeliveryReportRefused: _nothing,
 }

@@ -209,8 +209,9 @@ class Queue:
         self._lanes[delivery.message.priority].appendleft(delivery)
 
     def leave(self, delivery: Delivery) -> None:
-        """Wait no longer."""
-        del self._waiting[delivery.delivery_id]
+        """Wait no longer; nothing for one that does not wait."""
+        if self._waiting.pop(delivery.delivery_id, None) is None:
+            return
         lane = self._lanes[delivery.message.priority]
         if lane and lane[0] is delivery:
             lane.popleft()
