@@ -30,6 +30,7 @@ from journal.control import (
     Closed,
     Control,
     Opened,
+    Reach,
     Repaired,
     Sealed,
     SegmentStarted,
@@ -53,8 +54,8 @@ from journal.record import (
 
 
 class Rebuilder:
-    """Lines in rising order in, a directory out; what a compaction took away before, up to
-    `compacted`, goes into archives again. `last` is the last line that was written, `gaps`
+    """Lines in rising order in, a directory out; what a compaction took away, as `reach`
+    says, goes into archives again. `last` is the last line that was written, `gaps`
     are the seqs that were not given, `watched` the new positions of some lines."""
 
     def __init__(
@@ -62,9 +63,7 @@ class Rebuilder:
         files: Files,
         directory: Path,
         journal: str,
-        *,
-        first: int,
-        compacted: int,
+        reach: Reach,
         watch: frozenset[int],
     ) -> None:
         self._files = files
@@ -78,8 +77,8 @@ class Rebuilder:
         self._previous: tuple[str, str] | None = None
         """The last checksum and the sha256 of the segment before."""
         self._epoch = 1
-        self._expected = first
-        self._compacted = compacted
+        self._reach = reach
+        self._expected = reach.archived_from
         self._watch = watch
         self.watched: dict[int, Position] = {}
         self.last = Position()
@@ -143,6 +142,10 @@ class Rebuilder:
         fitting = msgspec.structs.replace(
             started, journal=self._journal, previous_crc=crc, previous_sha256=digest
         )
+        if line is None:
+            fitting = msgspec.structs.replace(
+                fitting, kept_from=self._reach.kept_from, archived_from=self._reach.archived_from
+            )
         # What stood before the first segment is compacted; it is named by nobody else.
         if line is not None and (fitting == started or self._previous is None):
             self._put(line.raw, SEGMENT)
@@ -190,7 +193,7 @@ class Rebuilder:
     def _write_segment(self) -> None:
         content = b"".join(self._lines)
         path = self._directory / segment_name(self._base)
-        if self.last.seq <= self._compacted:
+        if self.last.seq < self._reach.kept_from:
             suffix, content_packed = pack(content)
             path = self._directory / ARCHIVE / archive_name(self._base, self.last.seq, suffix)
             self._files.make_dir(path.parent)

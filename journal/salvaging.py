@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from journal.control import Compacted, read_control
+from journal.control import CONTROL_PREFIX, Compacted, Reach, SegmentStarted, read_control
 from journal.errors import Corrupt, Damage, Locked, NewerFormat, SnapshotUnusable
 from journal.files import Files, OsFiles
 from journal.gleaning import glean
@@ -100,16 +100,7 @@ class _Salvage:
             raise Corrupt(Damage(str(self._found.directory), 0, 0, what, "", following))
         partial = begin_directory(self._files, out)
         wanted = frozenset(snapshot.seq for snapshot in self._snapshots)
-        compacted = self._compacted()
-        base = self._sources[0].base if self._sources else 1
-        rebuilder = Rebuilder(
-            self._files,
-            partial,
-            self._journal,
-            first=base if base - 1 <= compacted else 1,
-            compacted=compacted,
-            watch=wanted,
-        )
+        rebuilder = Rebuilder(self._files, partial, self._journal, self._reach(), wanted)
         for line in self._lines():
             rebuilder.take(line)
         rebuilder.finish(self._witness())
@@ -167,15 +158,21 @@ class _Salvage:
             seqs.append(proof.d if proof else 0)
         return max(seqs, default=0)
 
-    def _compacted(self) -> int:
-        """Up to which seq a record says that segments were taken away on purpose."""
-        controls = (
-            read_control(line)
-            for source in self._sources
-            for line in self._proven(source)
-            if line.kind == "journal.compacted"
-        )
-        return max((each.through for each in controls if isinstance(each, Compacted)), default=0)
+    def _reach(self) -> Reach:
+        """What was removed on purpose, by what the saved records say."""
+        kept, archived = 1, 1
+        for source in self._sources:
+            for line in self._proven(source):
+                match read_control(line) if line.kind.startswith(CONTROL_PREFIX) else None:
+                    case SegmentStarted() as started:
+                        kept = max(kept, started.kept_from)
+                        archived = max(archived, started.archived_from)
+                    case Compacted() as compacted:
+                        kept = max(kept, compacted.through + 1)
+                        archived = max(archived, compacted.forgotten + 1)
+                    case _:
+                        pass
+        return Reach(kept, archived)
 
     def _usable_snapshots(self) -> list[SnapshotFile]:
         usable = []

@@ -31,10 +31,13 @@ from journal.errors import (
 )
 from journal.files import Files, OsFiles
 from journal.head import read_head
-from journal.layout import list_directory
+from journal.layout import LOCK, list_directory
+from journal.limits import Limits
 from journal.reader import Reader
 from journal.record import parse_line
+from journal.restore import refuse
 from journal.sources import Source, sources_of
+from journal.survey import survey
 
 _TOKEN = re.compile(r"([0-9a-f]{1,32})\.([1-9][0-9]{0,12})\.([0-9a-f]{64})")
 
@@ -59,16 +62,16 @@ def parse_token(text: str) -> HeadToken | None:
 def head_token(directory: Path, *, files: Files | None = None) -> HeadToken | None:
     """The token of the last durable line, also while a writer is at work; None without a line.
 
-    Raises `Lost` when HEAD vouches for lines that are not there: a token of what is left would
+    Raises `Corrupt`, `Lost` or `NewerFormat` when the end is damaged: a token of what is left would
     bear witness to the loss.
     """
     files = files or OsFiles()
     witness = read_head(files, directory).seq
     reader = Reader(directory, files=files)
     seq, journal = reader.head(), reader.journal_id
-    if witness > seq:
-        what, proof = "its end is missing", f"HEAD vouches for {witness}, the last is {seq}"
-        raise Lost(_wrong(directory, what, proof, verify_command(directory)))
+    if witness > seq or reader.damage:
+        live = files.locked(directory / LOCK)
+        refuse(survey(files, directory, live=live), Limits(), accept_cut=True)
     if not seq or journal is None:
         return None
     source = _source_of(files, directory, seq)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 import msgspec
 
+from projections.codec import kind_of
 from projections.reports import agent_rows, counts, dead_letter_rows, pending_rows
 from projections.world import World, fold
 
@@ -47,15 +48,18 @@ def replay(through: int | None, as_json: bool, place: Place) -> None:
 
 
 def fold_through(history: History, through: int | None) -> World:
-    """The world after this record. A fold never goes over a hole: it stops before it."""
+    """The world after this record. A fold never goes over a hole: it stops before it, unless the
+    journal itself says that somebody accepted the loss."""
     head = history.head()
     if through is not None and through > head:
         raise Failure(Exit.USAGE, f"the journal ends at {head}, there is no record {through} yet")
     world = World()
+    accepted = False
     for entry in history.entries(through=through):
-        if entry.seq != world.seq + 1:
+        if entry.seq != world.seq + 1 and not accepted:
             break
         fold(world, entry)
+        accepted = kind_of(entry) == "journal.repaired"
     if world.seq < (head if through is None else through):
         say(f"{poor('missing:')} the world can be shown up to record {world.seq} only")
     return world
