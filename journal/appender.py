@@ -9,25 +9,18 @@ For those who embed the journal; a broker that decides before it appends has a l
 
 import asyncio
 from collections.abc import Sequence
-from itertools import accumulate, chain
-
-from msgspec import Struct
 
 from journal.errors import JournalError, RecordRefused
 from journal.log import Log
-from journal.record import Draft, measure_draft
+from journal.record import Draft, measure_drafts
 
 _WISHES_MAX = 4096
 """In one batch: beyond this a longer batch gains nothing and the first producer waits longer."""
 
 
-class _Wish(Struct, gc=False):
-    """Records of one caller, and who waits for them. `seq` is known once they are staged."""
-
-    drafts: Sequence[Draft]
-    size: int
-    first: "asyncio.Future[int]"
-    seq: int = 0
+_Wish = tuple[Sequence[Draft], "asyncio.Future[int]"]
+"""Records of one caller, and who waits for the seq of the first. There is one for every append,
+and a plain tuple is made in a third of the time of anything with names."""
 
 
 class Appender:
@@ -56,8 +49,7 @@ class Appender:
             raise RecordRefused("out_of_turn", "no record was given")
         loop = self._loop or self._settle_on_loop()
         first: asyncio.Future[int] = loop.create_future()
-        size = measure_draft(drafts[0]) if len(drafts) == 1 else sum(map(measure_draft, drafts))
-        self._waiting.append(_Wish(drafts, size, first))
+        self._waiting.append((drafts, first))
         if not self._busy:
             self._busy = True
             loop.call_soon(self._flush)
@@ -75,64 +67,55 @@ class Appender:
         return self._loop
 
     def _flush(self) -> None:
-        wishes = self._take()
+        log, seq = self._log, self._log.next_seq
+        wishes, self._waiting = self._waiting[:_WISHES_MAX], self._waiting[_WISHES_MAX:]
         staged = wishes if self._stage(wishes) else self._stage_each(wishes)
         try:
-            done = self._log.begin_commit(idle=True)
+            done = log.begin_commit(idle=True)
         except JournalError as error:
-            self._finish(staged, error)
+            self._finish(staged, seq, error)
             return
         if done is None:
-            self._finish(staged, None)
+            self._finish(staged, seq, None)
         else:
-            done.add_done_callback(lambda future: self._finish(staged, future.exception()))
-
-    def _take(self) -> list[_Wish]:
-        """As many of the first wishes as make one batch, at least one."""
-        waiting, size_max = self._waiting, self._log.batch_bytes_max
-        sizes = accumulate([wish.size for wish in waiting[:_WISHES_MAX]])
-        count = max(1, sum([size <= size_max for size in sizes]))
-        self._waiting = waiting[count:]
-        return waiting[:count]
+            done.add_done_callback(lambda future: self._finish(staged, seq, future.exception()))
 
     def _stage(self, wishes: list[_Wish]) -> bool:
         """All of them at once; False, with nothing staged, when that is not to be had."""
         log = self._log
-        drafts = list(chain.from_iterable([wish.drafts for wish in wishes]))
+        drafts = [draft for several, _ in wishes for draft in several]
+        size = measure_drafts(drafts)
         try:
-            if not log.secure(sum([wish.size for wish in wishes])):
+            if size > log.batch_bytes_max or not log.secure(size):
                 return False
-            seq = log.next_seq
-            log.stage(drafts, log.now(), expect=seq)
+            log.stage(drafts, log.now(), expect=log.next_seq)
         except JournalError:
             return False
-        for wish in wishes:
-            wish.seq = seq
-            seq += len(wish.drafts)
         return True
 
     def _stage_each(self, wishes: list[_Wish]) -> list[_Wish]:
         """One after the other, so that whoever is refused harms nobody else."""
         staged: list[_Wish] = []
         log = self._log
-        for count, wish in enumerate(wishes):
-            wish.seq = log.next_seq
+        for count, (drafts, first) in enumerate(wishes):
             try:
-                if not log.secure(wish.size):
+                if not log.secure(measure_drafts(drafts)):
                     self._waiting = wishes[count:] + self._waiting
                     break
-                log.stage(wish.drafts, log.now(), expect=wish.seq)
-                staged.append(wish)
+                log.stage(drafts, log.now(), expect=log.next_seq)
+                staged.append((drafts, first))
             except JournalError as error:
-                _refuse(wish, error)
+                _refuse(first, error)
         return staged
 
-    def _finish(self, staged: list[_Wish], error: BaseException | None) -> None:
-        for wish in staged:
+    def _finish(self, staged: list[_Wish], seq: int, error: BaseException | None) -> None:
+        """Tell each; what was staged stands in the journal in its order, from `seq` on."""
+        for drafts, first in staged:
             if error is not None:
-                _refuse(wish, error)
-            elif not wish.first.done():
-                wish.first.set_result(wish.seq)
+                _refuse(first, error)
+            elif not first.done():
+                first.set_result(seq)
+            seq += len(drafts)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
             return
@@ -142,6 +125,6 @@ class Appender:
             self._idle = None
 
 
-def _refuse(wish: _Wish, error: BaseException) -> None:
-    if not wish.first.done():
-        wish.first.set_exception(error)
+def _refuse(first: "asyncio.Future[int]", error: BaseException) -> None:
+    if not first.done():
+        first.set_exception(error)

@@ -141,10 +141,17 @@ def encode_lines(
 
 def measure_draft(draft: Draft) -> int:
     """An upper bound of the bytes of its line, newline included."""
-    size = LINE_OVERHEAD_BYTES + len(draft.kind) + len(draft.data)
-    if draft.by is not None:
-        size += len(draft.by)
-    return size + 14 * len(draft.cause)
+    return measure_drafts((draft,))
+
+
+def measure_drafts(drafts: Sequence[Draft]) -> int:
+    """The same of several."""
+    size = LINE_OVERHEAD_BYTES * len(drafts)
+    for draft in drafts:
+        size += len(draft.kind) + len(draft.data) + 14 * len(draft.cause)
+        if draft.by is not None:
+            size += len(draft.by)
+    return size
 
 
 def running_after(crc: str) -> int:
