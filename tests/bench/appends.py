@@ -88,7 +88,7 @@ def latency(console: Console, directory: Path, rounds: int) -> Iterator[Figure]:
     show(
         console,
         f"Latency of one append, {TIMED} producers",
-        "In µs, from the call to the wake-up of its producer; the bare loop's is that of one batch.",
+        "In µs, from the call to the wake-up of its producer; the bare loop's: one batch.",
         ("", "journal µs", "bare loop µs", "times", "goal", "met"),
         rows,
     )
