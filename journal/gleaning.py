@@ -22,9 +22,11 @@ def glean(data: bytes, base: int, *, beyond: bool) -> Iterator[Line]:
     """The proven lines of a segment in the order of the file, seqs rising.
 
     `beyond` asks for what stands behind the first bad line, too. Without it the lines end there, as
-    they do in a recovery: what follows a torn batch was never acknowledged.
+    they do in a recovery: what follows a torn batch was never acknowledged. The first line may have
+    another seq than `base`, the one in the name of the file: it is the line that is checked.
     """
-    walker = Walker(data, base)
+    first = parse_line(data.partition(b"\n")[0])
+    walker = Walker(data, first.seq if first else base)
     yield from walker
     last, position = walker.expected - 1, walker.end
     while beyond and (stated := _STATED.search(data, position)):

@@ -16,7 +16,15 @@ from pathlib import Path
 from msgspec import Struct
 
 from journal.control import CONTROL_PREFIX, Compacted, Reach, SegmentStarted, read_control
-from journal.errors import Corrupt, Damage, Locked, NewerFormat, SnapshotUnusable
+from journal.errors import (
+    Corrupt,
+    Damage,
+    DamageFound,
+    Locked,
+    Lost,
+    NewerFormat,
+    SnapshotUnusable,
+)
 from journal.files import Files, OsFiles
 from journal.gleaning import glean
 from journal.layout import LOCK, segment_name, snapshot_name
@@ -70,7 +78,7 @@ def salvage(
     """Make a journal in `out`, which must not be there yet or be empty, of what is good here.
 
     Raises `Locked` while a writer has the source open, `NewerFormat` where only a newer version
-    knows what is good, `Corrupt` where no line at all is proven, and `TargetTaken`.
+    knows what is good, `Corrupt` or `Lost` where no line at all is proven, and `TargetTaken`.
     """
     files = files or OsFiles()
     source, out = source.absolute(), out.absolute()
@@ -95,9 +103,7 @@ class _Salvage:
 
     def run(self, out: Path, kinds: frozenset[str] | None) -> SalvageReport:
         if next(self._lines(), None) is None:
-            what = "no line in it is proven to be good"
-            following = "bring the files back from a backup"
-            raise Corrupt(Damage(str(self._found.directory), 0, 0, what, "", following))
+            raise self._nothing()
         partial = begin_directory(self._files, out)
         wanted = frozenset(snapshot.seq for snapshot in self._snapshots)
         rebuilder = Rebuilder(self._files, partial, self._journal, self._reach(), wanted)
@@ -120,6 +126,13 @@ class _Salvage:
             ),
             notes=(*self._notes(), *kept),
         )
+
+    def _nothing(self) -> DamageFound:
+        """There is no line to be saved."""
+        what = "no line in it is proven to be good"
+        following = "bring the files back from a backup"
+        damage = Damage(str(self._found.directory), 0, 0, what, "", following)
+        return Lost(damage) if self._found.verdict is Verdict.LOST else Corrupt(damage)
 
     def _lines(self) -> Iterator[Line]:
         """Every proven line of this journal once, seqs rising."""

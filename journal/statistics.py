@@ -2,21 +2,20 @@
 
 Live is whatever the caller's state still refers to; the caller says how much of that stands between
 two seqs, since the journal does not know what a record means. A segment is pinned while a
-compaction may not take it: the tail always, any other until two good snapshots stand at its end or
-behind it. It reads every segment once and changes nothing.
+compaction may not take it; why, the plan of a compaction says. It reads every segment once and
+changes nothing.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from journal.blocks import Place, SegmentBlocks
+from journal.compaction import plan_compaction
 from journal.files import Files, OsFiles
 from journal.layout import ARCHIVE, list_directory
 from journal.record import parse_line
-from journal.snapshots import KEPT, newest_snapshots
 from journal.sources import Source, sources_of
 
 
@@ -37,27 +36,26 @@ class SegmentStatistics(Struct, frozen=True):
 
 
 def statistics(
-    directory: Path, *, live: Callable[[int, int], int], files: Files | None = None
+    directory: Path,
+    *,
+    live: Callable[[int, int], int],
+    fold_version: int | None = None,
+    files: Files | None = None,
 ) -> tuple[SegmentStatistics, ...]:
-    """Every segment and archive in order. `live(first, last)` counts what the state refers to."""
+    """Every segment and archive in order. `live(first, last)` counts what the state refers to;
+    `fold_version` is that of the snapshots that a compaction may rest on."""
     files = files or OsFiles()
     directory = directory.absolute()
-    snapshots = newest_snapshots(directory, None, files=files).usable
-    floor = snapshots[KEPT - 1].seq if len(snapshots) >= KEPT else 0
+    plan = plan_compaction(directory, fold_version=fold_version, now=0, files=files)
+    pins = {pinned.name: pinned.why for pinned in plan.pinned}
     sources = sources_of(list_directory(files, directory))
-    found = []
-    for source in sources:
-        row = _read(files, directory, source, live)
-        if source is sources[-1] and not row.archived:
-            row = replace(row, pinned_by="it is the tail")
-        elif not row.archived and row.last_seq > floor:
-            row = replace(row, pinned_by=f"no {KEPT} snapshots at {row.last_seq} or behind it")
-        found.append(row)
-    return tuple(found)
+    return tuple(
+        _read(files, directory, source, live, pins.get(source.name, "")) for source in sources
+    )
 
 
 def _read(
-    files: Files, directory: Path, source: Source, live: Callable[[int, int], int]
+    files: Files, directory: Path, source: Source, live: Callable[[int, int], int], pin: str
 ) -> SegmentStatistics:
     path = directory / source.name
     blocks = SegmentBlocks(files, path, Place(source.base, source.base))
@@ -81,6 +79,6 @@ def _read(
         started_at=started_at,
         archived=source.name.startswith(f"{ARCHIVE}/"),
         live=live(source.base, last),
-        pinned_by="",
+        pinned_by=pin,
         wrong=blocks.wrong or "",
     )

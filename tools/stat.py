@@ -8,6 +8,7 @@ import click
 from rich.table import Table
 
 from journal import JournalError, SegmentStatistics, statistics
+from projections.snapshot import FOLD_VERSION
 
 from .history import History, as_failure
 from .options import json_option, place_option
@@ -31,7 +32,7 @@ def stat(as_json: bool, place: Place) -> None:
         return bisect_right(unsettled, last) - bisect_left(unsettled, first)
 
     try:
-        rows = statistics(history.directory, live=live)
+        rows = statistics(history.directory, live=live, fold_version=FOLD_VERSION)
     except JournalError as problem:
         raise as_failure(problem) from None
     if as_json:

@@ -14,7 +14,17 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from journal import Corrupt, Damage, Reader, SnapshotFile, SnapshotUnusable, newest_snapshots
+import msgspec
+
+from journal import (
+    Corrupt,
+    Damage,
+    NewerFormat,
+    Reader,
+    SnapshotFile,
+    SnapshotUnusable,
+    newest_snapshots,
+)
 from projections.codec import decode_block
 from projections.snapshot import FOLD_VERSION, UnreadableWorld, load
 from projections.world import World, fold_all
@@ -41,10 +51,15 @@ def begin_world(
 
 def fold_rest(journal: Path, world: World, through: int) -> Iterator[int]:
     """Fold everything after the world's own record through `through`; the bytes of each block,
-    when it is folded. Raises `Corrupt` where something of that cannot be read."""
+    when it is folded. Raises `Corrupt` where something of that cannot be read, and `NewerFormat` where a
+    record has a shape that is not known here."""
     reader, begun = Reader(journal), world.seq
     for block in reader.blocks(begun, through):
-        fold_all(world, decode_block(block))
+        try:
+            entries = decode_block(block)
+        except msgspec.DecodeError as error:
+            raise NewerFormat(_unknown(journal, world, error)) from None
+        fold_all(world, entries)
         yield len(block)
     if any(gap.first == begun + 1 for gap in reader.gaps) or world.seq != through:
         raise Corrupt(reader.damage[0] if reader.damage else _unreachable(journal, world, through))
@@ -57,6 +72,17 @@ def _candidates(journal: Path, through: int, first: SnapshotFile | None) -> Iter
     for snapshot in newest_snapshots(journal, FOLD_VERSION, head=through).usable:
         if first is None or snapshot.seq < first.seq:
             yield snapshot
+
+
+def _unknown(journal: Path, world: World, error: msgspec.DecodeError) -> Damage:
+    return Damage(
+        file=str(journal),
+        line=0,
+        byte=0,
+        what=f"a record after {world.seq} has a shape that this version does not know",
+        proof=str(error),
+        next=f"ackbook verify --dir {journal} says which; use the version that wrote it",
+    )
 
 
 def _unreachable(journal: Path, world: World, through: int) -> Damage:

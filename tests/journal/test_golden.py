@@ -17,7 +17,7 @@ from journal.head import read_head
 from journal.record import encode_line, time_part
 
 GOLDEN = Path(__file__).parent / "golden"
-JOURNALS = sorted(path for path in GOLDEN.glob("*/*") if path.is_dir())
+JOURNALS = sorted(path for path in GOLDEN.glob("v*/*") if path.is_dir())
 
 
 class Expected(Struct):
