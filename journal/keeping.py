@@ -7,8 +7,8 @@ snapshots which verified do not make dispensable. All of it happens between batc
 
 from typing import Final
 
-from journal.control import Compacted, Reach, Snapshotted
-from journal.errors import SnapshotUnusable
+from journal.control import Compacted, Snapshotted
+from journal.errors import AttemptFailed, SnapshotUnusable
 from journal.files import Files
 from journal.layout import list_directory, snapshot_name
 from journal.snapshot import SnapshotFile
@@ -50,8 +50,9 @@ class Keeper:
         before = self._writer.reach
         assert before.kept_from - 1 <= through <= snapshot.seq, "a snapshot stands at or beyond it"
         assert before.archived_from - 1 <= forgotten <= through, "archives go after their segments"
+        # Its name may stand in memory alone: whoever made it was killed before it was synced.
+        self._sync_names(snapshot)
         self._writer.record(Compacted(through, snapshot.name, archived, forgotten))
-        self._writer.reach = Reach(through + 1, forgotten + 1)
         listing = list_directory(self._files, self._writer.directory)
         self._remove(removed_by(listing, self._writer.reach))
 
@@ -59,6 +60,12 @@ class Keeper:
         writer = self._writer
         if snapshot.journal_id != writer.journal_id or snapshot.seq > writer.head.seq:
             raise SnapshotUnusable(f"{snapshot.name} is not of {writer.directory}", "make another")
+
+    def _sync_names(self, snapshot: SnapshotFile) -> None:
+        try:
+            self._files.sync_dir(self._writer.directory)
+        except OSError as error:
+            raise AttemptFailed(f"{snapshot.name} is not durable: {error}", "try again") from error
 
     def _remove(self, names: tuple[str, ...]) -> None:
         try:

@@ -16,7 +16,15 @@ from pathlib import Path
 
 from journal.clock import Clock, Ticker
 from journal.committer import MeanSync
-from journal.control import SEGMENT, Control, Reach, Sealed, SegmentStarted, control_draft
+from journal.control import (
+    SEGMENT,
+    Compacted,
+    Control,
+    Reach,
+    Sealed,
+    SegmentStarted,
+    control_draft,
+)
 from journal.door import Door
 from journal.errors import DiskFailed, JournalFull, Poisoned, RecordRefused, verify_command
 from journal.files import Files
@@ -143,9 +151,10 @@ class Writer:
         assert not self._batch, "control records take their turn between batches"
         self.check_alive()
         if self._tail.room < 2 * self._limits.control_bytes:
-            raise JournalFull(
-                f"no room for a record about {self.directory} itself", "free some space; retry"
-            )
+            raise JournalFull(f"no room for another record in {self.directory}", "free some space")
+        if isinstance(control, Compacted):
+            # Before the commit: it may roll, and the next segment has to say so.
+            self.reach = Reach(control.through + 1, control.forgotten + 1)
         draft = control_draft(control)
         self._batch_kinds.add(draft.kind)
         line = self._control_line(draft)
@@ -279,16 +288,9 @@ class Writer:
         line = self._control_line(control_draft(Sealed(old.count, old.end, old.sha256, kinds)))
         old.finish(line, self._running)
         self._advance(line)
-        sealed = self.head
+        sealed, kept, left = self.head, self.reach.kept_from, self.reach.archived_from
         started = SegmentStarted(
-            self.journal_id,
-            FORMAT,
-            base,
-            self.epoch,
-            sealed.crc,
-            old.sha256,
-            self.reach.kept_from,
-            self.reach.archived_from,
+            self.journal_id, FORMAT, base, self.epoch, sealed.crc, old.sha256, kept, left
         )
         self._running = 0
         line = self._control_line(control_draft(started))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 
 from tests.journal.mutations import MUTATIONS
-from tests.journal.story import Broken, Story
+from tests.journal.story import RETENTIONS, Broken, Story
 from tests.support.disk import Crash, CrashKind
 
 BROKEN = ("lost", "phantom", "false_corrupt", "early", "silent", "error")
@@ -81,8 +81,8 @@ def _live(story: Story, random: Random) -> None:
         story.crash(kind)
         if kind == "process" and not story.tally["poisoned"] and random.random() < 0.3:
             story.rot()
-    elif not story.tally["poisoned"] and random.random() < 0.2:
-        story.rot()
+    elif not story.tally["poisoned"] and random.random() < 0.3:
+        (story.rot if random.random() < 0.7 else story.restore_backup)()
 
 
 def _act(story: Story, random: Random) -> None:
@@ -96,6 +96,10 @@ def _act(story: Story, random: Random) -> None:
         story.disk.capacity = None if random.random() < 0.5 else used + random.randrange(4000)
     elif what < 0.25 and story.log is not None:
         story.sync_head()
+    elif what < 0.33:
+        story.snapshot()
+    elif what < 0.41:
+        story.compact(random.choice(RETENTIONS), wholly=random.random() < 0.5)
     else:
         sizes = [random.randrange(200) for _ in range(random.randrange(1, 6))]
         story.append(sizes, reserve=random.random() < 0.2)

@@ -6,36 +6,51 @@ checks after each that the promises hold:
 - what was acknowledged is there, byte for byte, after any crash;
 - what is there is a prefix of what was submitted, in order, nothing twice and nothing else;
 - nobody sees a record before it is durable;
+- the state that a start loads from a snapshot and folds on from is that of a full replay;
+- a snapshot that was recorded can be used, and history is only missing where it was let go;
 - a crash alone is never called damage; damage is never passed over in silence.
 
 It is driven by a random generator in `campaign` and by Hypothesis in `test_state_machine`.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
 import msgspec
 
 from journal import (
+    FOREVER,
+    AttemptFailed,
     Corrupt,
     DiskFailed,
     Draft,
     JournalError,
     JournalFull,
     Limits,
+    Line,
     Log,
     Lost,
+    Position,
     Reader,
+    Retention,
+    compact,
     open_log,
     verify,
+    write_snapshot,
 )
 from journal.clock import Clock
+from journal.errors import SnapshotUnusable
 from journal.files import Files
+from journal.layout import ARCHIVE, list_directory
+from journal.tidying import left_over
 from tests.support.disk import Crash, CrashKind, SimulatedClock, SimulatedDisk
 
 DIRECTORY = Path("/sim/journal")
 KIND = "thing.happened"
+FOLD = 1
+RETENTIONS = (FOREVER, FOREVER, Retention(bytes_max=1500), Retention(bytes_max=0))
 
 SMALL = Limits(
     line_bytes_max=2048,
@@ -43,8 +58,8 @@ SMALL = Limits(
     segment_bytes_max=2500,
     room_bytes_min=700,
     room_bytes_max=1500,
-    reserve_bytes=2600,
-    control_bytes=1200,
+    reserve_bytes=4400,
+    control_bytes=2000,
 )
 
 
@@ -63,7 +78,8 @@ class _Thing(msgspec.Struct):
 
 class Story:
     """`promised` are the records that somebody was told of, `hoped` those that were staged since;
-    both by number. Numbers are never used twice, so a phantom is known by its number."""
+    both by number. Numbers are never used twice, so a phantom is known by its number. The state
+    that is folded is the list of all numbers."""
 
     def __init__(self, seed: int, *, limits: Limits = SMALL) -> None:
         self.random = Random(seed)
@@ -76,6 +92,13 @@ class Story:
         self.numbers = 0
         self.tally: Counter[str] = Counter()
         self._unsynced = False
+        self._seqs: dict[int, int] = {}
+        """Where each number was staged."""
+        self._noted = 0
+        """The newest snapshot that was recorded."""
+        self._let_go = 0
+        """Records up to this one may have been removed for good."""
+        self._backup: dict[Path, bytes] = {}
 
     # What can be done. Each may end in a crash, and says so.
 
@@ -99,7 +122,13 @@ class Story:
     def opened(self, files: Files, clock: Clock) -> Log:
         """How the log is opened; mutations replace it."""
         return open_log(
-            DIRECTORY, files=files, clock=clock, limits=self.limits, trusted=True, new_id="5eed"
+            DIRECTORY,
+            files=files,
+            clock=clock,
+            limits=self.limits,
+            trusted=True,
+            new_id="5eed",
+            fold_version=FOLD,
         )
 
     def append(self, sizes: list[int], *, reserve: bool = False) -> None:
@@ -127,6 +156,7 @@ class Story:
             self.log.stage([draft], self.log.now(), expect=self.log.next_seq)
             self.numbers += 1
             self.hoped.append(self.numbers)
+            self._seqs[self.numbers] = self.log.next_seq - 1
 
     def commit(self) -> None:
         """Commit, and remember what was promised by it."""
@@ -156,6 +186,8 @@ class Story:
         else:
             self.log = None
             self.tally["closes"] += 1
+            names = [name for name in self.disk.names(DIRECTORY) if name[0] == "0"]
+            self._backup = {DIRECTORY / n: self.disk.content(DIRECTORY / n) for n in names}
 
     def sync_head(self) -> None:
         """What somebody does once a second."""
@@ -166,6 +198,71 @@ class Story:
             self._died()
         except DiskFailed:
             self._poisoned()
+
+    def seal(self) -> Position | None:
+        """End the segment, as a compaction does that wants all of it; None when it failed."""
+        assert self.log is not None
+        try:
+            return self.log.seal()
+        except JournalFull:
+            self.tally["refused_full"] += 1
+        except Crash:
+            self._died()
+        except DiskFailed:
+            self._poisoned()
+        return None
+
+    def snapshot(self, position: Position | None = None) -> None:
+        """Make a snapshot of a durable position (the head) and record it."""
+        self._commit_first()
+        if self.log is None:
+            return
+        position = position or self.log.head
+        state = [b'{"n":%d}' % n for n in self.promised if self._seqs[n] <= position.seq]
+        try:
+            made = write_snapshot(
+                DIRECTORY,
+                journal_id="5eed",
+                position=position,
+                fold_version=FOLD,
+                lines=state,
+                files=self.disk,
+            )
+            self.log.note_snapshot(made)
+        except Crash:
+            self._died()
+        except (AttemptFailed, JournalFull):
+            self.tally["failed_snapshot"] += 1
+        except DiskFailed:
+            self._poisoned()
+        else:
+            self.tally["snapshots"] += 1
+            self._noted = max(self._noted, position.seq)
+
+    def compact(self, keep_audit: Retention = FOREVER, *, wholly: bool = False) -> None:
+        """Let the front of the history go; `wholly` up to this moment."""
+        self._commit_first()
+        if wholly and self.log is not None:
+            sealed = self.seal()
+            for position in (sealed, None) if sealed else ():
+                if self.log is not None:
+                    self.snapshot(position)
+        if self.log is None:
+            return
+        if keep_audit != FOREVER:
+            self._let_go = self.log.head.seq
+        try:
+            done = compact(self.log, fold_version=FOLD, keep_audit=keep_audit, files=self.disk)
+        except Crash:
+            self._died()
+        except (AttemptFailed, JournalFull):
+            self.tally["failed_compaction"] += 1
+        except DiskFailed:
+            self._poisoned()
+        else:
+            self.tally["compacted_segments"] += len(done.removed)
+            self.tally["archives_made"] += len(done.archived)
+            self.tally["archives_forgotten"] += len(done.forgotten)
 
     def crash(self, kind: CrashKind) -> None:
         """The process or the machine ends now, whatever was going on."""
@@ -190,35 +287,73 @@ class Story:
             raise Broken(kind, f"a reader sees {seen}, promised are {self.promised}")
 
     def rot(self) -> None:
-        """One byte of one segment changes while nobody writes. Either somebody says so, or nothing
+        """One byte of one file changes while nobody writes. Either somebody says so, or nothing
         that was promised is missing. Sometimes HEAD is gone, too: then only lines can bear
         witness, and the last batch has none. Afterwards everything is put back."""
         assert self.log is None
         self.disk.clear_faults()
         lines = list(Reader(DIRECTORY, files=self.disk).lines())
-        names = [name for name in self.disk.names(DIRECTORY) if name.endswith(".jsonl")]
-        path = DIRECTORY / self.random.choice(sorted(names))
+        path = self.random.choice(self._files_of_history())
         before = self.disk.content(path)
         position = self.random.randrange(max(1, len(before.rstrip(b"\n"))))
         flipped = before[position] ^ (1 << self.random.randrange(8))
         saved = self.disk.snapshot()
         self.disk.overwrite(path, before[:position] + bytes([flipped]) + before[position + 1 :])
-        seq = int(path.stem) + before.count(b"\n", 0, position)
         witnessed = True
         if self.random.random() < 0.3:
             self.disk.remove(DIRECTORY / "HEAD")
-            witnessed = any(line.d >= seq for line in lines)
+            if path.name[0] == "0" and path.parent == DIRECTORY:
+                seq = int(path.stem) + before.count(b"\n", 0, position)
+                witnessed = any(line.d >= seq for line in lines)
+        self._judge_damage(f"byte {position} of {path.name} changed", witnessed)
+        self.disk.restore(saved)
+
+    def restore_backup(self) -> None:
+        """Somebody copies older segments over the newer ones and leaves the rest as it is: HEAD
+        says so, or a snapshot, or an archive. Afterwards everything is put back."""
+        assert self.log is None
+        self.disk.clear_faults()
+        listing = list_directory(self.disk, DIRECTORY)
+        newer = {
+            path: self.disk.content(path)
+            for path in self._files_of_history()
+            if path.parent == DIRECTORY and path.name[0] == "0"
+        }
+        if not self._backup or newer == self._backup:
+            return
+        saved = self.disk.snapshot()
+        for path in newer:
+            self.disk.remove(path)
+        for path, content in self._backup.items():
+            self.disk.overwrite(path, content)
+        last = Reader(DIRECTORY, files=self.disk).head()
+        witnesses = [*listing.snapshots, *(archive.last for archive in listing.archives)]
+        witnessed = True
+        if self.random.random() < 0.5:
+            self.disk.remove(DIRECTORY / "HEAD")
+            witnessed = max(witnesses, default=0) > last
+        self._judge_damage(f"the segments are those of {last}", witnessed)
+        self.disk.restore(saved)
+
+    def _judge_damage(self, what: str, witnessed: bool) -> None:
         try:
             log = self.opened(self.disk, self.clock)
         except JournalError:
-            self.tally["rot_refused"] += 1
-        else:
-            log.close()
-            seen = self._read()
-            if witnessed and seen[: len(self.promised)] != self.promised:
-                raise Broken("silent", f"byte {position} of {path.name} changed; {seen} is left")
-            self.tally["rot_passed"] += 1
-        self.disk.restore(saved)
+            self.tally["damage_refused"] += 1
+            return
+        try:
+            state, said = self._state(log)
+        except SnapshotUnusable:
+            state, said = [], True
+        log.close()
+        reader = Reader(DIRECTORY, files=self.disk)
+        known = {n for n in self.promised if self._seqs[n] >= reader.first_seq}
+        seen = _numbers(reader.lines())
+        if witnessed and not said and state[: len(self.promised)] != self.promised:
+            raise Broken("silent", f"{what}; a start has {state}")
+        if witnessed and not reader.damage and not known.issubset(seen):
+            raise Broken("silent", f"{what}; a reader has {seen}")
+        self.tally["damage_passed"] += 1
 
     # What must hold.
 
@@ -246,8 +381,11 @@ class Story:
             raise Broken("lost", "a clean close lost something")
 
     def _check_recovered(self) -> None:
+        assert self.log is not None
         try:
             seen = self._read()
+            state, said = self._state(self.log)
+            listing = list_directory(self.disk, DIRECTORY)
         except Crash:
             self._died()
             return
@@ -256,23 +394,59 @@ class Story:
         further = seen[len(self.promised) :]
         if further != self.hoped[: len(further)]:
             raise Broken("phantom", f"{further} is no beginning of {self.hoped}")
+        if said or state != seen:
+            raise Broken("lost", f"a start has the state {state}, a replay has {seen}")
+        loaded = self.log.snapshot.seq if self.log.snapshot else 0
+        if loaded < self._noted:
+            raise Broken("lost", f"snapshot {self._noted} was recorded, {loaded} can be used")
+        if left_over(listing, self.log.reach):
+            raise Broken("lost", f"a compaction was not finished: {listing}")
+        self.tally["starts_from_a_snapshot"] += bool(loaded)
         self.tally["kept_unacknowledged"] += len(further)
         self.tally["cut_unacknowledged"] += len(self.hoped) - len(further)
         # From here on others act on what was found: it is promised now.
         self.promised, self.hoped = seen, []
 
-    def _read(self) -> list[int]:
+    def _state(self, log: Log) -> tuple[list[int], bool]:
+        """What a start has, and whether something said that it is not everything."""
+        state: list[int] = []
+        after = 0
+        if log.snapshot is not None:
+            after = log.snapshot.seq
+            loaded = b"".join(log.snapshot.blocks()).splitlines()
+            state = [msgspec.json.decode(line, type=_Thing).n for line in loaded]
         reader = Reader(DIRECTORY, files=self.disk)
-        seen, expected, at = [], 1, 0
-        for line in reader.lines():
+        state += _numbers(reader.lines(after))
+        return state, bool(reader.damage or reader.gaps)
+
+    def _read(self) -> list[int]:
+        """Every number, as far as a reader gives it; what was let go is known to the story."""
+        reader = Reader(DIRECTORY, files=self.disk)
+        expected, at = max(1, reader.first_seq), 0
+        if expected > self._let_go + 1:
+            raise Broken("lost", f"history begins with {expected}, nothing let it go")
+        seen = [n for n in self.promised if self._seqs[n] < expected]
+        for line in reader.lines(expected - 1):
             if line.seq != expected or line.at < at or not line.d < line.seq:
                 raise Broken("phantom", f"line {line.seq} at {line.at} follows {expected - 1}")
             expected, at = line.seq + 1, line.at
             if line.kind == KIND:
                 seen.append(msgspec.json.decode(line.data, type=_Thing).n)
-        if reader.damage:
-            raise Broken("false_corrupt", str(reader.damage))
+        if reader.damage or reader.gaps:
+            raise Broken("false_corrupt", str(reader.damage or reader.gaps))
         return seen
+
+    def _files_of_history(self) -> list[Path]:
+        names = [name for name in self.disk.names(DIRECTORY) if name.endswith(".jsonl")]
+        found = [DIRECTORY / name for name in sorted(names)]
+        if ARCHIVE in self.disk.names(DIRECTORY):
+            folder = DIRECTORY / ARCHIVE
+            found += [folder / name for name in sorted(self.disk.names(folder)) if name[0] == "0"]
+        return found
+
+    def _commit_first(self) -> None:
+        if self.log is not None and self.log.staged:
+            self.commit()
 
     def _has_directory(self) -> bool:
         try:
@@ -297,3 +471,7 @@ class Story:
         assert self.log.poisoned
         self.log.close()
         self.log = None
+
+
+def _numbers(lines: Iterable[Line]) -> list[int]:
+    return [msgspec.json.decode(line.data, type=_Thing).n for line in lines if line.kind == KIND]

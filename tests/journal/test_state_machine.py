@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from tests.journal.story import Story
+from journal import Retention
+from tests.journal.story import RETENTIONS, Story
 from tests.support.disk import CrashKind
 
 CRASHES: st.SearchStrategy[CrashKind] = st.sampled_from(["process", "power"])
@@ -25,6 +26,13 @@ class JournalMachine(RuleBasedStateMachine):
     @property
     def is_open(self) -> bool:
         return self.story.log is not None
+
+    @property
+    def may_damage(self) -> bool:
+        # After a crash of the process alone, what is read may not be on the medium, and what
+        # rots there is not what was read.
+        closed = self.may_open and bool(self.story.tally["closes"])
+        return closed and not self.story.tally["poisoned"]
 
     @property
     def may_open(self) -> bool:
@@ -64,8 +72,28 @@ class JournalMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.is_open)
     @rule()
+    def snapshot(self) -> None:
+        self.story.snapshot()
+
+    @precondition(lambda self: self.is_open)
+    @rule(keep_audit=st.sampled_from(RETENTIONS), wholly=st.booleans())
+    def compact(self, keep_audit: Retention, wholly: bool) -> None:
+        self.story.compact(keep_audit, wholly=wholly)
+
+    @precondition(lambda self: self.is_open)
+    @rule()
     def close(self) -> None:
         self.story.close()
+
+    @precondition(lambda self: self.may_damage)
+    @rule()
+    def rot(self) -> None:
+        self.story.rot()
+
+    @precondition(lambda self: self.may_damage)
+    @rule()
+    def restore_backup(self) -> None:
+        self.story.restore_backup()
 
     @rule(kind=CRASHES)
     def crash(self, kind: CrashKind) -> None:
