@@ -41,18 +41,21 @@ class Door:
             data = draft.data
             if draft.kind not in admitted:
                 self._admit_kind(draft.kind)
-            if draft.by is not None or draft.cause or len(data) > surely_fits:
-                self._admit_rest(draft, number)
             if not trusted or b"\n" in data:
                 _admit_json(data)
+            size = len(data)
+            if (by := draft.by) is not None:
+                size += len(by)
+                if not trusted or b"\n" in by:
+                    _admit_json(by)
+            if draft.cause or size > surely_fits:
+                self._admit_rest(draft, number)
 
     def _admit_rest(self, draft: Draft, seq: int) -> None:
         size = measure_draft(draft)
         if size > self._line_bytes_max:
             raise RecordRefused("too_large", f"{size} bytes; a line holds {self._line_bytes_max}")
         _admit_cause(draft.cause, seq)
-        if draft.by is not None and (not self._trusted or b"\n" in draft.by):
-            _admit_json(draft.by)
 
     def _admit_kind(self, kind: str) -> None:
         if len(kind) > KIND_BYTES_MAX or not _KIND.fullmatch(kind):

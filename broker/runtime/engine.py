@@ -99,10 +99,11 @@ class Engine:
         raises about the disk has to end the process, like a failed commit."""
 
         def between(world: World, at: int) -> T:
-            try:
-                return care(self._log)
-            finally:
-                world.seq = self._log.next_seq - 1
+            result = care(self._log)
+            world.seq = self._log.next_seq - 1
+            for watcher in self._watchers:
+                watcher.committed(world, (), frozenset())
+            return result
 
         return await self.ask(between)
 
@@ -193,10 +194,10 @@ class Engine:
         return outcome.verdict
 
     async def _commit(self, batch: Batch) -> None:
-        alone = len(batch.finished) == 1 and not self._inbox
+        # Whoever was posted so far is in this batch: a thread would only make them wait longer.
         self._committing = True
         try:
-            await self._log.commit_async(idle=alone)
+            await self._log.commit_async(idle=not self._inbox)
         except BaseException:
             self._failed = True
             self._inbox.extendleft(reversed(batch.finished))

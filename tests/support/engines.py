@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from broker.core.commands import ReportCondition, Send, Spawn, StartBroker
 from broker.runtime.engine import Engine
 from broker.runtime.inbox import Watcher
 from journal import Limits, Log, OsFiles, open_log
+from journal.committer import INLINE_US_MAX
 from journal.files import Handle
 from projections.codec import Entry, kind_of
 from projections.facts import KINDS, AgentName
@@ -21,10 +23,12 @@ from projections.world import World
 
 DEADLINE_S = 30.0
 
+SYNC_S = 2 * INLINE_US_MAX / 1e6
+
 
 class GatedDisk(OsFiles):
     """The real disk, whose syncs wait while the gate is closed, and fail once it is `dying`; it
-    does not grow while it is `full`."""
+    does not grow while it is `full`. It is too slow for a loop to wait for it."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -37,6 +41,7 @@ class GatedDisk(OsFiles):
         if not self.gate.is_set():
             self.waiting.set()
             assert self.gate.wait(60)
+        time.sleep(SYNC_S)
         if self.dying:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         super().sync(handle)
@@ -55,7 +60,7 @@ class Seen:
         self._news = asyncio.Event()
 
     def committed(self, world: World, entries: Sequence[Entry], touched: frozenset[str]) -> None:
-        assert entries[-1].seq <= world.seq
+        assert not entries or entries[-1].seq <= world.seq
         self.batches.append(list(entries))
         self._news.set()
 

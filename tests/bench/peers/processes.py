@@ -32,19 +32,23 @@ def program(name: str) -> str:
     return found
 
 
+def libraries() -> str:
+    """Where the fetched programs find what they are linked with."""
+    lib = FETCHED / "usr" / "lib"
+    return ":".join(map(str, (*lib.glob("*-linux-gnu"), lib)))
+
+
 @contextmanager
 def server(
     command: Sequence[str], ready: Callable[[], bool], end: int
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Runs until the block is left; then it gets the signal `end`, and is killed if that fails."""
-    libraries = [FETCHED / "usr" / "lib" / "x86_64-linux-gnu", FETCHED / "usr" / "lib"]
-    path = ":".join(map(str, libraries))
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "LD_LIBRARY_PATH": path, "LC_ALL": "C"},
+        env={**os.environ, "LD_LIBRARY_PATH": libraries(), "LC_ALL": "C"},
     )
     try:
         deadline = time.monotonic() + START_S_MAX

@@ -1,8 +1,8 @@
 """Redis and beanstalkd, spoken to in their own bytes over bare sockets.
 
 A client library would cost more than the server, so there is none: every connection's request is
-sent, then every answer is read, and so on. For Redis the same number of commands pipelined on one
-connection is tried as well, and the faster of both is told.
+sent, then every answer is read, and so on. For Redis there is a second way, told apart: a client
+that gathers the commands of its producers and pipelines them on one connection.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from . import VALUE, Peer
-from .processes import connects, free_port, program, server
+from .processes import connects, free_port, libraries, program, server
 
 RECEIVE_BYTES = 64 * 1024
 
@@ -68,21 +68,28 @@ class _Asking:
 
 
 class _Served:
-    def __init__(self, pid: int, version: str, asking: _Asking, *, pipelines: bool) -> None:
+    def __init__(self, pid: int, version: str, run: Callable[[int, int], float]) -> None:
         self.pids = [pid]
         self.version = version
-        self._asking = asking
-        self._pipelines = pipelines
-
-    def run(self, producers: int, records: int) -> float:
-        rates = [self._asking.spread(producers, records)]
-        if self._pipelines and producers > 1:
-            rates.append(self._asking.pipelined(producers, records))
-        return max(rates)
+        self.run = run
 
 
 @contextmanager
 def redis(directory: Path) -> Iterator[Peer]:
+    """Each producer on a connection of its own."""
+    with _redis(directory) as (pid, version, asking):
+        yield _Served(pid, version, asking.spread)
+
+
+@contextmanager
+def redis_pipelined(directory: Path) -> Iterator[Peer]:
+    """One client that gathers the commands of all its producers and sends them in one piece."""
+    with _redis(directory) as (pid, version, asking):
+        yield _Served(pid, version, asking.pipelined)
+
+
+@contextmanager
+def _redis(directory: Path) -> Iterator[tuple[int, str, _Asking]]:
     """An append-only file with `appendfsync always`, never rewritten."""
     command = program("redis-server")
     with tempfile.TemporaryDirectory(prefix="bench") as short:
@@ -96,7 +103,7 @@ def redis(directory: Path) -> Iterator[Peer]:
             lambda: connects(socket.AF_UNIX, path),
             signal.SIGTERM,
         ) as process:
-            yield _Served(process.pid, _version(command, "--version"), asking, pipelines=True)
+            yield process.pid, _version(command, "--version"), asking
 
 
 @contextmanager
@@ -111,9 +118,15 @@ def beanstalkd(directory: Path) -> Iterator[Peer]:
         lambda: connects(socket.AF_INET, address),
         signal.SIGTERM,
     ) as process:
-        yield _Served(process.pid, _version(command, "-v"), asking, pipelines=False)
+        yield _Served(process.pid, _version(command, "-v"), asking.spread)
 
 
 def _version(command: str, option: str) -> str:
-    told = subprocess.run((command, option), capture_output=True, text=True, check=False)
+    told = subprocess.run(
+        (command, option),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LD_LIBRARY_PATH": libraries()},
+    )
     return " ".join(told.stdout.split()[:3])
