@@ -41,7 +41,9 @@ def _line(tag: str, shape: type[msgspec.Struct], **replaced: Any) -> type[msgspe
         kind = replaced.get(field.name, field.type)
         if kind is None:
             continue
-        if field.default is not msgspec.NODEFAULT and field.name not in replaced:
+        # Another default would be left out only where it is the very same object, as in a world
+        # that lives and in none that was read.
+        if isinstance(field.default, int | str | None) and field.name not in replaced:
             fields.append((field.name, kind, field.default))
         else:
             fields.append((field.name, kind))
