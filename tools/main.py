@@ -61,6 +61,7 @@ VERBS: dict[str, dict[str, Verb]] = {
         "verify": Verb("verify", "verify", "Check every byte of the journal."),
         "stat": Verb("stat", "stat", "What each file holds, and what pins it."),
         "head": Verb("head", "head", "A token that fixes all history so far."),
+        "compact": Verb("compact", "compact", "Move sealed history into compressed archives."),
         "backup": Verb("backup", "backup", "A consistent copy, also while it is written."),
         "repair": Verb("repair", "repair", "Cut a torn end off the journal."),
         "salvage": Verb("salvage", "salvage", "Save what is good of a damaged journal."),

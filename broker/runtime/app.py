@@ -22,7 +22,7 @@ from pathlib import Path
 from broker.runtime.api.server import listen
 from broker.runtime.life import Life, Settings
 from broker.runtime.place import Connection, Place
-from broker.runtime.snapshots import Every
+from broker.runtime.snapshots import Upkeep
 from journal import Files, JournalError, Locked, OsFiles
 from projections.facts import Policy
 
@@ -47,7 +47,7 @@ def serve(
     respawn: bool = False,
     policy: Policy | None = None,
     ready: Callable[[Connection], None] | None = None,
-    every: Every | None = None,
+    upkeep: Upkeep | None = None,
     files: Files | None = None,
 ) -> int:
     """Run a broker until it is told to end, and return the exit code of the process.
@@ -55,8 +55,9 @@ def serve(
     `directory` is made where it is missing and holds everything of this broker. `port` 0 is any
     free one. `respawn` starts again the agents that ended with their broker or machine. `policy`
     are the numbers of delivery. `ready` is called once, on the loop, when the journal is replayed,
-    holders are adopted, and requests are answered; without it a line on stdout says so. `every`
-    says when a snapshot is due. `files` is the journal's door to the disk; None: the real one.
+    holders are adopted, and requests are answered; without it a line on stdout says so. `upkeep`
+    says when a snapshot or a compaction is due. `files` is the journal's door to the disk; None:
+    the real one.
 
     0: a graceful end. 1: the port is taken. 5: another broker has the directory. 4, 7, 8, 10, 74
     and 1: what the journal's error says. 74: the disk failed while it ran.
@@ -74,7 +75,7 @@ def serve(
         instance=instance,
         policy=policy or Policy(),
         respawn=respawn,
-        every=every or Every(),
+        upkeep=upkeep or Upkeep(),
         files=files,
     )
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")

@@ -31,7 +31,8 @@ class Watcher(Protocol):
 
     def committed(self, world: World, entries: Sequence[Entry], touched: frozenset[str]) -> None:
         """These entries are durable, and `world` is the fold through the last of them. `touched`
-        are the keys of the agents whose state they may have changed."""
+        are the keys of the agents whose state they may have changed. There are no entries where the
+        journal wrote about itself alone."""
         ...
 
 

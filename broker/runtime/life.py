@@ -28,6 +28,7 @@ from broker.runtime.api.guard import Guard
 from broker.runtime.api.server import Server, application
 from broker.runtime.api.service import Service
 from broker.runtime.attached import Attachments
+from broker.runtime.compacting import Compactor
 from broker.runtime.engine import Engine
 from broker.runtime.feed import Feed
 from broker.runtime.holders import Holders
@@ -35,7 +36,7 @@ from broker.runtime.inbox import Stopped
 from broker.runtime.keeper import Keeper
 from broker.runtime.place import Connection, Place
 from broker.runtime.rebuilding import begin_world, fold_rest
-from broker.runtime.snapshots import Every, Since, Snapshots
+from broker.runtime.snapshots import Since, Snapshots, Upkeep
 from broker.runtime.spawning import Spawner
 from broker.runtime.waiting import QUIET_S_MAX, Bell
 from broker.wire.frames import Hello
@@ -65,7 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     instance: str
     policy: Policy
     respawn: bool
-    every: Every
+    upkeep: Upkeep
     files: Files | None
 
 
@@ -150,6 +151,8 @@ class Life:
         holders.work_for(engine, tasks)
         spawner = Spawner(engine, holders, bell, place.directory, os.environ)
         holders.restart = lambda start: _restart(tasks, spawner, start, journal)
+        snapshots = Snapshots(engine, journal, since, settings.upkeep)
+        compactor = Compactor(engine, journal, snapshots, settings.upkeep)
         running = tasks.create_task(engine.run())
         self._service = Service(
             engine=engine,
@@ -158,6 +161,7 @@ class Life:
             holders=holders,
             spawner=spawner,
             attachments=attachments,
+            compactor=compactor,
             directory=place.directory,
             version=settings.version,
             started=time.monotonic(),
@@ -173,7 +177,8 @@ class Life:
             )
         )
         tasks.create_task(_keep_house(engine, journal))
-        tasks.create_task(Snapshots(engine, journal, since, settings.every).run())
+        tasks.create_task(snapshots.run())
+        tasks.create_task(compactor.run())
         await holders.adopt()
         if settings.respawn:
             await spawner.respawn()

@@ -51,8 +51,8 @@ def begin_world(
 
 def fold_rest(journal: Path, world: World, through: int) -> Iterator[int]:
     """Fold everything after the world's own record through `through`; the bytes of each block,
-    when it is folded. Raises `Corrupt` where something of that cannot be read, `NewerFormat` where a record
-    has a shape that is not known here."""
+    when it is folded. Raises `Corrupt` where something of that cannot be read, `NewerFormat` where
+    a record has a shape that is not known here."""
     reader, begun = Reader(journal), world.seq
     for block in reader.blocks(begun, through):
         try:

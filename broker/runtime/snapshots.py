@@ -28,11 +28,13 @@ RETRY_S = 60.0
 """After a failed attempt; what made it fail seldom passes in a moment."""
 
 
-class Every(msgspec.Struct, frozen=True):
-    """How much may happen between two snapshots: about a second of a start's time."""
+class Upkeep(msgspec.Struct, frozen=True):
+    """When a journal is looked after. A snapshot is due after so many records or bytes, which take
+    a start about a second; a compaction, beyond so many bytes in sealed segments."""
 
-    records: int = 100_000
-    bytes: int = 32 * 1024 * 1024
+    snapshot_records: int = 100_000
+    snapshot_bytes: int = 32 * 1024 * 1024
+    sealed_bytes_max: int = 256 * 1024 * 1024
 
 
 class Since(msgspec.Struct, frozen=True):
@@ -45,14 +47,19 @@ class Since(msgspec.Struct, frozen=True):
 class Snapshots:
     """The snapshots of one journal. `run` is its life; only one is made at a time."""
 
-    def __init__(self, engine: Engine, journal: Log, since: Since, every: Every) -> None:
+    def __init__(self, engine: Engine, journal: Log, since: Since, upkeep: Upkeep) -> None:
         self._engine = engine
         self._journal = journal
-        self._every = every
+        self._upkeep = upkeep
         self._seq = since.seq
         self._written = journal.statistics().written_bytes - since.bytes
         self._retry_at = 0.0
         self._making = asyncio.Lock()
+
+    @property
+    def newest(self) -> int:
+        """The last record in the newest snapshot; 0 where there is none."""
+        return self._seq
 
     async def run(self) -> None:
         """Make one whenever one is due, for ever. Raises what the disk raises while it records."""
@@ -74,12 +81,12 @@ class Snapshots:
             try:
                 snapshot = await asyncio.to_thread(read_snapshot, path)
                 await self._engine.attend(lambda journal: journal.note_snapshot(snapshot))
-            except (SnapshotUnusable, JournalFull) as error:
+            except (SnapshotUnusable, JournalFull, OSError) as error:
                 raise WorkFailed(str(error)) from error
             self._seq, self._written = snapshot.seq, written
             return snapshot
 
     def _is_due(self) -> bool:
         statistics, head = self._journal.statistics(), self._journal.head.seq
-        many = head - self._seq >= self._every.records
-        return many or statistics.written_bytes - self._written >= self._every.bytes
+        many = head - self._seq >= self._upkeep.snapshot_records
+        return many or statistics.written_bytes - self._written >= self._upkeep.snapshot_bytes

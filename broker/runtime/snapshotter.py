@@ -13,7 +13,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from broker.runtime.rebuilding import begin_world, fold_rest
@@ -41,9 +41,15 @@ def snapshotter_command(journal: Path, through: int | None = None) -> list[str]:
     return module if through is None else [*module, str(through)]
 
 
-def make_snapshot(journal: Path, through: int | None = None) -> SnapshotFile:
-    """Fold, write, read back. Raises `JournalError`; the journal itself is unharmed."""
-    parent = os.getppid()
+def _always() -> bool:
+    return True
+
+
+def make_snapshot(
+    journal: Path, through: int | None = None, *, is_wanted: Callable[[], bool] = _always
+) -> SnapshotFile:
+    """Fold, write, read back. Raises `JournalError`; the journal itself is unharmed. `is_wanted`
+    is asked as it goes: no ends it."""
     reader = Reader(journal)
     head = reader.head() if through is None else through
     journal_id = reader.journal_id
@@ -51,13 +57,13 @@ def make_snapshot(journal: Path, through: int | None = None) -> SnapshotFile:
         raise AttemptFailed(f"there is nothing in {journal}", "ackbook verify says more")
     world, _ = begin_world(journal, head)
     for _ in fold_rest(journal, world, head):
-        _check_wanted(parent)
+        _check_wanted(is_wanted)
     return write_snapshot(
         journal,
         journal_id=journal_id,
         position=_position(reader, head),
         fold_version=FOLD_VERSION,
-        lines=_lines(world, parent),
+        lines=_lines(world, is_wanted),
     )
 
 
@@ -67,15 +73,15 @@ def _position(reader: Reader, seq: int) -> Position:
     raise AttemptFailed(f"record {seq} cannot be read", "ackbook verify says more")
 
 
-def _lines(world: World, parent: int) -> Iterator[bytes]:
+def _lines(world: World, is_wanted: Callable[[], bool]) -> Iterator[bytes]:
     for number, line in enumerate(dump(world)):
         if number % LINES_PER_LOOK == 0:
-            _check_wanted(parent)
+            _check_wanted(is_wanted)
         yield line
 
 
-def _check_wanted(parent: int) -> None:
-    if os.getppid() != parent:
+def _check_wanted(is_wanted: Callable[[], bool]) -> None:
+    if not is_wanted():
         raise AttemptFailed("nobody waits for the snapshot any more", "start the broker again")
 
 
@@ -84,8 +90,9 @@ def main(arguments: list[str]) -> int:
     os.nice(NICE)
     gc.disable()  # it lives for one world, and all of that stays
     directory, *through = arguments
+    parent, seq = os.getppid(), int(through[0]) if through else None
     try:
-        made = make_snapshot(Path(directory), int(through[0]) if through else None)
+        made = make_snapshot(Path(directory), seq, is_wanted=lambda: os.getppid() == parent)
     except JournalError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

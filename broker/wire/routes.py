@@ -34,6 +34,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/config", "session.config"),
     Route("GET", "/api/status", "session.status"),
     Route("POST", "/api/shutdown", "session.shutdown"),
+    # the journal's own upkeep
+    Route("POST", "/api/compact", "upkeep.compact"),
+    Route("GET", "/api/compact", "upkeep.show_compaction"),
     # agents
     Route("POST", "/api/spawn", "agents.spawn"),
     Route("GET", "/api/spawned", "agents.list_spawned"),

@@ -1,9 +1,10 @@
 """One broker in a process of its own, for tests that start it, kill it and start it again.
 
 `python -m tests.support.run_broker DIR [--port N] [--policy JSON] [--respawn] [--disk FILE]
-[--every RECORDS]` prints one line of JSON when it is ready: url, port, api_key, pid, directory.
-While FILE says `full`, the journal's disk has no room; while `dying`, no sync succeeds; while
-`slow`, none ends. `--every` is the number of records between two snapshots.
+[--every RECORDS] [--sealed BYTES]` prints one line of JSON when it is ready: url, port, api_key,
+pid, directory. While FILE says `full`, the journal's disk has no room; while `dying`, no sync
+succeeds; while `slow`, none ends. `--every` is the number of records between two snapshots,
+`--sealed` what may stand in sealed segments before they are compacted.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import msgspec
 
 from broker.runtime.app import serve
 from broker.runtime.place import Connection
-from broker.runtime.snapshots import Every
+from broker.runtime.snapshots import Upkeep
 from journal import OsFiles
 from journal.files import Handle
 from projections.facts import Policy
@@ -54,7 +55,8 @@ def main() -> int:
     parser.add_argument("--policy", default="{}")
     parser.add_argument("--respawn", action="store_true")
     parser.add_argument("--disk", type=Path)
-    parser.add_argument("--every", type=int, default=Every().records)
+    parser.add_argument("--every", type=int, default=Upkeep().snapshot_records)
+    parser.add_argument("--sealed", type=int, default=Upkeep().sealed_bytes_max)
     given = parser.parse_args()
     return serve(
         given.directory,
@@ -62,7 +64,7 @@ def main() -> int:
         respawn=given.respawn,
         policy=msgspec.json.decode(given.policy, type=Policy),
         ready=_say,
-        every=Every(records=given.every),
+        upkeep=Upkeep(snapshot_records=given.every, sealed_bytes_max=given.sealed),
         files=None if given.disk is None else TroubledDisk(given.disk),
     )
 

@@ -14,6 +14,7 @@ import msgspec
 
 from broker.core.commands import Answer, Refused, Wish
 from broker.runtime.attached import Attachments, Viewer
+from broker.runtime.compacting import Compactor
 from broker.runtime.engine import Engine
 from broker.runtime.feed import Feed, Subscription
 from broker.runtime.holders import Holders
@@ -34,6 +35,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     holders: Holders
     spawner: Spawner
     attachments: Attachments
+    compactor: Compactor
     directory: Path
     version: str
     started: float

@@ -1,0 +1,274 @@
+"""Compaction of a journal under a broker and without one: what goes, and that no answer is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from broker.runtime.compacting import Compactor, Run, Wish
+from broker.runtime.snapshots import Since, Snapshots, Upkeep
+from broker.wire.retention import parse_retention
+from journal import FOREVER, Limits, Reader, Retention, verify
+from projections.facts import KINDS
+from projections.snapshot import dump
+from tests.runtime.test_snapshots import replayed, snapshots_of, started
+from tests.support.brokers import Row, Running, idle, running
+from tests.support.engines import Bench, play, send, working
+from tests.support.holders import ROOT, eventually
+from tests.support.past import a_busy_day
+
+SMALL = Limits(segment_bytes_max=8_192, room_bytes_min=64 * 1024, reserve_bytes=48 * 1024)
+"""A segment rolls after two dozen records."""
+
+
+def segments(journal: Path) -> list[str]:
+    return sorted(path.name for path in journal.glob("0*.jsonl"))
+
+
+def archives(journal: Path) -> list[str]:
+    return sorted(path.name for path in journal.glob("archive/*"))
+
+
+def raw(journal: Path) -> list[bytes]:
+    return [line.raw for line in Reader(journal).lines()]
+
+
+async def fill(bench: Bench, batches: int) -> None:
+    for _ in range(batches):
+        await asyncio.gather(*(bench.engine.carry(send(f"message {n}")) for n in range(20)))
+
+
+def compactor_of(bench: Bench, upkeep: Upkeep = Upkeep()) -> Compactor:  # noqa: B008
+    snapshots = Snapshots(bench.engine, bench.log, Since(), upkeep)
+    return Compactor(bench.engine, bench.log, snapshots, upkeep)
+
+
+async def over(run: Run) -> Run:
+    async with asyncio.timeout(60):
+        await run.over.wait()
+    return run
+
+
+# --- beside the engine
+
+
+def test_a_compaction_leaves_one_segment_and_every_record(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with working(tmp_path, SMALL) as bench:
+            await bench.agent(ready=False)
+            await fill(bench, 8)
+            before, names = raw(bench.directory), segments(bench.directory)
+            assert len(names) > 3
+            compactor = compactor_of(bench)
+            life = asyncio.create_task(compactor.run())
+            run = await over(compactor.begin(Wish()))
+            assert run.report is not None, run.failed
+            assert set(run.report.removed) >= set(names[:-1])
+            assert run.done == run.total == len(run.report.removed) == len(run.report.archived)
+            assert archives(bench.directory) == sorted(run.report.archived)
+            assert len(segments(bench.directory)) == 1
+            assert raw(bench.directory)[: len(before)] == before
+            await fill(bench, 1)
+            world = list(dump(started(bench.directory, bench.log.head.seq)))
+            assert world == list(dump(replayed(bench.directory, bench.log.head.seq)))
+            assert world == list(dump(bench.world))
+            life.cancel()
+        assert verify(tmp_path / "journal", kinds=KINDS, full=True).ok
+
+    play(story())
+
+
+def test_appends_go_on_while_history_is_packed(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with working(tmp_path, SMALL) as bench:
+            await bench.agent(ready=False)
+            await fill(bench, 4)
+            compactor = compactor_of(bench)
+            life = asyncio.create_task(compactor.run())
+            run, meanwhile = compactor.begin(Wish()), 0
+            while not run.over.is_set():
+                await bench.engine.carry(send("meanwhile"))
+                meanwhile += not run.over.is_set()
+            assert run.report is not None, run.failed
+            assert meanwhile > 0
+            life.cancel()
+
+    play(story())
+
+
+def test_too_much_in_sealed_segments_is_compacted_without_being_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.runtime.compacting.LOOK_S", 0.05)
+
+    async def story() -> None:
+        async with working(tmp_path, SMALL) as bench:
+            await bench.agent(ready=False)
+            upkeep = Upkeep(sealed_bytes_max=30_000)
+            snapshots = Snapshots(bench.engine, bench.log, Since(), upkeep)
+            compactor = Compactor(bench.engine, bench.log, snapshots, upkeep)
+            life = asyncio.create_task(compactor.run())
+            await fill(bench, 4)
+            await snapshots.make()
+            await fill(bench, 1)
+            await snapshots.make()
+            async with asyncio.timeout(60):
+                while not archives(bench.directory):
+                    await asyncio.sleep(0.01)
+            newest = snapshots_of(bench.directory)
+            assert int(segments(bench.directory)[0].split(".")[0]) <= newest[0].seq + 1
+            life.cancel()
+
+    play(story())
+
+
+def test_a_compaction_that_fails_ends_nothing_else(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with working(tmp_path, SMALL) as bench:
+            await bench.agent(ready=False)
+            await fill(bench, 4)
+            (bench.directory / "archive").write_text("in the way")
+            compactor = compactor_of(bench)
+            life = asyncio.create_task(compactor.run())
+            names = segments(bench.directory)
+            failed = await over(compactor.begin(Wish()))
+            assert "not archived" in failed.failed
+            assert failed.report is None
+            assert set(names) <= set(segments(bench.directory))
+            await fill(bench, 1)
+            (bench.directory / "archive").unlink()
+            run = await over(compactor.begin(Wish()))
+            assert run.report is not None, run.failed
+            assert len(segments(bench.directory)) == 1
+            life.cancel()
+
+    play(story())
+
+
+def test_an_audit_trail_that_nobody_wants_is_forgotten_and_the_state_is_not(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with working(tmp_path, SMALL) as bench:
+            await bench.agent(ready=False)
+            await fill(bench, 4)
+            compactor = compactor_of(bench)
+            life = asyncio.create_task(compactor.run())
+            run = await over(compactor.begin(Wish(Retention(bytes_max=0))))
+            assert run.report is not None, run.failed
+            assert archives(bench.directory) == []
+            reader = Reader(bench.directory)
+            assert reader.first_seq == run.report.through + 1
+            assert list(dump(started(bench.directory, bench.log.head.seq))) == list(
+                dump(bench.world)
+            )
+            life.cancel()
+
+    play(story())
+
+
+# --- through a broker, and without one
+
+
+def test_a_running_broker_compacts_and_still_knows_why() -> None:
+    with running() as broker:
+        broker.spawn("cat", "cat")
+        delivery = broker.deliver("cat", "long ago", idempotency_key="k")
+        park(broker, 40)
+        told, before = broker.get(f"/api/why/{delivery['delivery_id']}"), broker.records()
+        foretold = ackbook(broker, "compact", "--dry-run")
+        assert segments(broker.directory / "journal") == foretold["removed"]
+        report = ackbook(broker, "compact")
+        assert report["removed"] == foretold["removed"]
+        assert len(archives(broker.directory / "journal")) == len(report["archived"]) == 1
+        assert broker.records()[: len(before)] == before
+        assert broker.get(f"/api/why/{delivery['delivery_id']}") == told
+        broker.kill()
+        broker.start()
+        again = broker.send("cat", "long ago", idempotency_key="k")
+        assert again["repeated"]
+        assert broker.post("/api/spawned/cat/flush")["flushed"] == 40
+        assert broker.get(f"/api/why/{delivery['delivery_id']}") == told
+        assert broker.stop() == 0
+        assert broker.verified()
+
+
+def test_a_broker_compacts_by_itself() -> None:
+    with running(None, "--every", "30", "--sealed", "0") as broker:
+        journal = broker.directory / "journal"
+        park(broker, 40)
+        ackbook(broker, "compact")
+        eventually(lambda: len(snapshots_of(journal)) == 2, "there are two snapshots")
+        assert broker.stop() == 0
+        assert broker.verified()
+
+
+def test_a_request_that_makes_no_sense_is_refused() -> None:
+    with running() as broker:
+        answer = broker.http.post("/api/compact", json={"keep_audit": "a while"})
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+        assert broker.http.get("/api/compact", params={"run": 7}).status_code == 404
+
+
+def test_offline_tools_tell_the_same_after_a_compaction(tmp_path: Path) -> None:
+    ids = a_busy_day(tmp_path / "journal")
+    with idle() as other:
+        other.directory = tmp_path
+        asked = [
+            ["why", ids["arrived"], "--json"],
+            ["events", "--json"],
+            ["cat", "--to", "20", "--json"],
+            ["replay", "--to", "20", "--json"],
+        ]
+        before = [output(other, *words) for words in asked]
+        report = ackbook(other, "compact")
+        assert report["removed"]
+        assert [output(other, *words) for words in asked] == before
+        assert json.loads(output(other, "verify", "--json"))["ok"]
+        assert ackbook(other, "compact")["removed"] == [], "one run suffices"
+        assert ackbook(other, "compact", "--keep-audit", "none")["forgotten"]
+        assert archives(tmp_path / "journal") == []
+        assert json.loads(output(other, "verify", "--json"))["ok"]
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("forever", FOREVER),
+        ("none", Retention(bytes_max=0)),
+        ("30d", Retention(age_s_max=30 * 86_400)),
+        ("10 GB", Retention(bytes_max=10**10)),
+        ("12h", Retention(age_s_max=43_200)),
+        ("", None),
+        ("10", None),
+        ("-3d", None),
+        ("ten years", None),
+    ],
+)
+def test_a_retention_is_an_age_a_size_or_a_word(said: str, meant: Retention | None) -> None:
+    assert parse_retention(said) == meant
+
+
+def park(broker: Running, count: int) -> None:
+    """Messages that wait for a flush, with enough text for a segment worth its archive."""
+    if not broker.get("/api/spawned")["agents"]:
+        broker.spawn("cat", "cat")
+    broker.http.put("/api/spawned/cat/delivery-mode", json={"mode": "manual_flush"})
+    for number in range(count):
+        broker.send("cat", f"parked {number} " + "x" * 600)
+
+
+def output(broker: Running, *words: str) -> str:
+    """What a command says on standard output when it succeeds."""
+    command = [sys.executable, "-m", "tools", *words, "--dir", str(broker.directory)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def ackbook(broker: Running, *words: str) -> Row:
+    row: Row = json.loads(output(broker, *words, "--json"))
+    return row
