@@ -6,6 +6,7 @@ Every way out of a queue passes `_end`, so that counts are conserved by construc
 from __future__ import annotations
 
 from collections.abc import Callable
+from sys import intern
 from typing import Any
 
 from projections.agents import Agent, Held
@@ -41,8 +42,8 @@ def _enqueued(world: World, entry: Entry, fact: MessageEnqueued) -> None:
     message = Message(
         event_id=fact.event_id,
         seq=entry.seq,
-        sender=fact.sender,
-        target=fact.target,
+        sender=intern(fact.sender),
+        target=intern(fact.target),
         body=fact.body,
         thread=fact.thread,
         priority=fact.priority,
