@@ -56,7 +56,8 @@ def backup(
     files = files or OsFiles()
     source, target = source.absolute(), target.absolute()
     live = files.locked(source / LOCK)
-    refuse(survey(files, source, live=live, kinds=kinds), Limits(), accept_cut=True)
+    found = survey(files, source, live=live, kinds=kinds, archives=True)
+    refuse(found, Limits(), accept_cut=True)
     for _ in range(_TRIES_MAX):
         partial = begin_directory(files, target)
         copy = _Copy(files, source, partial)

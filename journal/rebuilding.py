@@ -125,6 +125,13 @@ class Rebuilder:
     def _bridge(self, through: int, *, to_a_start: bool) -> None:
         """Fill the place of everything up to `through`, see the table."""
         self.gaps.append((self._expected, through))
+        kept_from = self._reach.kept_from
+        if self._expected < kept_from <= through:
+            # What was compacted and what was not never stand in one file.
+            self._fill(kept_from - 1, to_a_start=True)
+        self._fill(through, to_a_start=to_a_start)
+
+    def _fill(self, through: int, *, to_a_start: bool) -> None:
         if not self._lines:
             self._start(SegmentStarted(self._journal, FORMAT, self._expected, self._epoch), None)
         stop = through - 1 if to_a_start else through

@@ -10,7 +10,7 @@ here; a snapshot that was taken behind the hole is kept, since it knows what sto
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
@@ -27,7 +27,7 @@ from journal.errors import (
 )
 from journal.files import Files, OsFiles
 from journal.gleaning import glean
-from journal.layout import LOCK, segment_name, snapshot_name
+from journal.layout import LOCK, snapshot_name
 from journal.newdir import begin_directory, publish_directory
 from journal.packing import PackUnreadable
 from journal.rebuilding import Rebuilder
@@ -84,7 +84,7 @@ def salvage(
     source, out = source.absolute(), out.absolute()
     if files.locked(source / LOCK):
         raise Locked(f"{source} is open for writing", "end that process first, or take a backup")
-    found = survey(files, source, live=False, kinds=kinds)
+    found = survey(files, source, live=False, kinds=kinds, archives=True)
     if found.verdict is Verdict.NEWER:
         assert found.decisive is not None, "a verdict rests on something"
         raise NewerFormat(found.decisive.damage)
@@ -95,9 +95,11 @@ class _Salvage:
     def __init__(self, files: Files, found: Survey) -> None:
         self._files = files
         self._found = found
-        self._journal = _journal_of(found)
-        self._looks = {look.base: look for look in found.looks}
-        self._sources = [s for s in sources_of(found.listing) if self._is_own(s)]
+        sources = sources_of(found.listing)
+        ids = {source: self._read_id(source) for source in sources}
+        self._journal = _most_named(ids.values(), [mark.journal for mark in found.head.marks])
+        self._sources = [each for each in sources if ids[each] in ("", self._journal)]
+        self._foreign = [each for each in sources if each not in self._sources]
         self._twice = 0
         self._snapshots = self._usable_snapshots()
 
@@ -146,11 +148,20 @@ class _Salvage:
                     self._twice += 1
 
     def _proven(self, source: Source) -> Iterator[Line]:
+        data = self._read(source)
+        return glean(data, source.base, beyond=self._is_acknowledged(source))
+
+    def _read_id(self, source: Source) -> str:
+        """The journal that its first line names; empty where that cannot be read."""
+        first = next(glean(self._read(source), source.base, beyond=False), None)
+        started = read_control(first) if first else None
+        return started.journal if isinstance(started, SegmentStarted) else ""
+
+    def _read(self, source: Source) -> bytes:
         try:
-            data = read_source(self._files, self._found.directory, source)
+            return read_source(self._files, self._found.directory, source)
         except PackUnreadable:
-            return
-        yield from glean(data, source.base, beyond=self._is_acknowledged(source))
+            return b""
 
     def _is_acknowledged(self, source: Source) -> bool:
         """Whether anything says that lines behind the first bad one were durable."""
@@ -218,36 +229,33 @@ class _Salvage:
             notes.append(f"{snapshot.name} is kept")
         return notes
 
-    def _is_own(self, source: Source) -> bool:
-        look = self._looks.get(source.base)
-        return look is None or look.started is None or look.started.journal == self._journal
-
     def _why(self, seq: int) -> str:
         """What is known of the place where this record should be."""
         name = next((s.name for s in reversed(self._sources) if s.base <= seq), "")
         for each in self._found.observations:
-            if each.damage.file == name and each.damage.line:
-                damage = each.damage
-                return f"{damage.file}, line {damage.line}, byte {damage.byte}: {damage.what}"
+            damage = each.damage
+            if damage.file == name:
+                place = f", line {damage.line}, byte {damage.byte}" if damage.line else ""
+                return f"{damage.file}{place}: {damage.what}"
         return "no file holds them"
 
     def _notes(self) -> Iterator[str]:
-        for look in self._found.looks:
-            if look.started is not None and look.started.journal != self._journal:
-                yield f"{segment_name(look.base)} is left out: it belongs to another journal"
+        for source in self._foreign:
+            yield f"{source.name} is left out: it belongs to another journal"
         if self._twice:
             yield f"{self._twice} lines are left out: an earlier file holds their seqs"
+        tail = self._found.tail
         for source in self._sources[-1:]:
-            rest = self._looks[source.base].rest if source.base in self._looks else b""
+            own = tail is not None and tail.base == source.base
+            rest = tail.rest if own and tail else b""
             if rest and not self._is_acknowledged(source):
                 yield f"{len(rest)} bytes at the end are left out: they were never acknowledged"
 
 
-def _journal_of(found: Survey) -> str:
+def _most_named(ids: Iterable[str], head: list[str]) -> str:
     """The id that most segments carry; HEAD's where they do not agree or cannot be read."""
-    ids = Counter(look.started.journal for look in found.looks if look.started is not None)
-    head = [mark.journal for mark in found.head.marks]
-    most = max(ids.values(), default=0)
-    candidates = [each for each, count in ids.items() if count == most]
+    counts = Counter(filter(None, ids))
+    most = max(counts.values(), default=0)
+    candidates = [each for each, count in counts.items() if count == most]
     known = next((each for each in head if each in candidates or not candidates), None)
     return known or next(iter(candidates), "0")

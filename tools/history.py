@@ -28,6 +28,7 @@ class History:
         self.directory = place.journal()
         self._reader = Reader(self.directory)
         self._said = 0
+        self._gaps: set[int] = set()
 
     def head(self) -> int:
         """The last position that may be shown; 0 for a journal without a record."""
@@ -67,6 +68,10 @@ class History:
         for one in damage[self._said :]:
             say(f"{poor('missing:')} {plain(str(one))}")
         self._said = len(damage)
+        for gap in self._reader.gaps:
+            if gap.first not in self._gaps:
+                say(f"{poor('missing:')} records {gap.first} to {gap.last} are not in any file")
+                self._gaps.add(gap.first)
 
 
 def as_failure(problem: JournalError) -> Failure:

@@ -12,8 +12,20 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
-from journal import Draft, Limits, Position, Reader, head_token, open_log, write_snapshot
+from journal import (
+    Draft,
+    Limits,
+    Log,
+    Position,
+    Reader,
+    compact,
+    head_token,
+    open_log,
+    read_snapshot,
+    write_snapshot,
+)
 from journal.control import Sealed, SegmentStarted, control_draft
 from journal.files import OsFiles
 from journal.head import SLOT_BYTES, Mark, encode_mark, read_head
@@ -57,13 +69,7 @@ def make_whole(journal: Path) -> None:
         log.stage(drafts, log.now(), expect=log.next_seq)
         log.commit()
     log.sync_head()
-    left = journal.with_name("left")
-    shutil.copytree(journal, left)
-    log.close()
-    shutil.rmtree(journal)
-    left.rename(journal)
-    tail = segments(journal)[-1]
-    tail.write_bytes(tail.read_bytes().rstrip(b"\n") + b"\n" * ROOM_KEPT)
+    _as_if_killed(log, journal)
 
 
 def append(journal: Path, data: bytes) -> None:
@@ -335,6 +341,63 @@ def snapshot_beyond(journal: Path) -> None:
     take_snapshot(journal)
     (journal / "HEAD").unlink()
     head_beyond(journal)
+
+
+@kind
+def compacted(journal: Path) -> None:
+    """Nothing is wrong: two snapshots, and the segments before them in archives."""
+    log = open_log(journal, limits=SMALL)
+    for number in range(2):
+        drafts = [Draft("x.note", b'{"text":"before snapshot %d"}' % number)]
+        assert log.secure(sum(map(log.measure, drafts)))
+        log.stage(drafts, log.now(), expect=log.next_seq)
+        log.commit()
+        log.sync_head()
+        log.note_snapshot(read_snapshot(take_snapshot(journal)))
+    # Every machine can unpack gzip, whatever is installed there.
+    with patch("journal.packing.HAS_ZSTANDARD", False):
+        compact(log, fold_version=FOLD_VERSION)
+    log.sync_head()
+    _as_if_killed(log, journal)
+
+
+@kind
+def archive_missing(journal: Path) -> None:
+    compacted(journal)
+    archives(journal)[1].unlink()
+
+
+@kind
+def archive_damaged(journal: Path) -> None:
+    compacted(journal)
+    path = archives(journal)[0]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    path.write_bytes(content)
+
+
+@kind
+def archives_and_snapshots_missing(journal: Path) -> None:
+    """There is no state to start from."""
+    compacted(journal)
+    shutil.rmtree(journal / "archive")
+    for path in journal.glob("snapshot-*"):
+        path.unlink()
+
+
+def archives(journal: Path) -> list[Path]:
+    return sorted((journal / "archive").iterdir())
+
+
+def _as_if_killed(log: Log, journal: Path) -> None:
+    """End the writer without a clean close."""
+    left = journal.with_name("left")
+    shutil.copytree(journal, left)
+    log.close()
+    shutil.rmtree(journal)
+    left.rename(journal)
+    tail = segments(journal)[-1]
+    tail.write_bytes(tail.read_bytes().rstrip(b"\n") + b"\n" * ROOM_KEPT)
 
 
 def _seal(journal: Path) -> bytes:

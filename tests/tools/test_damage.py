@@ -42,6 +42,7 @@ no_newline                        0    0    0    0      0       0      0   0   0
 sealed_tail                       0    0    0    0      0       0      0   0   0      0      0  0
 older_backup_restored             0    0    0    0      0       0      0   0   0      0      0  0
 snapshot_cut_short                0    0    0    0      0       0      0   0   0      0      0  0
+compacted                         0    0    0    0      0       0      0   0   0      0      0  0
 torn                              1    1    0    0      0       0      0   0   0      0      0  0
 zeros                             1    1    0    0      0       0      0   0   0      0      0  0
 garbage                           1    1    0    0      0       0      0   0   0      0      0  0
@@ -67,6 +68,9 @@ older_tail_restored               7    7    0    7      7       7      7   0   0
 half_copied                       7    7    0    7      7       7      7   0   0      0      0  7
 snapshot_beyond                   7    7    0    0      7       7      7   0   0      0      0  7
 only_head                         7    7    0    7      7       7      7   0   3      0      0  7
+archive_damaged                   4    4    0    0      0       7      4   0   3      0      0  0
+archive_missing                   7    7    0    0      0       7      7   0   0      0      0  0
+archives_and_snapshots_missing    7    7    0    0      0       7      7   0   3      0      0  7
 newer_format                     10   10    0   10     10      10     10   0   0      0      0 10
 unknown_kind                     10   10    0    0     10      10     10   0   0      0      0 10
 unknown_shape                    10    0   10    0      0       0      0   0  10     10     10 10
@@ -133,20 +137,21 @@ def test_every_command_that_reads_says_what_it_should_and_changes_nothing(
     assert everything(damaged) == before
 
 
-def test_a_broker_starts_where_nothing_acknowledged_is_missing_and_nowhere_else(
+def test_a_broker_starts_where_its_state_can_be_had_and_nowhere_else(
     house: House,
 ) -> None:
     before = everything(house.directory / "journal")
     done = house("up", "--background", "--json")
     assert done.code == EXPECTED[house.directory.name]["up"], done.err
     after = everything(house.directory / "journal")
-    if EXPECTED[house.directory.name]["fast"] in (4, 7, 10):
+    expected = EXPECTED[house.directory.name]
+    if expected["up"] and expected["fast"]:
         lock = str(house.directory / "journal" / "LOCK")
         assert after | {lock: before[lock]} == before
     if done.code:
         return
     assert house("down").code == 0
-    assert house("verify").code == 0
+    assert house("verify").code == (0 if expected["verify"] == 1 else expected["verify"])
 
 
 def test_verdicts_name_the_place_the_proof_and_the_next_command(damaged: Path, run: Run) -> None:
@@ -178,7 +183,7 @@ def test_what_is_repaired_or_copied_or_salvaged_is_good(
             assert replayed.json()["seq"] == salvaged.json()["last_seq"]
     repaired = run("repair", "--dir", damaged)
     assert repaired.code == expected["repair"]
-    if repaired.code == 0:
+    if repaired.code == 0 and expected["verify"] in (0, 1):
         assert run("verify", "--dir", damaged).code == shape
 
 
