@@ -26,8 +26,11 @@ lint: $(READY) ## ruff and mypy, as the tests ask for them
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p journal -p projections -p broker -p tools
 
-bench: $(READY) ## first figures, as ratios to a bare loop in the same run; writes build/bench.json
-	@$(BIN)/python -m tests.bench
+bench: $(READY) ## every figure, as a ratio in the same run, into build/bench.json; QUICK=1: in 3 min
+	@test -e build/.bench || { $(PIP) --group bench > build/bench-setup.log 2>&1 && touch build/.bench; } || \
+	  { cat build/bench-setup.log >&2; exit 1; }
+	@tests/bench/peers/fetch.sh
+	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick)
 
 crash: $(READY) ## kill real brokers at random moments, ROUNDS=200 times
 	$(BIN)/python -m tests.runtime.campaign --rounds $(ROUNDS)

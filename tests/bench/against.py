@@ -95,7 +95,9 @@ def _figures(
             goal=GOALS.get(name),
         )
     if rates:
-        best = max(GOALS.keys() & rates.keys(), key=lambda name: middle(rates[name].by_producers[1]))
+        best = max(
+            GOALS.keys() & rates.keys(), key=lambda name: middle(rates[name].by_producers[1])
+        )
         theirs = rates[best].by_producers[1]
         yield figure(
             "against_best_1",

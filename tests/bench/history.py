@@ -47,7 +47,7 @@ class Past:
     """One journal being filled. Leaving the block closes it cleanly."""
 
     def __init__(self, directory: Path) -> None:
-        self.log = open_log(directory, kinds=KINDS, trusted=True)
+        self.log = open_log(directory, kinds=KINDS | {"x.bench"}, trusted=True)
 
     def __enter__(self) -> Past:
         if self.log.epoch == 1:
@@ -87,7 +87,7 @@ class Past:
                 [
                     Draft(
                         MessageEnqueued.KIND,
-                        patterns[number % len(AGENTS)] % (b"%x" % (seq + place),) * 2,
+                        patterns[number % len(AGENTS)] % ((b"%x" % (seq + place),) * 2),
                         _BY,
                     )
                     for place, number in enumerate(

@@ -113,8 +113,8 @@ async def produce(log: Log, files: CountingFiles, producers: int, records: int) 
     return Round(done / took, done / synced, [])
 
 
-async def timed(log: Log, producers: int, records: int) -> list[float]:
-    """The latency of each append, in seconds."""
+async def timed_rate(log: Log, producers: int, records: int) -> tuple[float, list[float]]:
+    """Records a second, and the latency of each append, in seconds."""
     draft = draft_of_line(log.measure(Draft("x.bench", b'{"text":""}')))
     appender = Appender(log)
     latencies: list[float] = []
@@ -125,17 +125,19 @@ async def timed(log: Log, producers: int, records: int) -> list[float]:
             await appender.append([draft])
             latencies.append(time.perf_counter() - begun)
 
+    begun = time.perf_counter()
     await asyncio.gather(*(one() for _ in range(producers)))
+    took = time.perf_counter() - begun
     await appender.aclose()
-    return latencies
+    return len(latencies) / took, latencies
 
 
 async def timed_new(directory: Path, producers: int, records: int) -> list[float]:
-    """The same in a journal of its own."""
+    """The latencies in a journal of its own."""
     with tempfile.TemporaryDirectory(dir=directory) as home:
         log = open_log(Path(home, "journal"), trusted=True)
         try:
-            return await timed(log, producers, records)
+            return (await timed_rate(log, producers, records))[1]
         finally:
             log.close()
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from websockets.asyncio.client import ClientConnection, connect
 
 from .broker import Broker
-from .figures import Figure, percentile, show
+from .figures import Figure, figure, percentile, show
 from .wire import Line
 
 MESSAGES = 20
@@ -59,8 +59,9 @@ def measure(console: Console, broker: Broker, rounds: int) -> Iterator[Figure]:
             p50, p99 = percentile(taken, 50), percentile(taken, 99)
             rows.append((name, what, f"{p50:.1f}", f"{p99:.1f}", str(len(taken))))
             key = f"send_to_{what.split(',')[0].split(' ')[0]}_{name}"
-            yield Figure(f"{key}_p50", p50, "ms", None, rounds)
-            yield Figure(f"{key}_p99", p99, "ms", None, rounds)
+            for percent, value in ((50, p50), (99, p99)):
+                unit, against = "ms", "the request of the sender"
+                yield figure(f"{key}_p{percent}", value, unit, against=against, rounds=rounds)
         broker.run("release", name)
     show(
         console,

@@ -93,9 +93,7 @@ async def send_all(directory: Path) -> tuple[float, float]:
             StartBroker(epoch=1, pid=1, version="bench", instance="bench", policy=policy)
         )
         name = AgentName("sink")
-        await engine.carry(
-            Spawn(name=name, generation=1, pid=2, command="cat", args=(), cwd="/")
-        )
+        await engine.carry(Spawn(name=name, generation=1, pid=2, command="cat", args=(), cwd="/"))
 
         async def one(sender: str) -> None:
             for _ in range(SENDS // SENDERS):
