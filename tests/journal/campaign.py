@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from random import Random
 
+from tests.journal.mishaps import restore_backup, rot
 from tests.journal.mutations import MUTATIONS
 from tests.journal.story import RETENTIONS, Broken, Story
 from tests.support.disk import Crash, CrashKind
@@ -80,9 +81,12 @@ def _live(story: Story, random: Random) -> None:
     if story.log is not None or story.disk.crashed or ending > 0.8:
         story.crash(kind)
         if kind == "process" and not story.tally["poisoned"] and random.random() < 0.3:
-            story.rot()
-    elif not story.tally["poisoned"] and random.random() < 0.3:
-        (story.rot if random.random() < 0.7 else story.restore_backup)()
+            rot(story)
+    elif not story.tally["poisoned"]:
+        if random.random() < 0.2:
+            rot(story)
+        if random.random() < 0.6:
+            restore_backup(story)
 
 
 def _act(story: Story, random: Random) -> None:

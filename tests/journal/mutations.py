@@ -8,19 +8,29 @@ from the command line (`--mutation`).
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import journal.compaction
 import journal.observe
+import journal.opening
 import journal.restore
 import journal.segment
 import journal.writer
+from journal.control import Compacted, Control, Reach, RecoveryReport
 from journal.files import Access, Handle
+from journal.keeping import Keeper
+from journal.layout import ARCHIVE, list_directory
+from journal.observe import Evidence
 from journal.reader import Reader
-from journal.record import LINE_START, Draft, Line, encode_lines, parse_line, time_part
+from journal.record import LINE_START, Draft, Line, Position, encode_lines, parse_line, time_part
+from journal.recovery import Finding, Observation
+from journal.snapshot import SnapshotFile
 from journal.survey import Survey
 from journal.tail import Tail
+from journal.tidying import left_over, remove, removed_by
 from journal.writer import Writer
 from tests.support.disk import SimulatedDisk
 
 Patch = Callable[[object, str, object], None]
+Names = tuple[str, ...]
 
 
 def acknowledged_before_sync(patch: Patch) -> None:
@@ -158,6 +168,167 @@ def reader_shows_what_is_written(patch: Patch) -> None:
     patch(Reader, "_is_live", is_live)
 
 
+def unlinked_before_the_record(patch: Patch) -> None:
+    """Segments are deleted first, and then it is said."""
+
+    def remove_history(
+        self: Keeper,
+        through: int,
+        snapshot: SnapshotFile,
+        archived: tuple[str, ...],
+        forgotten: int,
+    ) -> None:
+        reach = Reach(through + 1, forgotten + 1)
+        self._remove(removed_by(list_directory(self._files, self._writer.directory), reach))
+        self._writer.record(Compacted(through, snapshot.name, archived, forgotten))
+
+    patch(Keeper, "remove_history", remove_history)
+
+
+def record_not_awaited(patch: Patch) -> None:
+    """Segments are deleted while the record that says so is written and not synced."""
+    record, sync = Writer.record, SimulatedDisk.sync
+
+    def unsynced(self: Writer, control: Control) -> None:
+        if not isinstance(control, Compacted):
+            record(self, control)
+            return
+        SimulatedDisk.sync = _no_sync  # type: ignore[method-assign]
+        try:
+            record(self, control)
+        finally:
+            SimulatedDisk.sync = sync  # type: ignore[method-assign]
+
+    patch(Writer, "record", unsynced)
+
+
+def reach_told_late(patch: Patch) -> None:
+    """A segment that begins with the record of a compaction knows nothing of it."""
+    record = Writer.record
+
+    def late(self: Writer, control: Control) -> None:
+        before, roll = self.reach, self._roll
+
+        def roll_unaware() -> Position | None:
+            after, self.reach = self.reach, before
+            try:
+                return roll()
+            finally:
+                self.reach = after
+
+        self._roll = roll_unaware  # type: ignore[method-assign]
+        try:
+            record(self, control)
+        finally:
+            self._roll = roll  # type: ignore[method-assign]
+
+    patch(Writer, "record", late)
+
+
+def snapshot_renamed_unsynced(patch: Patch) -> None:
+    """A snapshot gets its name before its content is durable."""
+    _leave_unsynced(patch, "snapshot-", ".tmp")
+
+
+def archive_renamed_unsynced(patch: Patch) -> None:
+    """An archive gets its name before its content is durable."""
+    _leave_unsynced(patch, "0", ".jsonl.zst.tmp")
+    _leave_unsynced(patch, "0", ".jsonl.gz.tmp")
+
+
+def archive_name_unsynced(patch: Patch) -> None:
+    """The names in the archive are left to the disk."""
+    sync_dir = SimulatedDisk.sync_dir
+
+    def only_others(self: SimulatedDisk, directory: Path) -> None:
+        if directory.name != ARCHIVE:
+            sync_dir(self, directory)
+
+    patch(SimulatedDisk, "sync_dir", only_others)
+
+
+def compaction_left_half_done(patch: Patch) -> None:
+    """A start does not finish what a crash interrupted."""
+
+    def nothing(files: object, directory: object, names: object) -> None:
+        return
+
+    patch(journal.opening, "remove", nothing)
+
+
+def removed_before_the_tail_is_durable(patch: Patch) -> None:
+    """A start believes a record of a compaction that stands in memory alone."""
+    resume = journal.opening._Starting._resume
+
+    def early(self: journal.opening._Starting) -> tuple[RecoveryReport, Tail, Position]:
+        found = self._found
+        remove(self._files, self._directory, left_over(found.listing, found.reach))
+        return resume(self)
+
+    def nothing(files: object, directory: object, names: object) -> None:
+        return
+
+    patch(journal.opening._Starting, "_resume", early)
+    patch(journal.opening, "remove", nothing)
+
+
+def compacted_beyond_the_snapshots(patch: Patch) -> None:
+    """Every sealed segment goes, whatever the snapshots hold."""
+
+    def pin(last: int, is_tail: bool, snapshot: SnapshotFile | None, floor: int | None) -> str:
+        return "the tail" if is_tail or snapshot is None else ""
+
+    def removed(
+        self: Keeper,
+        through: int,
+        snapshot: SnapshotFile,
+        archived: tuple[str, ...],
+        forgotten: int,
+    ) -> None:
+        self._writer.record(Compacted(through, snapshot.name, archived, forgotten))
+        listing = list_directory(self._files, self._writer.directory)
+        self._remove(removed_by(listing, self._writer.reach))
+
+    patch(journal.compaction, "_pin", pin)
+    patch(Keeper, "remove_history", removed)
+
+
+def snapshots_bear_no_witness(patch: Patch) -> None:
+    """That a snapshot or an archive is of the future is no reason to ask what became of it."""
+    beyond = journal.observe._beyond
+
+    def by_head_alone(seen: Evidence) -> list[Observation]:
+        return [
+            each
+            for each in beyond(seen)
+            if each.finding is not Finding.BEYOND or each.damage.proof.startswith("HEAD")
+        ]
+
+    patch(journal.observe, "_beyond", by_head_alone)
+
+
+def _leave_unsynced(patch: Patch, start: str, end: str) -> None:
+    opened, sync = SimulatedDisk.open, SimulatedDisk.sync
+    unsynced: set[int] = set()
+
+    def open_file(self: SimulatedDisk, path: Path, access: Access) -> Handle:
+        handle = opened(self, path, access)
+        chosen = path.name.startswith(start) and path.name.endswith(end)
+        (unsynced.add if chosen else unsynced.discard)(handle)
+        return handle
+
+    def sync_file(self: SimulatedDisk, handle: Handle) -> None:
+        if handle not in unsynced:
+            sync(self, handle)
+
+    patch(SimulatedDisk, "open", open_file)
+    patch(SimulatedDisk, "sync", sync_file)
+
+
+def _no_sync(self: SimulatedDisk, handle: Handle) -> None:
+    return
+
+
 MUTATIONS: dict[str, Callable[[Patch], None]] = {
     mutation.__name__: mutation
     for mutation in (
@@ -173,5 +344,15 @@ MUTATIONS: dict[str, Callable[[Patch], None]] = {
         failed_sync_is_tried_again,
         new_file_renamed_unsynced,
         reader_shows_what_is_written,
+        unlinked_before_the_record,
+        record_not_awaited,
+        reach_told_late,
+        snapshot_renamed_unsynced,
+        archive_renamed_unsynced,
+        archive_name_unsynced,
+        compaction_left_half_done,
+        removed_before_the_tail_is_durable,
+        compacted_beyond_the_snapshots,
+        snapshots_bear_no_witness,
     )
 }

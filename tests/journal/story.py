@@ -26,7 +26,6 @@ from journal import (
     Corrupt,
     DiskFailed,
     Draft,
-    JournalError,
     JournalFull,
     Limits,
     Line,
@@ -41,9 +40,8 @@ from journal import (
     write_snapshot,
 )
 from journal.clock import Clock
-from journal.errors import SnapshotUnusable
 from journal.files import Files
-from journal.layout import ARCHIVE, list_directory
+from journal.layout import list_directory
 from journal.tidying import left_over
 from tests.support.disk import Crash, CrashKind, SimulatedClock, SimulatedDisk
 
@@ -92,13 +90,13 @@ class Story:
         self.numbers = 0
         self.tally: Counter[str] = Counter()
         self._unsynced = False
-        self._seqs: dict[int, int] = {}
+        self.seqs: dict[int, int] = {}
         """Where each number was staged."""
         self._noted = 0
         """The newest snapshot that was recorded."""
         self._let_go = 0
         """Records up to this one may have been removed for good."""
-        self._backup: dict[Path, bytes] = {}
+        self.backup: dict[Path, bytes] = {}
 
     # What can be done. Each may end in a crash, and says so.
 
@@ -156,7 +154,7 @@ class Story:
             self.log.stage([draft], self.log.now(), expect=self.log.next_seq)
             self.numbers += 1
             self.hoped.append(self.numbers)
-            self._seqs[self.numbers] = self.log.next_seq - 1
+            self.seqs[self.numbers] = self.log.next_seq - 1
 
     def commit(self) -> None:
         """Commit, and remember what was promised by it."""
@@ -186,8 +184,9 @@ class Story:
         else:
             self.log = None
             self.tally["closes"] += 1
-            names = [name for name in self.disk.names(DIRECTORY) if name[0] == "0"]
-            self._backup = {DIRECTORY / n: self.disk.content(DIRECTORY / n) for n in names}
+            if not self.backup or self.random.random() < 0.3:
+                names = [name for name in self.disk.names(DIRECTORY) if name[0] == "0"]
+                self.backup = {DIRECTORY / n: self.disk.content(DIRECTORY / n) for n in names}
 
     def sync_head(self) -> None:
         """What somebody does once a second."""
@@ -218,7 +217,7 @@ class Story:
         if self.log is None:
             return
         position = position or self.log.head
-        state = [b'{"n":%d}' % n for n in self.promised if self._seqs[n] <= position.seq]
+        state = [b'{"n":%d}' % n for n in self.promised if self.seqs[n] <= position.seq]
         try:
             made = write_snapshot(
                 DIRECTORY,
@@ -286,75 +285,6 @@ class Story:
             kind = "early" if len(seen) > len(self.promised) else "lost"
             raise Broken(kind, f"a reader sees {seen}, promised are {self.promised}")
 
-    def rot(self) -> None:
-        """One byte of one file changes while nobody writes. Either somebody says so, or nothing
-        that was promised is missing. Sometimes HEAD is gone, too: then only lines can bear
-        witness, and the last batch has none. Afterwards everything is put back."""
-        assert self.log is None
-        self.disk.clear_faults()
-        lines = list(Reader(DIRECTORY, files=self.disk).lines())
-        path = self.random.choice(self._files_of_history())
-        before = self.disk.content(path)
-        position = self.random.randrange(max(1, len(before.rstrip(b"\n"))))
-        flipped = before[position] ^ (1 << self.random.randrange(8))
-        saved = self.disk.snapshot()
-        self.disk.overwrite(path, before[:position] + bytes([flipped]) + before[position + 1 :])
-        witnessed = True
-        if self.random.random() < 0.3:
-            self.disk.remove(DIRECTORY / "HEAD")
-            if path.name[0] == "0" and path.parent == DIRECTORY:
-                seq = int(path.stem) + before.count(b"\n", 0, position)
-                witnessed = any(line.d >= seq for line in lines)
-        self._judge_damage(f"byte {position} of {path.name} changed", witnessed)
-        self.disk.restore(saved)
-
-    def restore_backup(self) -> None:
-        """Somebody copies older segments over the newer ones and leaves the rest as it is: HEAD
-        says so, or a snapshot, or an archive. Afterwards everything is put back."""
-        assert self.log is None
-        self.disk.clear_faults()
-        listing = list_directory(self.disk, DIRECTORY)
-        newer = {
-            path: self.disk.content(path)
-            for path in self._files_of_history()
-            if path.parent == DIRECTORY and path.name[0] == "0"
-        }
-        if not self._backup or newer == self._backup:
-            return
-        saved = self.disk.snapshot()
-        for path in newer:
-            self.disk.remove(path)
-        for path, content in self._backup.items():
-            self.disk.overwrite(path, content)
-        last = Reader(DIRECTORY, files=self.disk).head()
-        witnesses = [*listing.snapshots, *(archive.last for archive in listing.archives)]
-        witnessed = True
-        if self.random.random() < 0.5:
-            self.disk.remove(DIRECTORY / "HEAD")
-            witnessed = max(witnesses, default=0) > last
-        self._judge_damage(f"the segments are those of {last}", witnessed)
-        self.disk.restore(saved)
-
-    def _judge_damage(self, what: str, witnessed: bool) -> None:
-        try:
-            log = self.opened(self.disk, self.clock)
-        except JournalError:
-            self.tally["damage_refused"] += 1
-            return
-        try:
-            state, said = self._state(log)
-        except SnapshotUnusable:
-            state, said = [], True
-        log.close()
-        reader = Reader(DIRECTORY, files=self.disk)
-        known = {n for n in self.promised if self._seqs[n] >= reader.first_seq}
-        seen = _numbers(reader.lines())
-        if witnessed and not said and state[: len(self.promised)] != self.promised:
-            raise Broken("silent", f"{what}; a start has {state}")
-        if witnessed and not reader.damage and not known.issubset(seen):
-            raise Broken("silent", f"{what}; a reader has {seen}")
-        self.tally["damage_passed"] += 1
-
     # What must hold.
 
     def check_untouched(self) -> None:
@@ -384,7 +314,7 @@ class Story:
         assert self.log is not None
         try:
             seen = self._read()
-            state, said = self._state(self.log)
+            state, said = state_of(self, self.log)
             listing = list_directory(self.disk, DIRECTORY)
         except Crash:
             self._died()
@@ -407,25 +337,13 @@ class Story:
         # From here on others act on what was found: it is promised now.
         self.promised, self.hoped = seen, []
 
-    def _state(self, log: Log) -> tuple[list[int], bool]:
-        """What a start has, and whether something said that it is not everything."""
-        state: list[int] = []
-        after = 0
-        if log.snapshot is not None:
-            after = log.snapshot.seq
-            loaded = b"".join(log.snapshot.blocks()).splitlines()
-            state = [msgspec.json.decode(line, type=_Thing).n for line in loaded]
-        reader = Reader(DIRECTORY, files=self.disk)
-        state += _numbers(reader.lines(after))
-        return state, bool(reader.damage or reader.gaps)
-
     def _read(self) -> list[int]:
         """Every number, as far as a reader gives it; what was let go is known to the story."""
         reader = Reader(DIRECTORY, files=self.disk)
         expected, at = max(1, reader.first_seq), 0
         if expected > self._let_go + 1:
             raise Broken("lost", f"history begins with {expected}, nothing let it go")
-        seen = [n for n in self.promised if self._seqs[n] < expected]
+        seen = [n for n in self.promised if self.seqs[n] < expected]
         for line in reader.lines(expected - 1):
             if line.seq != expected or line.at < at or not line.d < line.seq:
                 raise Broken("phantom", f"line {line.seq} at {line.at} follows {expected - 1}")
@@ -435,14 +353,6 @@ class Story:
         if reader.damage or reader.gaps:
             raise Broken("false_corrupt", str(reader.damage or reader.gaps))
         return seen
-
-    def _files_of_history(self) -> list[Path]:
-        names = [name for name in self.disk.names(DIRECTORY) if name.endswith(".jsonl")]
-        found = [DIRECTORY / name for name in sorted(names)]
-        if ARCHIVE in self.disk.names(DIRECTORY):
-            folder = DIRECTORY / ARCHIVE
-            found += [folder / name for name in sorted(self.disk.names(folder)) if name[0] == "0"]
-        return found
 
     def _commit_first(self) -> None:
         if self.log is not None and self.log.staged:
@@ -473,5 +383,19 @@ class Story:
         self.log = None
 
 
-def _numbers(lines: Iterable[Line]) -> list[int]:
+def state_of(story: Story, log: Log) -> tuple[list[int], bool]:
+    """What a start has, and whether something said that it is not everything."""
+    state: list[int] = []
+    after = 0
+    if log.snapshot is not None:
+        after = log.snapshot.seq
+        loaded = b"".join(log.snapshot.blocks()).splitlines()
+        state = [msgspec.json.decode(line, type=_Thing).n for line in loaded]
+    reader = Reader(DIRECTORY, files=story.disk)
+    state += numbers_of(reader.lines(after))
+    return state, bool(reader.damage or reader.gaps)
+
+
+def numbers_of(lines: Iterable[Line]) -> list[int]:
+    """The numbers of the things among these lines, in order."""
     return [msgspec.json.decode(line.data, type=_Thing).n for line in lines if line.kind == KIND]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from journal import Retention
+from tests.journal.mishaps import restore_backup, rot
 from tests.journal.story import RETENTIONS, Story
 from tests.support.disk import CrashKind
 
@@ -88,12 +89,12 @@ class JournalMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.may_damage)
     @rule()
     def rot(self) -> None:
-        self.story.rot()
+        rot(self.story)
 
     @precondition(lambda self: self.may_damage)
     @rule()
     def restore_backup(self) -> None:
-        self.story.restore_backup()
+        restore_backup(self.story)
 
     @rule(kind=CRASHES)
     def crash(self, kind: CrashKind) -> None:
