@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from sys import intern
-from typing import Any
+from typing import Any, TypeAlias
 
 from projections.agents import Agent, Held
 from projections.codec import Entry
@@ -193,12 +193,10 @@ def _back(world: World, agent: Agent, delivery: Delivery) -> None:
         world.deadlines.put(("ttl", delivery.delivery_id), delivery.expires_at)
 
 
-def _dropped_from_queue(
-    world: World,
-    entry: Entry,
-    fact: DeliveryEvicted | DeliveryExpired | DeliveryCancelled,
-    live: Live,
-) -> None:
+_Left: TypeAlias = DeliveryEvicted | DeliveryExpired | DeliveryCancelled
+
+
+def _dropped_from_queue(world: World, entry: Entry, fact: _Left, live: Live) -> None:
     states: dict[type, EndedState] = {
         DeliveryEvicted: "evicted",
         DeliveryExpired: "expired",
