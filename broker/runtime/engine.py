@@ -100,7 +100,7 @@ class Engine:
 
         def between(world: World, at: int) -> T:
             result = care(self._log)
-            world.seq = self._log.next_seq - 1
+            self._follow_log()
             for watcher in self._watchers:
                 watcher.committed(world, (), frozenset())
             return result
@@ -204,7 +204,11 @@ class Engine:
             raise
         finally:
             self._committing = False
-        self._world.seq = self._log.next_seq - 1
+        self._follow_log()
+
+    def _follow_log(self) -> None:
+        """Records that the log wrote about itself mean nothing but a position and its time."""
+        self._world.seq, self._world.at = self._log.head.seq, self._log.head.at
 
     def _tell(self, batch: Batch) -> None:
         """The batch is durable: answers first, then events and effects, then questions."""

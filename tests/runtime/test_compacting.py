@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from broker.wire.retention import parse_retention
 from journal import FOREVER, Limits, Reader, Retention, verify
 from projections.facts import KINDS
 from projections.snapshot import dump
-from tests.runtime.test_snapshots import replayed, snapshots_of, started
+from tests.runtime.test_snapshots import damaged, replayed, snapshots_of, started
 from tests.support.brokers import Row, Running, idle, running
 from tests.support.engines import Bench, play, send, working
 from tests.support.holders import ROOT, eventually
@@ -48,6 +50,18 @@ def compactor_of(bench: Bench, upkeep: Upkeep = Upkeep()) -> Compactor:  # noqa:
     return Compactor(bench.engine, bench.log, snapshots, upkeep)
 
 
+@contextlib.asynccontextmanager
+async def at_work(compactor: Compactor) -> AsyncIterator[Compactor]:
+    """The life of a compactor for the length of the block."""
+    life = asyncio.create_task(compactor.run())
+    try:
+        yield compactor
+    finally:
+        life.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await life
+
+
 async def over(run: Run) -> Run:
     async with asyncio.timeout(60):
         await run.over.wait()
@@ -64,20 +78,18 @@ def test_a_compaction_leaves_one_segment_and_every_record(tmp_path: Path) -> Non
             await fill(bench, 8)
             before, names = raw(bench.directory), segments(bench.directory)
             assert len(names) > 3
-            compactor = compactor_of(bench)
-            life = asyncio.create_task(compactor.run())
-            run = await over(compactor.begin(Wish()))
-            assert run.report is not None, run.failed
-            assert set(run.report.removed) >= set(names[:-1])
-            assert run.done == run.total == len(run.report.removed) == len(run.report.archived)
-            assert archives(bench.directory) == sorted(run.report.archived)
-            assert len(segments(bench.directory)) == 1
-            assert raw(bench.directory)[: len(before)] == before
-            await fill(bench, 1)
-            world = list(dump(started(bench.directory, bench.log.head.seq)))
-            assert world == list(dump(replayed(bench.directory, bench.log.head.seq)))
-            assert world == list(dump(bench.world))
-            life.cancel()
+            async with at_work(compactor_of(bench)) as compactor:
+                run = await over(compactor.begin(Wish()))
+                assert run.report is not None, run.failed
+                assert set(run.report.removed) >= set(names[:-1])
+                assert run.done == run.total == len(run.report.removed) == len(run.report.archived)
+                assert archives(bench.directory) == sorted(run.report.archived)
+                assert len(segments(bench.directory)) == 1
+                assert raw(bench.directory)[: len(before)] == before
+                await fill(bench, 1)
+                world = list(dump(started(bench.directory, bench.log.head.seq)))
+                assert world == list(dump(replayed(bench.directory, bench.log.head.seq)))
+                assert world == list(dump(bench.world))
         assert verify(tmp_path / "journal", kinds=KINDS, full=True).ok
 
     play(story())
@@ -88,15 +100,13 @@ def test_appends_go_on_while_history_is_packed(tmp_path: Path) -> None:
         async with working(tmp_path, SMALL) as bench:
             await bench.agent(ready=False)
             await fill(bench, 4)
-            compactor = compactor_of(bench)
-            life = asyncio.create_task(compactor.run())
-            run, meanwhile = compactor.begin(Wish()), 0
-            while not run.over.is_set():
-                await bench.engine.carry(send("meanwhile"))
-                meanwhile += not run.over.is_set()
-            assert run.report is not None, run.failed
-            assert meanwhile > 0
-            life.cancel()
+            async with at_work(compactor_of(bench)) as compactor:
+                run, meanwhile = compactor.begin(Wish()), 0
+                while not run.over.is_set():
+                    await bench.engine.carry(send("meanwhile"))
+                    meanwhile += not run.over.is_set()
+                assert run.report is not None, run.failed
+                assert meanwhile > 0
 
     play(story())
 
@@ -109,20 +119,20 @@ def test_too_much_in_sealed_segments_is_compacted_without_being_asked(
     async def story() -> None:
         async with working(tmp_path, SMALL) as bench:
             await bench.agent(ready=False)
-            upkeep = Upkeep(sealed_bytes_max=30_000)
+            upkeep = Upkeep(sealed_bytes_max=16_000)
             snapshots = Snapshots(bench.engine, bench.log, Since(), upkeep)
-            compactor = Compactor(bench.engine, bench.log, snapshots, upkeep)
-            life = asyncio.create_task(compactor.run())
-            await fill(bench, 4)
-            await snapshots.make()
-            await fill(bench, 1)
-            await snapshots.make()
-            async with asyncio.timeout(60):
-                while not archives(bench.directory):
-                    await asyncio.sleep(0.01)
-            newest = snapshots_of(bench.directory)
-            assert int(segments(bench.directory)[0].split(".")[0]) <= newest[0].seq + 1
-            life.cancel()
+            async with at_work(Compactor(bench.engine, bench.log, snapshots, upkeep)):
+                await fill(bench, 4)
+                await snapshots.make()
+                await fill(bench, 1)
+                await snapshots.make()
+
+                def some() -> bool:
+                    return bool(archives(bench.directory))
+
+                await asyncio.to_thread(eventually, some, "something was compacted")
+                newest = snapshots_of(bench.directory)
+                assert int(segments(bench.directory)[0].split(".")[0]) <= newest[0].seq + 1
 
     play(story())
 
@@ -132,20 +142,17 @@ def test_a_compaction_that_fails_ends_nothing_else(tmp_path: Path) -> None:
         async with working(tmp_path, SMALL) as bench:
             await bench.agent(ready=False)
             await fill(bench, 4)
-            (bench.directory / "archive").write_text("in the way")
-            compactor = compactor_of(bench)
-            life = asyncio.create_task(compactor.run())
-            names = segments(bench.directory)
-            failed = await over(compactor.begin(Wish()))
-            assert "not archived" in failed.failed
-            assert failed.report is None
-            assert set(names) <= set(segments(bench.directory))
-            await fill(bench, 1)
-            (bench.directory / "archive").unlink()
-            run = await over(compactor.begin(Wish()))
-            assert run.report is not None, run.failed
-            assert len(segments(bench.directory)) == 1
-            life.cancel()
+            async with at_work(compactor_of(bench)) as compactor:
+                names = segments(bench.directory)
+                with damaged(bench.directory / names[1], 1_000):
+                    failed = await over(compactor.begin(Wish()))
+                    assert names[1] in failed.failed
+                    assert failed.report is None
+                    assert set(names) <= set(segments(bench.directory))
+                    await fill(bench, 1)
+                run = await over(compactor.begin(Wish()))
+                assert run.report is not None, run.failed
+                assert len(segments(bench.directory)) == 1
 
     play(story())
 
@@ -155,17 +162,15 @@ def test_an_audit_trail_that_nobody_wants_is_forgotten_and_the_state_is_not(tmp_
         async with working(tmp_path, SMALL) as bench:
             await bench.agent(ready=False)
             await fill(bench, 4)
-            compactor = compactor_of(bench)
-            life = asyncio.create_task(compactor.run())
-            run = await over(compactor.begin(Wish(Retention(bytes_max=0))))
-            assert run.report is not None, run.failed
-            assert archives(bench.directory) == []
-            reader = Reader(bench.directory)
-            assert reader.first_seq == run.report.through + 1
-            assert list(dump(started(bench.directory, bench.log.head.seq))) == list(
-                dump(bench.world)
-            )
-            life.cancel()
+            async with at_work(compactor_of(bench)) as compactor:
+                run = await over(compactor.begin(Wish(Retention(bytes_max=0))))
+                assert run.report is not None, run.failed
+                assert archives(bench.directory) == []
+                reader = Reader(bench.directory)
+                assert reader.first_seq == run.report.through + 1
+                assert list(dump(started(bench.directory, bench.log.head.seq))) == list(
+                    dump(bench.world)
+                )
 
     play(story())
 
