@@ -143,6 +143,16 @@ def test_a_foreign_segment_is_left_out_by_its_id(tmp_path: Path) -> None:
     check_salvaged(CORPUS / "foreign_segment" / "journal", tmp_path / "again", lines_of(WHOLE))
 
 
+def test_a_seq_that_stands_twice_is_saved_once(journal: Path, tmp_path: Path) -> None:
+    """A second copy of a segment, under a name between two others."""
+    second = segments(journal)[1]
+    shutil.copy(second, second.with_name(f"{int(second.stem) + 2:020d}.jsonl"))
+    report = salvage(journal, tmp_path / "out")
+    assert report.lost == ()
+    assert "an earlier file holds their seqs" in report.notes[0]
+    assert lines_of(tmp_path / "out") == lines_of(WHOLE)
+
+
 def test_a_journal_that_is_open_is_not_salvaged(journal: Path, tmp_path: Path) -> None:
     log = open_log(journal)
     try:
