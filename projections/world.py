@@ -64,8 +64,6 @@ def _broker_stopped(world: World, entry: Entry, fact: BrokerStopped) -> None:
 
 def _policy_changed(world: World, entry: Entry, fact: PolicyChanged) -> None:
     world.policy = fact.policy
-    for agent in world.agents.values():
-        world.schedule(agent)
 
 
 def _clock_diverged(world: World, entry: Entry, fact: ClockDiverged) -> None:
