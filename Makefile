@@ -55,7 +55,7 @@ $(READY): pyproject.toml constraints.txt
 lock: ## resolve the newest versions anew and pin them in constraints.txt
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock
 	@build/lock/bin/python -m pip install --quiet --upgrade pip setuptools
-	@build/lock/bin/python -m pip install --quiet --group dev '.[fast]'
+	@build/lock/bin/python -m pip install --quiet --group dev --group bench '.[fast]'
 	@{ echo "# Every version that .venv is made of, written by 'make lock'; not edited by hand."; \
 	   build/lock/bin/python -m pip freeze --all --exclude ackbook; } > build/constraints.txt
 	@mv build/constraints.txt constraints.txt && rm -rf build/lock build/lib build/bdist.*
