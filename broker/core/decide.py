@@ -174,10 +174,19 @@ def room_needed(world: World, command: Wish) -> tuple[int, bool]:
             return (4 + 3 * TICK_DEADLINES_MAX) * RECORD_BYTES_MAX, True
         case StartBroker():
             return (8 + STANDING_FACTS_MAX * len(world.agents)) * RECORD_BYTES_MAX, True
-        case Release() | Cancel() | ReportEnded():
-            agent = None if isinstance(command, Cancel) else world.agent(command.name)
-            waiting = len(world.deliveries) if agent is None else len(agent.queue)
-            return (8 + waiting) * RECORD_BYTES_MAX, True
+        case Release():
+            # As near as can be: what asks for more than the reserve holds up all that comes after.
+            agent = world.agent(command.name)
+            queue = () if agent is None else agent.queue
+            dropped = sum(len(_encoder.encode(Ref(**each.ref_fields()))) + 1 for each in queue)
+            return 10 * RECORD_BYTES_MAX + dropped, True
+        case Cancel():
+            named = sum(
+                1
+                for each in world.deliveries.values()
+                if command.id in (each.delivery_id, each.message.event_id)
+            )
+            return (8 + named) * RECORD_BYTES_MAX, True
         case Spawn():
             return 6 * len(_encoder.encode(command)) + 8 * RECORD_BYTES_MAX, False
         case _:
