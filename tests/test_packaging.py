@@ -122,7 +122,7 @@ def test_an_editable_install_runs_what_stands_in_the_sources(sources: Path, tmp_
 
 def test_what_is_imported_is_declared() -> None:
     declared = {re.split(r"[^\w.-]", line)[0] for line in PROJECT["project"]["dependencies"]}
-    optional = {"uvloop"}
+    optional = {"uvloop", "zstandard"}
     shown_only = {"prompt_toolkit"}  # the chat program of the demo
     owners = packages_distributions()
     for package, path in shipped_modules():

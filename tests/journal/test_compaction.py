@@ -1,6 +1,7 @@
 """History leaves the front of a journal into archives, and every question is answered as before."""
 
 import subprocess
+import threading
 import zlib
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from journal import (
     JournalError,
     Log,
     Lost,
+    NewerFormat,
     Reader,
     Retention,
     archive_segment,
     compact,
+    open_log,
     plan_compaction,
     verify,
 )
@@ -24,6 +27,7 @@ from journal.errors import AttemptFailed, Corrupt
 from journal.layout import segment_name
 from journal.reader import Gap
 from tests.journal.past import FOLD, add, load, numbers, opened, replayed, take_snapshot
+from tests.support.disk import SimulatedDisk
 
 
 @pytest.fixture
@@ -371,3 +375,64 @@ def test_a_snapshot_beyond_the_last_line_is_a_loss(log: Log) -> None:
     with pytest.raises(Lost, match=r"vouches for"):
         opened(log.directory)
     assert verify(log.directory).exit_code == 7
+
+
+def test_what_comes_after_a_position_is_read_without_what_came_before(log: Log) -> None:
+    log.close()
+    for name in segments(log)[:-1]:
+        (log.directory / name).write_bytes(b"nobody reads this")
+    last = int(segments(log)[-1].removesuffix(".jsonl"))
+    reader = Reader(log.directory)
+    assert [line.seq for line in reader.lines(after=last - 1)] == [
+        last,
+        last + 1,
+        last + 2,
+        last + 3,
+    ]
+    assert not reader.damage
+
+
+def test_verify_beside_a_compaction_sees_no_damage(log: Log) -> None:
+    verdicts: list[str] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            verdicts.append(verify(log.directory).verdict)
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        for _ in range(5):
+            add(log, 20)
+            take_snapshot(log, log.seal())
+            take_snapshot(log)
+            compact(log, fold_version=FOLD, keep_audit=Retention(bytes_max=3000))
+    finally:
+        done.set()
+        looker.join(60)
+    assert set(verdicts) == {"keep"}
+    log.close()
+
+
+def test_a_kind_that_is_not_known_is_refused_also_before_the_snapshot(log: Log) -> None:
+    log.close()
+    with pytest.raises(NewerFormat):
+        open_log(log.directory, kinds=frozenset({"other.thing"}), fold_version=FOLD)
+    open_log(log.directory, kinds=frozenset({"thing.happened"}), fold_version=FOLD).close()
+
+
+def test_a_full_disk_ends_the_compaction_and_nothing_else() -> None:
+    directory = Path("/sim/journal")
+    disk = SimulatedDisk(1)
+    log = opened(directory, files=disk)
+    add(log, 20)
+    take_snapshot(log, log.seal(), files=disk)
+    take_snapshot(log, files=disk)
+    disk.capacity = disk.used() + 10
+    with pytest.raises(AttemptFailed):
+        compact(log, fold_version=FOLD, files=disk)
+    assert not log.poisoned
+    compact(log, fold_version=FOLD, keep_audit=Retention(bytes_max=0), files=disk)
+    log.close()
+    assert verify(directory, files=disk).ok
