@@ -280,7 +280,9 @@ def test_the_token_of_another_journal_is_told_apart(journal: Path, tmp_path: Pat
     log = open_log(other)
     note(log, "another one")
     log.close()
-    assert isinstance(check_token(journal, token_of(other)), Corrupt)
+    wrong = check_token(journal, token_of(other))
+    assert isinstance(wrong, Corrupt)
+    assert "another journal" in str(wrong)
 
 
 def test_a_token_of_what_is_gone_on_purpose_cannot_be_checked(tmp_path: Path) -> None:

@@ -35,9 +35,14 @@ NEED_A_BROKER = {
     "spawn": ("spawn", "bob", "--", "cat"),
 }
 NEED_A_JOURNAL = {
+    "backup": ("backup", "copy"),
     "cat": ("cat",),
     "events": ("events",),
+    "head": ("head",),
+    "repair": ("repair",),
     "replay": ("replay",),
+    "salvage": ("salvage", "--out", "saved"),
+    "stat": ("stat",),
     "verify": ("verify",),
     "why": ("why", "evt_1"),
 }
@@ -76,6 +81,9 @@ def test_every_verb_explains_itself(verb: str, tmp_path: Path) -> None:
         ("redeliver",),
         ("redeliver", "del_1_1", "--all"),
         ("completion", "tcsh"),
+        ("salvage",),
+        ("backup",),
+        ("verify", "--head", "nonsense"),
         ("cat", "--from", "0"),
         ("attach", "bob"),
     ],
