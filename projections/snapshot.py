@@ -13,10 +13,10 @@ version is not read, and the journal is folded from the start instead.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from functools import reduce
 from operator import or_
+from sys import intern
 from typing import Any
 
 import msgspec
@@ -195,7 +195,7 @@ class _Loader:
 
     def _message(self, line: Any) -> None:
         fields = _fields(line)
-        fields["sender"], fields["target"] = sys.intern(line.sender), sys.intern(line.target)
+        fields["sender"], fields["target"] = intern(line.sender), intern(line.target)
         self._world.messages[line.event_id] = Message(**fields)
 
     def _delivery(self, line: Any) -> None:

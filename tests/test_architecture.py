@@ -38,7 +38,7 @@ place that puts them together. The rest is given what it needs."""
 HARMLESS = frozenset(
     "__future__ abc base64 binascii bisect codecs collections contextlib dataclasses datetime "
     "difflib enum functools graphlib hashlib heapq hmac ipaddress itertools json math operator re "
-    "shlex string struct textwrap types typing unicodedata urllib.parse zlib "
+    "shlex string struct sys.intern textwrap types typing unicodedata urllib.parse zlib "
     "msgspec orjson sortedcontainers".split()
 )
 """What a pure module may import from outside: no clock, chance, file, socket, process or loop."""
@@ -83,7 +83,7 @@ def imports(name: str, tree: ast.Module, ours: set[str]) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             base = ancestor(name, node.level, ours) if node.level else ""
             module = ".".join(filter(None, (base, node.module)))
-            deeper = {f"{module}.{alias.name}" for alias in node.names} & ours
+            deeper = {f"{module}.{alias.name}" for alias in node.names} & (ours | HARMLESS)
             yield from deeper or {module}
 
 
