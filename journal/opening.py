@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from journal.chain import start_of
 from journal.clock import Clock, OsClock, Ticker
 from journal.control import SEGMENT, Opened, RecoveryReport, SegmentStarted, control_draft
 from journal.door import Door
@@ -155,15 +156,13 @@ class _Starting:
             tail = Tail(self._files, self._files.open(path, "write"), look.base, look.started_at)
             tail.resume(content, look.count, look.running, look.kinds)
             return report, tail, report.head
-        started = SegmentStarted(
-            journal=self._found.journal or "",
-            format=FORMAT,
-            base=look.last.seq + 1,
-            epoch=look.epoch,
-            previous_crc=look.last.crc,
-            previous_sha256=sha256(content).hexdigest(),
-            kept_from=self._found.reach.kept_from,
-            archived_from=self._found.reach.archived_from,
+        started = start_of(
+            self._found.journal or "",
+            look.last.seq + 1,
+            look.epoch,
+            self._found.reach,
+            look.last.crc,
+            sha256(content).hexdigest(),
         )
         at = Ticker(self._clock, look.last.at).now()
         return report, *self._next_segment(started, look.last.seq, at)

@@ -14,22 +14,15 @@ It blocks, has no thread and no loop; `log` gives it both.
 from collections.abc import Sequence
 from pathlib import Path
 
+from journal.chain import seal_of, start_of
 from journal.clock import Clock, Ticker
 from journal.committer import MeanSync
-from journal.control import (
-    SEGMENT,
-    Compacted,
-    Control,
-    Reach,
-    Sealed,
-    SegmentStarted,
-    control_draft,
-)
+from journal.control import SEGMENT, Compacted, Control, Reach, control_draft
 from journal.door import Door
 from journal.errors import DiskFailed, JournalFull, Poisoned, RecordRefused, verify_command
 from journal.files import Files
 from journal.head import Head
-from journal.limits import FORMAT, KINDS_LISTED_MAX, Limits
+from journal.limits import Limits
 from journal.record import Draft, Position, encode_lines, measure_draft, time_part
 from journal.tail import Preparation, Tail
 
@@ -108,9 +101,7 @@ class Writer:
         if wanted + kept > self._tail.room:
             self._extend(wanted + self._limits.reserve_bytes)
         if wanted + kept > self._tail.room:
-            raise JournalFull(
-                f"no room for {size} bytes in {self.directory}", "free some space; retry in 1 s"
-            )
+            raise self._full(f"{size} bytes")
         return True
 
     def stage(self, drafts: Sequence[Draft], at: int, *, expect: int) -> None:
@@ -151,15 +142,14 @@ class Writer:
         assert not self._batch, "control records take their turn between batches"
         self.check_alive()
         if self._tail.room < 2 * self._limits.control_bytes:
-            raise JournalFull(f"no room for another record in {self.directory}", "free some space")
+            raise self._full("a record of its own")
         if isinstance(control, Compacted):
             # Before the commit: it may roll, and the next segment has to say so.
             self.reach = Reach(control.through + 1, control.forgotten + 1)
         draft = control_draft(control)
         self._batch_kinds.add(draft.kind)
-        line = self._control_line(draft)
-        self._batch.append(line)
-        self._batch_bytes = len(line)
+        self._batch.append(self._control_line(draft))
+        self._batch_bytes = len(self._batch[0])
         self.next_seq += 1
         self.commit()
 
@@ -172,7 +162,7 @@ class Writer:
         except OSError as error:
             raise self.poison(error) from error
         if sealed is None:
-            raise JournalFull(f"no room for a new segment in {self.directory}", "free some space")
+            raise self._full("a new segment")
         return sealed
 
     def finish(self, control: Control) -> None:
@@ -225,6 +215,9 @@ class Writer:
             f"end this process, look after the disk, then {verify_command(self.directory)}",
         )
 
+    def _full(self, what: str) -> JournalFull:
+        return JournalFull(f"no room for {what} in {self.directory}", "free some space, try again")
+
     def _write_batch(self) -> None:
         batch, count = b"".join(self._batch), self.staged
         before = self._clock.boot()
@@ -271,8 +264,8 @@ class Writer:
 
     def _is_roll_due(self) -> bool:
         age = self._last_at - self._tail.started_at
-        large = self._tail.end >= self._limits.segment_bytes_max
-        return large or age >= self._limits.segment_age_us_max
+        limits = self._limits
+        return self._tail.end >= limits.segment_bytes_max or age >= limits.segment_age_us_max
 
     def _roll(self) -> Position | None:
         # The next segment has its room before this one is sealed: a full disk leaves all as it is.
@@ -283,15 +276,11 @@ class Writer:
             self._retry_after = self._clock.boot() + self._limits.retry_us_min
             return None
         old = self._tail
-        listed = len(old.kinds) <= KINDS_LISTED_MAX
-        kinds = tuple(sorted(old.kinds)) if listed else None
-        line = self._control_line(control_draft(Sealed(old.count, old.end, old.sha256, kinds)))
+        line = self._control_line(control_draft(seal_of(old.count, old.end, old.sha256, old.kinds)))
         old.finish(line, self._running)
         self._advance(line)
-        sealed, kept, left = self.head, self.reach.kept_from, self.reach.archived_from
-        started = SegmentStarted(
-            self.journal_id, FORMAT, base, self.epoch, sealed.crc, old.sha256, kept, left
-        )
+        sealed = self.head
+        started = start_of(self.journal_id, base, self.epoch, self.reach, sealed.crc, old.sha256)
         self._running = 0
         line = self._control_line(control_draft(started))
         self._tail = preparation.publish(line, self._running, SEGMENT, self._last_at)
