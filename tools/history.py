@@ -35,6 +35,10 @@ class History:
         with self._failing():
             return self._reader.head()
 
+    def oldest(self) -> int:
+        """The oldest position from which on nothing is missing, archives included; 0 for none."""
+        return self._reader.first_seq
+
     def lines(self, after: int = 0, through: int | None = None) -> Iterator[Line]:
         """The verified lines with `after < seq <= through`, in order."""
         with self._failing():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 import msgspec
 
+from broker.runtime.rebuilding import begin_world
 from projections.codec import kind_of
 from projections.reports import agent_rows, counts, dead_letter_rows, pending_rows
 from projections.world import World, fold
@@ -53,14 +54,16 @@ def fold_through(history: History, through: int | None) -> World:
     head = history.head()
     if through is not None and through > head:
         raise Failure(Exit.USAGE, f"the journal ends at {head}, there is no record {through} yet")
-    world = World()
+    last = head if through is None else through
+    # Where the archives were let go, a snapshot is what is left of the beginning.
+    world = World() if history.oldest() <= 1 else begin_world(history.directory, last)[0]
     accepted = False
-    for entry in history.entries(through=through):
+    for entry in history.entries(world.seq, through):
         if entry.seq != world.seq + 1 and not accepted:
             break
         fold(world, entry)
         accepted = kind_of(entry) == "journal.repaired"
-    if world.seq < (head if through is None else through):
+    if world.seq < last:
         say(f"{poor('missing:')} the world can be shown up to record {world.seq} only")
     return world
 

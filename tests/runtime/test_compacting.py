@@ -229,6 +229,7 @@ def test_offline_tools_tell_the_same_after_a_compaction(tmp_path: Path) -> None:
             ["replay", "--to", "20", "--json"],
         ]
         before = [output(other, *words) for words in asked]
+        pending = json.loads(output(other, "replay", "--json"))["pending"]
         report = ackbook(other, "compact")
         assert report["removed"]
         assert [output(other, *words) for words in asked] == before
@@ -237,6 +238,8 @@ def test_offline_tools_tell_the_same_after_a_compaction(tmp_path: Path) -> None:
         assert ackbook(other, "compact", "--keep-audit", "none")["forgotten"]
         assert archives(tmp_path / "journal") == []
         assert json.loads(output(other, "verify", "--json"))["ok"]
+        now = json.loads(output(other, "replay", "--json"))
+        assert now["pending"] == pending, "the state needs no archive"
 
 
 @pytest.mark.parametrize(
