@@ -352,7 +352,12 @@ def test_a_start_reads_only_the_ends_of_what_its_snapshot_vouches_for(log: Log) 
     assert replayed(log) == things
     log.close()
     assert verify(log.directory).exit_code == 4
-    for damage in (content[:-1], content[:400] + content[401:], b"", bytes(len(content))):
+    first_line, last_line = content.index(b"previous_sha256"), content.rindex(b"sha256")
+    spoilt = [bytearray(content), bytearray(content)]
+    spoilt[0][first_line + 30] ^= 1
+    spoilt[1][last_line + 30] ^= 1
+    wrong_size = (content[:-1], content[:400] + content[401:], b"", bytes(len(content)))
+    for damage in (*wrong_size, *spoilt):
         path.write_bytes(damage)
         with pytest.raises(Corrupt):
             opened(log.directory)

@@ -1,6 +1,7 @@
 """Journals that earlier versions wrote, kept for ever: each later version reads and continues them.
 
-`golden/v1/live` was copied while its writer was at work, `golden/v1/closed` after a clean close.
+`golden/v1/live` was copied while its writer was at work, `golden/v1/closed` after a clean close;
+`golden/v1/compacted` lies mostly in archives, one of each packing, behind two snapshots.
 The `.lines` beside each say what is in it. Nothing here is ever rewritten; new ones are added.
 """
 
@@ -11,10 +12,11 @@ import msgspec
 import pytest
 from msgspec import Raw, Struct
 
-from journal import Draft, Reader, open_log, verify
+from journal import Draft, Reader, open_log, verify, write_snapshot
 from journal.files import OsFiles
 from journal.head import read_head
 from journal.record import encode_line, time_part
+from tests.journal.past import FOLD, as_lines, load, numbers
 
 GOLDEN = Path(__file__).parent / "golden"
 JOURNALS = sorted(path for path in GOLDEN.glob("v*/*") if path.is_dir())
@@ -63,7 +65,7 @@ def test_a_golden_journal_is_read_byte_for_byte(golden: Path) -> None:
 
 
 def test_a_golden_journal_would_be_written_the_same_today(golden: Path) -> None:
-    for path in sorted(golden.glob("*.jsonl")):
+    for path in sorted(golden.glob("0*.jsonl")):
         running = 0
         for raw in path.read_bytes().rstrip(b"\n").split(b"\n"):
             wanted = msgspec.json.decode(raw, type=_Parts)
@@ -80,10 +82,28 @@ def test_a_golden_journal_is_continued(golden: Path, tmp_path: Path) -> None:
     before = [line.raw for line in Reader(copy).lines()]
     log = open_log(copy)
     assert log.epoch == 2
-    assert log.recovery.clean == (golden.name == "closed")
+    assert log.recovery.clean == (golden.name != "live")
     log.close()
     assert [line.raw for line in Reader(copy).lines()][: len(before)] == before
     assert verify(copy).ok
+
+
+def test_a_golden_snapshot_is_loaded_and_written_the_same_today(tmp_path: Path) -> None:
+    copy = tmp_path / "journal"
+    shutil.copytree(GOLDEN / "v1" / "compacted", copy)
+    log = open_log(copy, fold_version=FOLD)
+    assert log.snapshot is not None
+    assert load(log.snapshot) == numbers(Reader(copy), through=log.snapshot.seq)
+    before = log.snapshot.path.read_bytes()
+    again = write_snapshot(
+        copy,
+        journal_id=log.journal_id,
+        position=log.snapshot.position,
+        fold_version=FOLD,
+        lines=as_lines(load(log.snapshot)),
+    )
+    assert again.path.read_bytes() == before
+    log.close()
 
 
 class _Parts(Struct):
