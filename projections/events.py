@@ -8,11 +8,15 @@ are `seq`, `record`, and what proof we have. Event i (from 0) of record s has th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import msgspec
 import orjson
 
 from projections import events_agents, events_mail
 from projections.codec import Entry
+from projections.facts import UpkeepFailed
 
 EVENTS_PER_RECORD = 1024
 """So many cursors each record has; a message to 1,000 recipients needs 1,001."""
@@ -56,4 +60,12 @@ def record_of(cursor: int) -> int:
     return cursor // EVENTS_PER_RECORD
 
 
-_RULES = {**events_agents.RULES, **events_mail.RULES}
+def _upkeep_failed(entry: Entry, fact: UpkeepFailed) -> Iterator[tuple[str, dict[str, object]]]:
+    yield "upkeep_failed", {"what": fact.what, "error": fact.error}
+
+
+_RULES: dict[type, Callable[[Entry, Any], Iterator[tuple[str, dict[str, object]]]]] = {
+    UpkeepFailed: _upkeep_failed,
+    **events_agents.RULES,
+    **events_mail.RULES,
+}

@@ -181,6 +181,15 @@ class ClockDiverged(Value, frozen=True):
     ahead_us: int
 
 
+class UpkeepFailed(Value, frozen=True):
+    """A snapshot or a compaction did not come to its end; the journal itself is unharmed."""
+
+    KIND: ClassVar[str] = "upkeep.failed"
+
+    what: Literal["snapshot", "compaction"]
+    error: str
+
+
 # --- agents
 
 
@@ -649,7 +658,7 @@ DeliveryFact: TypeAlias = (
     | DeliveryReportRefused
 )
 
-BrokerFact: TypeAlias = BrokerStarted | BrokerStopped | PolicyChanged | ClockDiverged
+BrokerFact: TypeAlias = BrokerStarted | BrokerStopped | PolicyChanged | ClockDiverged | UpkeepFailed
 
 MessageFact: TypeAlias = MessageEnqueued | MessageRefused | KeysForgotten
 

@@ -20,6 +20,7 @@ from projections.facts import (
     BrokerStopped,
     ClockDiverged,
     PolicyChanged,
+    UpkeepFailed,
 )
 from projections.state import World, key_of
 
@@ -80,6 +81,7 @@ _FOLDS: dict[type, Callable[[World, Entry, Any], None]] = {
     BrokerStopped: _broker_stopped,
     PolicyChanged: _policy_changed,
     ClockDiverged: _clock_diverged,
+    UpkeepFailed: _nothing,
     AgentIdle: _nothing,
     AgentResult: _nothing,
     Control: _nothing,

@@ -58,6 +58,13 @@ class NoteClock(Command, frozen=True, tag_field="command", tag="note_clock"):
     wall_at: int
 
 
+class NoteUpkeep(Command, frozen=True, tag_field="command", tag="note_upkeep"):
+    """A snapshot or a compaction failed; why, for operators."""
+
+    what: Literal["snapshot", "compaction"]
+    error: str
+
+
 class Tick(Command, frozen=True, tag_field="command", tag="tick"):
     """Look at the deadlines; at most `limits.TICK_DEADLINES_MAX` are met in one tick."""
 
@@ -232,6 +239,7 @@ Wish: TypeAlias = (
     StartBroker
     | StopBroker
     | NoteClock
+    | NoteUpkeep
     | Tick
     | Spawn
     | Adopt

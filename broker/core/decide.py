@@ -21,6 +21,7 @@ from broker.core.commands import (
     Cancel,
     Flush,
     NoteClock,
+    NoteUpkeep,
     Redeliver,
     Release,
     ReportAttempt,
@@ -74,6 +75,7 @@ _RULES: dict[type, Callable[[World, Any, int], Verdict]] = {
     Subscribe: steering.subscribe,
     Unsubscribe: steering.unsubscribe,
     NoteClock: lifecycle.note_clock,
+    NoteUpkeep: lifecycle.note_upkeep,
     StartBroker: lifecycle.start_broker,
     StopBroker: lifecycle.stop_broker,
 }

@@ -10,6 +10,7 @@ from broker.core.commands import (
     Accepted,
     Adopt,
     NoteClock,
+    NoteUpkeep,
     Refused,
     Release,
     ReportCondition,
@@ -38,6 +39,7 @@ from projections.facts import (
     DeliveryDeadLettered,
     PolicyChanged,
     Ref,
+    UpkeepFailed,
 )
 from projections.world import World, key_of
 
@@ -72,6 +74,11 @@ def note_clock(world: World, command: NoteClock, at: int) -> Verdict:
     if abs(ahead - world.clock_ahead_us) <= CLOCK_AHEAD_US_MAX:
         return Accepted()
     return Accepted(facts=(Said(ClockDiverged(wall_at=command.wall_at, ahead_us=ahead)),))
+
+
+def note_upkeep(world: World, command: NoteUpkeep, at: int) -> Verdict:
+    """Something that can be done without was not done; somebody should know."""
+    return Accepted(facts=(Said(UpkeepFailed(what=command.what, error=command.error)),))
 
 
 def spawn(world: World, command: Spawn, at: int) -> Verdict:

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import msgspec
 
+from broker.core.commands import NoteUpkeep
 from broker.runtime.engine import Engine
 from broker.runtime.snapshots import Snapshots, Upkeep
-from broker.runtime.workers import WorkFailed, work
+from broker.runtime.workers import WorkFailed, wording, work
 from journal import (
     FOREVER,
     ArchiveFile,
@@ -128,6 +129,7 @@ class Compactor:
         except (WorkFailed, AttemptFailed, JournalFull, SnapshotUnusable, OSError) as error:
             run.failed = str(error)
             log.warning("the compaction did not come to its end: %s", error)
+            self._engine.mention(NoteUpkeep(what="compaction", error=wording(error)))
         finally:
             run.over.set()
 

@@ -14,6 +14,7 @@ It knows neither HTTP nor terminals: what follows from a batch is the business o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -82,6 +83,12 @@ class Engine:
     async def carry(self, command: Wish) -> Verdict:
         """The verdict on one command, once it is durable."""
         return (await asyncio.shield(self.post(command)))[0]
+
+    def mention(self, command: Wish) -> None:
+        """Put a command to the rules and wait for nothing; when nobody listens any more, for
+        nothing at all."""
+        with contextlib.suppress(Stopped):
+            self.post(command).add_done_callback(_forget)
 
     async def ask(self, question: Callable[[World, int], T]) -> T:
         """`question(world, at)` at a moment when world and disk agree. It must keep no reference
@@ -284,6 +291,12 @@ class Engine:
         self._stalled.clear()
         while self._asked:
             self._asked.popleft().fail(OutcomeUnknown())
+
+
+def _forget(done: asyncio.Future[tuple[Verdict, ...]]) -> None:
+    """Nobody asks how it ended; whoever does will learn it from the engine's own end."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _draft(entry: Entry) -> Draft:

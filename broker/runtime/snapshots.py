@@ -14,9 +14,10 @@ import time
 
 import msgspec
 
+from broker.core.commands import NoteUpkeep
 from broker.runtime.engine import Engine
 from broker.runtime.snapshotter import snapshotter_command
-from broker.runtime.workers import WorkFailed, work
+from broker.runtime.workers import WorkFailed, wording, work
 from journal import JournalFull, Log, SnapshotFile, SnapshotUnusable, read_snapshot
 
 log = logging.getLogger("ackbook")
@@ -71,6 +72,7 @@ class Snapshots:
                 except WorkFailed as failed:
                     self._retry_at = time.monotonic() + RETRY_S
                     log.warning("no snapshot was made: %s", failed)
+                    self._engine.mention(NoteUpkeep(what="snapshot", error=wording(failed)))
 
     async def make(self) -> SnapshotFile:
         """A new one, verified and recorded. Raises `WorkFailed`."""

@@ -15,6 +15,7 @@ import os
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 
+from broker.core.limits import ERROR_BYTES_MAX
 from broker.runtime.launch import clean_environment
 
 WORK_S_MAX = 900.0
@@ -28,6 +29,11 @@ SAID_CHARS_MAX = 500
 
 class WorkFailed(Exception):
     """The work was not done; the message says why, for operators."""
+
+
+def wording(error: Exception) -> str:
+    """What went wrong, as it may stand in a record: short, and text whatever a path is made of."""
+    return str(error).encode(errors="replace")[:ERROR_BYTES_MAX].decode(errors="ignore")
 
 
 async def work(command: Sequence[str]) -> bytes:

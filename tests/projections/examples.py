@@ -158,6 +158,7 @@ EXAMPLES: tuple[Fact, ...] = (
         thread="t",
     ),
     facts.DeliveryReportRefused(**REF, generation=2, report="written", reason="dead_generation"),
+    facts.UpkeepFailed(what="snapshot", error="no room"),
 )
 
 

@@ -150,7 +150,8 @@ def test_a_snapshot_that_finds_no_room_costs_nobody_anything() -> None:
         fill(ballast)
         accepted = send_until_full(broker)
         eventually(lambda: "no snapshot was made" in broker.stderr(), "the attempt was made")
-        assert broker.get("/health")["status"] in ("ok", "degraded")
+        eventually(lambda: bool(broker.kinds("upkeep.failed")), "and told")
+        assert broker.kinds("upkeep.failed")[0]["what"] == "snapshot"
         ballast.unlink()
         assert broker.stop() == 0
         broker.start()
