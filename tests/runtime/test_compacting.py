@@ -148,7 +148,7 @@ def test_a_compaction_that_fails_ends_nothing_else(tmp_path: Path) -> None:
                     failed = await over(compactor.begin(Wish()))
                     assert names[1] in failed.failed
                     assert failed.report is None
-                await bench.seen.wait_for("upkeep.failed")
+                    await bench.seen.wait_for("upkeep.failed")
                     assert set(names) <= set(segments(bench.directory))
                     await fill(bench, 1)
                 run = await over(compactor.begin(Wish()))
