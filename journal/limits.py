@@ -51,3 +51,7 @@ class Limits(Struct, frozen=True):
     head_age_us_max: int = SECOND_US
     retry_us_min: int = SECOND_US
     """After an extension failed for lack of space, the next try waits this long."""
+
+    def is_full(self, end: int, age_us: int) -> bool:
+        """Whether a segment of this size and age gets a successor."""
+        return end >= self.segment_bytes_max or age_us >= self.segment_age_us_max

@@ -87,7 +87,7 @@ class Writer:
     @property
     def is_quick(self) -> bool:
         """Whether a commit now is one quick sync: no new segment and no more room is due."""
-        full = self._tail.end + self._batch_bytes >= self._limits.segment_bytes_max
+        full = self._limits.is_full(self._tail.end + self._batch_bytes, 0)
         low = self._tail.room - self._batch_bytes < self._low_room()
         return self.mean_sync.is_quick and not full and not low
 
@@ -239,7 +239,8 @@ class Writer:
         if now - self._head_synced_at >= self._limits.head_age_us_max:
             self._head_file.sync()
             self._head_synced_at = now
-        if now >= self._retry_after and self._is_roll_due():
+        age = self._last_at - self._tail.started_at
+        if now >= self._retry_after and self._limits.is_full(self._tail.end, age):
             self._roll()
         if self._tail.room < self._low_room():
             self._extend(self._limits.reserve_bytes + self._room_target())
@@ -261,11 +262,6 @@ class Writer:
             raise self.poison(error) from error
         if not fits:
             self._retry_after = now + self._limits.retry_us_min
-
-    def _is_roll_due(self) -> bool:
-        age = self._last_at - self._tail.started_at
-        limits = self._limits
-        return self._tail.end >= limits.segment_bytes_max or age >= limits.segment_age_us_max
 
     def _roll(self) -> Position | None:
         # The next segment has its room before this one is sealed: a full disk leaves all as it is.
