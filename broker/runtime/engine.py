@@ -85,10 +85,9 @@ class Engine:
         return (await asyncio.shield(self.post(command)))[0]
 
     def mention(self, command: Wish) -> None:
-        """Put a command to the rules and wait for nothing; when nobody listens any more, for
-        nothing at all."""
+        """Put a command to the rules and wait for nothing, not even for somebody who listens."""
         with contextlib.suppress(Stopped):
-            self.post(command).add_done_callback(_forget)
+            self.post(command).add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def ask(self, question: Callable[[World, int], T]) -> T:
         """`question(world, at)` at a moment when world and disk agree. It must keep no reference
@@ -291,12 +290,6 @@ class Engine:
         self._stalled.clear()
         while self._asked:
             self._asked.popleft().fail(OutcomeUnknown())
-
-
-def _forget(done: asyncio.Future[tuple[Verdict, ...]]) -> None:
-    """Nobody asks how it ended; whoever does will learn it from the engine's own end."""
-    if not done.cancelled():
-        done.exception()
 
 
 def _draft(entry: Entry) -> Draft:

@@ -14,6 +14,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from broker.core.plan import plan
+from broker.runtime.feed import Feed
 from broker.runtime.rebuilding import begin_world, fold_rest
 from broker.runtime.snapshots import Since, Snapshots, Upkeep
 from broker.runtime.workers import WorkFailed
@@ -155,6 +156,18 @@ def test_a_snapshot_counts_when_the_journal_says_so_and_two_are_kept(tmp_path: P
             name for line in noted[1:] for name in [line.data.decode().split('"')[3]]
         ]
         assert verify(journal, kinds=KINDS).ok
+
+
+def test_what_the_journal_says_of_itself_is_shown_at_once(tmp_path: Path) -> None:
+    async def story() -> None:
+        feed = Feed(tmp_path / "journal", 0)
+        async with working(tmp_path, watchers=[feed]) as bench:
+            await worker_of(bench).make()
+            assert feed.head == bench.log.head.seq
+            [*_, last] = Reader(bench.directory).lines()
+            assert (last.seq, last.kind) == (feed.head, "journal.snapshotted")
+
+    play(story())
 
 
 def test_an_attempt_that_fails_ends_nothing_else(tmp_path: Path) -> None:
