@@ -28,8 +28,9 @@ from journal.snapshot import SnapshotFile
 from journal.snapshots import Snapshots, newest_snapshots
 from journal.sources import Source, read_source, sources_of
 
-_ATTEMPTS_MAX = 5
-"""A compaction beside the survey takes files away that were named a moment ago."""
+_ATTEMPTS_MAX = 100
+"""A compaction beside the survey makes and takes away files that were named a moment ago. What
+seems wrong counts only when no name has changed meanwhile."""
 
 
 class Survey(Struct, frozen=True):
@@ -102,11 +103,13 @@ def survey(
     """Look at everything. `live` says that another process may be writing meanwhile; `full` also
     checks every sha256; `archives` reads these, too, and every snapshot. With a `fold_version`,
     what a snapshot of that version vouches for is not read."""
-    for _ in range(_ATTEMPTS_MAX - 1 if live else 0):
+    for _ in range(_ATTEMPTS_MAX if live else 0):
         try:
-            return _Looking(files, directory, live, kinds, full).look(archives, fold_version)
+            found = _Looking(files, directory, live, kinds, full).look(archives, fold_version)
         except FileNotFoundError:
             continue
+        if found.verdict is Verdict.KEEP or found.listing == list_directory(files, directory):
+            return found
     return _Looking(files, directory, live, kinds, full).look(archives, fold_version)
 
 
@@ -124,7 +127,6 @@ class _Looking:
 
     def look(self, archives: bool, fold_version: int | None) -> Survey:
         tail = self._tail()
-        self._list_archives_again()
         snapshots = self._snapshots(tail, fold_version, archives)
         trusted = snapshots.usable[0] if fold_version is not None and snapshots.usable else None
         looks: tuple[Look, ...] = ()
@@ -165,12 +167,6 @@ class _Looking:
         base = self._listing.segments[-1]
         data = read_whole(self._files, self._directory / segment_name(base))
         return look_at_tail(data, base, self._kinds, {m.seq: m.crc for m in self._head.marks})
-
-    def _list_archives_again(self) -> None:
-        # A compaction that the tail speaks of already may have made them after they were listed.
-        later = list_directory(self._files, self._directory).archives
-        both = tuple(sorted({*self._listing.archives, *later}))
-        self._listing = msgspec.structs.replace(self._listing, archives=both)
 
     def _snapshots(self, tail: Look | None, fold_version: int | None, every: bool) -> Snapshots:
         if tail is None or tail.started is None or tail.last is None:
