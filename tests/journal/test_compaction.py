@@ -23,7 +23,7 @@ from journal import (
     verify,
 )
 from journal.archive_worker import read_answer, worker_command
-from journal.errors import AttemptFailed, Corrupt
+from journal.errors import AttemptFailed, Corrupt, SnapshotUnusable
 from journal.layout import segment_name
 from journal.reader import Gap
 from tests.journal.past import FOLD, add, load, numbers, opened, replayed, take_snapshot
@@ -441,3 +441,38 @@ def test_a_full_disk_ends_the_compaction_and_nothing_else() -> None:
     compact(log, fold_version=FOLD, keep_audit=Retention(bytes_max=0), files=disk)
     log.close()
     assert verify(directory, files=disk).ok
+
+
+class _LyingDisk(SimulatedDisk):
+    """Whatever gets its name in the archive reads back as something else."""
+
+    def rename(self, source: Path, target: Path) -> None:
+        super().rename(source, target)
+        if target.parent.name == "archive":
+            self.overwrite(target, journal.packing.pack(b"something else")[1])
+
+
+def test_an_archive_that_reads_back_as_something_else_removes_nothing() -> None:
+    directory = Path("/sim/journal")
+    disk = _LyingDisk(1)
+    log = opened(directory, files=disk)
+    add(log, 20)
+    take_snapshot(log, log.seal(), files=disk)
+    take_snapshot(log, files=disk)
+    before = [name for name in disk.names(directory) if name.startswith("0")]
+    with pytest.raises(AttemptFailed, match="does not read back"):
+        compact(log, fold_version=FOLD, files=disk)
+    assert [name for name in disk.names(directory) if name.startswith("0")] == before
+    log.close()
+
+
+def test_a_snapshot_of_another_journal_is_not_recorded(log: Log, tmp_path: Path) -> None:
+    other = open_log(tmp_path / "other", fold_version=FOLD)
+    add(other, 3)
+    theirs = take_snapshot(other)
+    before = log.head
+    with pytest.raises(SnapshotUnusable):
+        log.note_snapshot(theirs)
+    assert log.head == before
+    other.close()
+    log.close()
