@@ -28,11 +28,16 @@ __all__ = ["World", "fold", "fold_all", "key_of", "next_deadline"]
 
 
 def fold(world: World, entry: Entry) -> None:
-    """Apply one entry. Entries must come in the order of their seqs."""
+    """Apply one entry. Entries must come in the order of their seqs.
+
+    A record of the journal about itself moves the position and not the time: else the moment in
+    which a journal is opened would hide how long nobody had it open.
+    """
     assert entry.seq > world.seq
     _FOLDS[type(entry.fact)](world, entry, entry.fact)
     world.seq = entry.seq
-    world.at = entry.at
+    if type(entry.fact) is not Control:
+        world.at = entry.at
 
 
 def fold_all(world: World, entries: Iterable[Entry]) -> None:
@@ -43,7 +48,8 @@ def fold_all(world: World, entries: Iterable[Entry]) -> None:
         fact = entry.fact
         folds[type(fact)](world, entry, fact)
         world.seq = entry.seq
-        world.at = entry.at
+        if type(fact) is not Control:
+            world.at = entry.at
 
 
 def next_deadline(world: World) -> int | None:

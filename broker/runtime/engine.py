@@ -213,8 +213,8 @@ class Engine:
         self._follow_log()
 
     def _follow_log(self) -> None:
-        """Records that the log wrote about itself mean nothing but a position and its time."""
-        self._world.seq, self._world.at = self._log.head.seq, self._log.head.at
+        """Records that the log wrote about itself mean nothing but a position."""
+        self._world.seq = self._log.head.seq
 
     def _tell(self, batch: Batch) -> None:
         """The batch is durable: answers first, then events and effects, then questions."""

@@ -25,6 +25,7 @@ import pytest
 from broker.core.commands import (
     Accepted,
     NoteClock,
+    ReportEnded,
     Send,
     Sent,
     Spawn,
@@ -341,6 +342,22 @@ def test_a_wall_clock_that_leaps_moves_no_deadline_and_is_recorded_once(
             times = [line.at for line in Reader(tmp_path).lines()]
             assert times == sorted(times)
         assert verify(tmp_path, kinds=KINDS, full=True).ok
+
+    play(story())
+
+
+def test_time_without_a_broker_does_not_use_up_the_hold_of_a_gone_agent(tmp_path: Path) -> None:
+    async def story() -> None:
+        clock = Leaping()
+        async with bench(tmp_path, clock=clock) as made:
+            await made.taken("kept for the next of this name")
+            ended = ReportEnded(name=AgentName("cat"), generation=1, reason="exited", code=0)
+            await made.engine.carry(ended)
+        clock.set_by_us = 10 * HOUR_US
+        async with bench(tmp_path, clock=clock) as made:
+            await made.engine.carry(NoteClock(wall_at=clock.wall()))
+            assert len(made.world.deliveries) == 1
+            assert "delivery.dead_lettered" not in made.seen.kinds
 
     play(story())
 
