@@ -119,11 +119,11 @@ def verify_command(directory: Path) -> str:
     return f"ackbook verify --dir {directory}"
 
 
-def salvage_command(directory: Path) -> str:
-    """The command that saves what verifies into another directory."""
-    return f"ackbook salvage --dir {directory} --out DIR"
+def restore_step(directory: Path) -> str:
+    """What to do where durable records are damaged or missing."""
+    return f"bring what is missing back from a backup, then {verify_command(directory)}"
 
 
-def repair_command(directory: Path) -> str:
-    """The command that agrees to the cut of a torn tail."""
-    return f"ackbook repair --dir {directory} --dry-run"
+def cut_step(segment: Path, size: int) -> str:
+    """What to do where more would be cut than a start dares to."""
+    return f"copy {segment}, then cut what follows its last good line: truncate -s {size} {segment}"

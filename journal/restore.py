@@ -23,7 +23,7 @@ from journal.errors import (
     Lost,
     NewerFormat,
     TornTail,
-    repair_command,
+    cut_step,
 )
 from journal.files import Files, install, read_whole
 from journal.layout import QUARANTINE, cut_name, segment_name
@@ -59,7 +59,8 @@ def refuse(found: Survey, limits: Limits, *, accept_cut: bool) -> None:
     cut = meaningful_bytes(tail.rest) if tail else 0
     if cut > 2 * limits.batch_bytes_max and not accept_cut:
         proof = f"{cut} bytes would be cut, more than two batches can be"
-        following = repair_command(found.directory)
+        assert tail is not None, "what would be cut is in the tail"
+        following = cut_step(found.directory / segment_name(tail.base), tail.end)
         raise TornTail(msgspec.structs.replace(decisive.damage, proof=proof, next=following))
 
 

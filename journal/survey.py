@@ -13,9 +13,7 @@ from msgspec import Struct
 
 from journal.errors import (
     Damage,
-    repair_command,
-    salvage_command,
-    verify_command,
+    restore_step,
 )
 from journal.files import Files, read_whole
 from journal.head import HeadReading, read_head
@@ -185,14 +183,13 @@ def _place(directory: Path, look: Look, flaw: Flaw) -> Observation:
         case Finding.NEWER:
             following = "use the version that wrote it, or a later one"
         case Finding.TORN | Finding.UNFINISHED | Finding.SEALED:
-            following = f"start as usual, or look first: {repair_command(directory)}"
+            following = "start as usual; what is cut is kept in quarantine/"
         case _:
-            following = salvage_command(directory)
+            following = restore_step(directory)
     name = segment_name(look.base)
     damage = Damage(name, flaw.line, flaw.byte, flaw.what, flaw.proof, following)
     return Observation(flaw.finding, damage)
 
 
 def _whole(directory: Path, finding: Finding, name: str, what: str, proof: str) -> Observation:
-    following = f"bring the missing files back from a backup, then {verify_command(directory)}"
-    return Observation(finding, Damage(name, 0, 0, what, proof, following))
+    return Observation(finding, Damage(name, 0, 0, what, proof, restore_step(directory)))
