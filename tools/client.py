@@ -153,7 +153,7 @@ class Client:
         return Failure(
             Exit.IO_ERROR,
             f"the connection to the broker at {self.connection.url} broke ({problem})",
-            "what was recorded is in the journal: ackbook events",
+            f"what was recorded is in the journal: ackbook events {self.place.flag()}",
         )
 
     def _exchange(

@@ -35,6 +35,12 @@ def down(keep_agents: bool, as_json: bool, place: Place) -> None:
                 f"the broker (pid {pid}) has not ended after {END_S_MAX:.0f} s",
                 f"see {place.directory}/logs/broker.log",
             )
+        if place.connection_file.exists() and client.connection == place.written():
+            raise Failure(
+                Exit.NO,
+                f"the broker (pid {pid}) was killed before its end; programs may run on",
+                f"start it again, then end it: ackbook up --background {place.flag()}",
+            )
     if as_json:
         emit({"stopped": True, "pid": pid, "agents_kept": keep_agents})
     else:

@@ -50,21 +50,25 @@ class Place:
 
     def connection(self) -> Connection:
         """The broker that says it runs here. Raises `Failure` when there is none alive."""
+        connection = self.written()
+        if not is_alive(connection.pid):
+            raise self.no_broker(connection.pid)
+        return connection
+
+    def written(self) -> Connection:
+        """The broker that was last here and has not said goodbye. Raises `Failure` for none."""
         try:
             written = self.connection_file.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             raise self.no_broker() from None
         try:
-            connection = msgspec.json.decode(written, type=Connection)
+            return msgspec.json.decode(written, type=Connection)
         except msgspec.DecodeError as problem:
             raise Failure(
                 Exit.NO,
                 f"{self.connection_file} cannot be read as a connection ({problem})",
                 f"remove it and start the broker again with: ackbook up {self.flag()}",
             ) from None
-        if not is_alive(connection.pid):
-            raise self.no_broker(connection.pid)
-        return connection
 
     def no_broker(self, dead_pid: int | None = None) -> Failure:
         """The failure that says that nobody serves this directory."""

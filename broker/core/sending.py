@@ -58,7 +58,7 @@ def send(world: World, command: Send, at: int) -> Verdict:
                 f" message ({known.event_id}); choose a new key for a new message",
             )
     size = len(command.body.encode())
-    if not command.body.strip():
+    if not any(mark.isprintable() and not mark.isspace() for mark in command.body):
         return _refuse(world, command, "empty", "the message has no text; give it a body")
     if size > world.policy.body_bytes_max:
         return _refuse(

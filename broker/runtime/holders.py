@@ -32,7 +32,9 @@ log = logging.getLogger("ackbook.holders")
 SOCKET_SUFFIX = ".sock"
 
 END_S_MAX = 15.0
-"""A holder kills its program after 2 s; one that has not gone by now is left to itself."""
+"""A holder kills its program after 2 s; one that has not gone by now hangs, and is killed."""
+
+KILLED_S_MAX = 5.0
 
 SETTLE_S_MAX = 10.0
 """How long a start waits for holders that are there and do not answer."""
@@ -119,11 +121,22 @@ class Holders:
                     await keeper.settled_in.wait()
 
     async def end_all(self, reason: str) -> None:
-        """End every program, and wait until each end is durable."""
+        """End every program, and wait until each end is durable.
+
+        A holder that hangs is killed; its program dies with it.
+        """
         for keeper in self:
             keeper.end(reason)
+        await self._all_gone(END_S_MAX)
+        for keeper in self:
+            log.error("the holder of %s does not end; killing it", keeper.name)
+            with contextlib.suppress(OSError):
+                sockets.kill_listener(keeper.path)
+        await self._all_gone(KILLED_S_MAX)
+
+    async def _all_gone(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(END_S_MAX):
+            async with asyncio.timeout(seconds):
                 while self._keepers:
                     await asyncio.gather(*(keeper.gone.wait() for keeper in self))
 

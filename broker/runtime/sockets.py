@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
+import sys
 from collections.abc import Iterator
 
 ADDRESS_BYTES_MAX = 107
 """`sun_path` has 108 bytes on Linux, the last one a NUL."""
 
 BACKLOG = 8
+_INT = 4
 
 
 def listen(path: str) -> socket.socket:
@@ -53,6 +56,16 @@ def connect(path: str) -> socket.socket:
         link.close()
         raise
     return link
+
+
+def kill_listener(path: str) -> None:
+    """Kill the process that listens at `path`, whether or not it answers. Raises OSError."""
+    link = connect(path)
+    try:
+        answer = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 3 * _INT)
+        os.kill(int.from_bytes(answer[:_INT], sys.byteorder), signal.SIGKILL)
+    finally:
+        link.close()
 
 
 @contextlib.contextmanager

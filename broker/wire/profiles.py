@@ -30,7 +30,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     `interrupt` holds the keys of a steering message, each followed by `interrupt_pause_ms`; none
     are sent to a program in line mode, where they would become part of the text. `enter_gap_ms`
     lies between the text that stands on the screen and Enter: some programs take an Enter that
-    follows too closely for a part of a paste. `placeholders` are what a program shows in place of
+    follows within 120 ms for a part of a paste. `placeholders` are what a program shows in place of
     a large paste. The last three numbers rule when a program that has just started counts as
     ready: after a prompt, after output that has become quiet, after `ready_ms_max` in any case.
     """
@@ -41,7 +41,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     interrupt_pause_ms: int = 120
     paste: bool = True
     text_bytes_max: int = 8 * 1024
-    enter_gap_ms: int = 20
+    enter_gap_ms: int = 150
     prompt: re.Pattern[str] = PROMPT
     dialogs: tuple[Dialog, ...] = ()
     placeholders: tuple[re.Pattern[str], ...] = ()

@@ -5,7 +5,7 @@ Alive, ready and blocked are three facts. The first row that holds is the condit
 | what is seen | condition | |
 |---|---|---|
 | line mode without echo: a password is asked for | blocked, `echo_off` | veto |
-| the profile's dialog is on the screen | blocked, `dialog` | veto |
+| the profile's dialog is on the screen, or its answer begun | blocked, `dialog` | veto |
 | a human has begun to type | blocked, `human_typing` | veto |
 | never ready so far, and no sign of it yet | starting | |
 | the program that was in front at first has ended | blocked, `foreground_changed` | veto |
@@ -31,7 +31,7 @@ import msgspec
 
 from broker.wire.frames import Condition
 from broker.wire.profiles import Profile
-from broker.wire.terminal import View, before_column
+from broker.wire.terminal import View, before_column, width
 
 Front = Literal["home", "child", "lost"]
 """Who is in front: the program that was there when first ready (`home`), another one while that
@@ -44,8 +44,8 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     """What a look at the terminal and its processes shows.
 
     `quiet_ms`: since the last output or, before the first (`spoken`), since the program was last
-    seen at work. `age_ms`: since the start. `ours_at_cursor`: the text before the cursor was typed
-    by us.
+    seen at work. `age_ms`: since the start. `answering`: a human has begun an answer to a
+    dialog, behind its question. `ours_at_cursor`: the text before the cursor was typed by us.
     """
 
     view: View
@@ -57,6 +57,7 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     age_ms: int
     spoken: bool
     human: bool
+    answering: bool = False
     ours_at_cursor: bool = False
 
 
@@ -109,7 +110,7 @@ class Readiness:
     def _veto(self, sight: Sight) -> Condition | None:
         if sight.canonical and not sight.echo:
             return Condition(state="blocked", reason="echo_off")
-        if self._asks(sight):
+        if sight.answering or self._asks(sight):
             return Condition(state="blocked", reason="dialog")
         if sight.human:
             return Condition(state="blocked", reason="human_typing")
@@ -118,9 +119,9 @@ class Readiness:
     def _asks(self, sight: Sight) -> bool:
         if not self._profile.dialogs or sight.ours_at_cursor:
             return False
-        here, everything = input_line(sight.view), "\n".join(sight.view.rows)
-        return any(
-            dialog.pattern.search(here if dialog.where == "cursor" else everything)
+        everything = "\n".join(sight.view.rows)
+        return asks_at_cursor(self._profile, sight.view) or any(
+            dialog.where != "cursor" and dialog.pattern.search(everything)
             for dialog in self._profile.dialogs
         )
 
@@ -137,7 +138,17 @@ class Readiness:
         return "deadline" if sight.age_ms >= profile.ready_ms_max else ""
 
 
+def asks_at_cursor(profile: Profile, view: View) -> bool:
+    """Whether a dialog stands before the cursor, where an answer to it would be typed."""
+    here = input_line(view)
+    return any(
+        dialog.where == "cursor" and dialog.pattern.search(here) for dialog in profile.dialogs
+    )
+
+
 def input_line(view: View) -> str:
-    """The row of the cursor, up to the cursor."""
+    """The row of the cursor, up to the cursor; a full row that wrapped just now is still it."""
     row, column = view.cursor
-    return before_column(view.rows[row - 1], column) if row <= len(view.rows) else ""
+    rows = ("", *view.rows, *[""] * row)
+    above, here = rows[row - 1], rows[row]
+    return above if column == 1 and width(above) >= view.cols else before_column(here, column)

@@ -280,6 +280,7 @@ def test_in_a_fan_out_each_queue_decides_for_itself() -> None:
         (message("nobody"), "unknown_agent"),
         (message("#nobody"), "unknown_agent"),
         (message("bob", " \n"), "empty"),
+        (message("bob", "\x00\u200b\x1b"), "empty"),
         (message("bob", "é" * 300_000), "too_large"),
         (message("bob", priority=5), "invalid"),
         (message("bob", ttl_ms=0), "invalid"),

@@ -84,6 +84,14 @@ def test_a_message_to_a_bordered_full_screen_program_is_found_on_it(kept: Path, 
         becomes(lambda: transcript(kept), [order.header + body])
 
 
+def test_enter_comes_late_enough_for_a_program_that_looks_for_bursts(kept: Path) -> None:
+    with running(*program("bursts", str(kept))) as (_, link):
+        order = message(1, "one of its own")
+        link.send(order)
+        link.report(order, lambda each: each.submitted is not None)
+        becomes(lambda: transcript(kept), [order.header + order.body])
+
+
 def test_what_a_full_screen_program_showed_before_proves_nothing(kept: Path) -> None:
     with running(*program("boxed", str(kept))) as (_, link):
         first = delivered(link, message(1, "the same again"))

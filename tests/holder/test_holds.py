@@ -65,6 +65,20 @@ def test_not_one_byte_is_typed_while_a_dialog_is_open(kept: Path) -> None:
         becomes(lambda: kept.read_bytes()[:14], b"yRelay message")
 
 
+def test_an_answer_that_a_human_has_begun_is_still_a_dialog(kept: Path) -> None:
+    order = launch(kept.parent, *program("asks_for_a_line", str(kept)))
+    with start(order) as holder:
+        link = holder.join()
+        link.blocked("dialog")
+        type_keys(link, b"y")
+        eventually(lambda: link.screen().rstrip().endswith("[y/N] y"), "the key on the screen")
+        refused(link, message(1, "not an answer", override=True), "dialog")
+        type_keys(link, b"es\r")
+        link.ready()
+        submitted(link, message(1, "not an answer"))
+        becomes(lambda: kept.read_text()[:17], "yes\nRelay message")
+
+
 def test_a_menu_anywhere_on_the_screen_holds_where_the_profile_knows_it(kept: Path) -> None:
     script = "printf 'Do it?\\n 1. Yes\\n 2. No\\n\\n'; read -s -n 1; clear; exec cat"
     order = launch(kept.parent, "bash", "--norc", "-c", script, profile="menu")
@@ -214,6 +228,21 @@ def test_a_human_who_clears_the_line_leaves_the_outcome_unknown(kept: Path) -> N
         report = link.report(order, lambda each: each.phase != "typing")
         assert (report.phase, report.written) == ("unknown", None)
         assert b"\r" not in kept.read_bytes()
+
+
+def test_a_line_end_that_a_human_pastes_submits_nothing(kept: Path) -> None:
+    with running(*program("quiet_keys", str(kept))) as (_, link):
+        order = message(1, "waits to be shown", settle_ms=60_000)
+        link.send(order)
+        eventually(lambda: kept.stat().st_size > 0, "the text was read")
+        type_keys(link, b"\x1b[200~one\rtwo\r\x1b[20")
+        type_keys(link, b"1~\x1b\r")
+        type_keys(link, b"\x15")
+        report = link.report(order, lambda each: each.phase != "typing")
+        assert (report.phase, report.error) == (
+            "unknown",
+            "a human took the text out of the input line",
+        )
 
 
 def test_a_human_who_answers_a_dialog_has_not_submitted_the_text_behind_it(kept: Path) -> None:

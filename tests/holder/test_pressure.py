@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -94,10 +95,16 @@ def test_a_partial_write_is_recorded_and_the_holder_stays_responsive(kept: Path)
         eventually(lambda: kept.exists() and kept.stat().st_size == taken, "all that was taken")
 
 
+def _answers(request: int, done: InputDone) -> bool:
+    return done.request == request
+
+
 def test_a_terminal_that_takes_no_byte_was_not_written_to(kept: Path) -> None:
     with running(*program("not_reading", str(kept))) as (_, link):
-        link.send(Input(request=1, data=b"\x1b[I" * 30_000))
-        assert link.wait(InputDone).bytes_written < 90_000
+        for request in range(1, 20):
+            link.send(Input(request=request, data=b"\x1b[I" * 30_000))
+            if link.wait(InputDone, partial(_answers, request)).bytes_written == 0:
+                break
         order = message(1, "not a byte")
         link.send(order)
         report = link.report(order, lambda each: each.phase != "typing")

@@ -7,9 +7,9 @@ import pytest
 
 from broker.wire.attempts import OPEN_MAX, SETTLED_MAX, Attempts
 from broker.wire.frames import Condition, Report
-from broker.wire.human import ENDING_MS, HumanLine, abandons, submits
+from broker.wire.human import ENDING_MS, HumanLine, Keyboard, abandons, submits
 from broker.wire.profiles import GENERIC
-from broker.wire.readiness import BUSY_MS_MIN, Readiness, Sight
+from broker.wire.readiness import BUSY_MS_MIN, Readiness, Sight, input_line
 from broker.wire.terminal import View
 from projections.facts import DeliveryId, Evidence, HeldReason
 
@@ -182,6 +182,44 @@ def test_what_a_terminal_sends_by_itself_begins_no_line() -> None:
         assert not human.typing, data
     human.keys(b"\x1b[A", "$ ", 0)
     assert human.typing, "a line from the history"
+
+
+@pytest.mark.parametrize("cut", range(26))
+def test_a_line_end_within_a_paste_ends_no_line_however_the_paste_is_cut(cut: int) -> None:
+    sent, keyboard = b":\x1b[200~one\r\x1b[201~", Keyboard()
+    keys = keyboard.keys(sent[:cut]) + keyboard.keys(sent[cut:])
+    assert keys.startswith(b":")
+    assert not submits(keys)
+    assert submits(keyboard.keys(b"\r"))
+
+
+def test_enter_with_alt_ends_no_line_and_enter_after_escape_does() -> None:
+    keyboard = Keyboard()
+    assert not submits(keyboard.keys(b"\x1b\r"))
+    assert submits(keyboard.keys(b"\x1b") + keyboard.keys(b"\r"))
+
+
+def test_a_paste_without_an_end_is_over_at_a_lone_control_c() -> None:
+    keyboard = Keyboard()
+    assert not submits(keyboard.keys(b"\x1b[200~one") + keyboard.keys(b"\r"))
+    assert abandons(keyboard.keys(b"\x03"))
+    assert submits(keyboard.keys(b"\r"))
+
+
+def test_an_answer_to_a_dialog_is_a_line_while_it_stands_behind_the_question() -> None:
+    human = HumanLine()
+    human.keys(b"y", "Sure? [y/N] ", 0, asked=True)
+    human.look("Sure? [y/N] y", 1)
+    assert human.answering
+    human.look("ready> ", 2)
+    assert not human.typing
+
+
+def test_a_row_that_is_full_is_still_the_input_line() -> None:
+    full = View(rows=("$ " + "a" * 8, ""), cols=10, cursor=(2, 1), offset=1)
+    assert input_line(full) == full.rows[0]
+    next_row = msgspec.structs.replace(full, rows=("a" * 10, "$ b"), cursor=(2, 4))
+    assert input_line(next_row) == "$ b"
 
 
 def test_keys_that_submit_and_keys_that_abandon_are_told_apart() -> None:

@@ -44,8 +44,9 @@ def test_a_killed_writer_loses_nothing_that_it_acknowledged(tmp_path: Path) -> N
                 acknowledged = int(said(process.stdout).split()[1])
             os.kill(process.pid, signal.SIGKILL)
             assert process.stdout is not None
-            for rest in process.stdout.read().splitlines():
-                acknowledged = max(acknowledged, int(rest.split()[1]))
+            *rest, _ = process.stdout.read().split("\n")  # a full pipe took the last one in part
+            for line in rest:
+                acknowledged = max(acknowledged, int(line.split()[1]))
             process.wait()
         report = verify(tmp_path)
         assert report.exit_code in (0, 1), report.damage

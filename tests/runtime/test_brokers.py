@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.support.brokers import Running, idle, running
-from tests.support.holders import chat, eventually, gone, transcript
+from tests.support.holders import chat, eventually, gone, parent_of, transcript
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,17 @@ def test_a_graceful_end_ends_the_programs_and_leaves_nothing_but_the_records() -
         last = (broker.directory / "journal").glob("0*.jsonl")
         kinds = [json.loads(line)["kind"] for line in next(last).read_text().splitlines()]
         assert kinds[-3:] == ["agent.exited", "broker.stopped", "journal.closed"]
+
+
+def test_a_holder_that_hangs_is_not_left_over() -> None:
+    with running() as broker:
+        pid = broker.spawn("cat", "cat")["pid"]
+        holder = parent_of(pid)
+        os.kill(holder, signal.SIGSTOP)
+        assert broker.stop() == 0
+        assert gone(holder)
+        eventually(lambda: gone(pid), "the end of the program")
+        assert list((broker.directory / "holders").iterdir()) == []
 
 
 def test_shutdown_over_http_ends_like_a_signal() -> None:

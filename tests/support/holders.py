@@ -311,6 +311,12 @@ def gone(pid: int) -> bool:
     return stat[stat.rindex(")") + 2] in "ZX"
 
 
+def parent_of(pid: int) -> int:
+    """The holder of a program, seen from the program."""
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return int(stat[stat.rindex(")") + 2 :].split()[1])
+
+
 def eventually(holds: Callable[[], bool], what: str) -> None:
     """Wait until a condition holds that nobody tells of."""
     deadline = time.monotonic() + DEADLINE_S

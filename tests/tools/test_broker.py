@@ -9,8 +9,10 @@ import socket
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
+from tests.support.holders import parent_of
 from tests.support.shell import ACKBOOK, House, environment, wait_for_end, wait_until
 
 READY_KEYS = {"url", "directory", "pid", "port"}
@@ -144,6 +146,31 @@ def test_down_ends_the_agents_or_keeps_them(house: House) -> None:
     wait_for_end(pid)
 
 
+def test_a_broker_that_is_killed_before_its_end_has_not_ended_its_agents(house: House) -> None:
+    url = house.up()["url"]
+    pid = house("spawn", "bob", "--json", "--", "cat").json()["pid"]
+    holder = parent_of(pid)
+    os.kill(holder, signal.SIGSTOP)
+    try:
+        with subprocess.Popen(
+            [*ACKBOOK, "down", "--dir", str(house.directory)], stderr=subprocess.PIPE, text=True
+        ) as down:
+            wait_until(
+                lambda: httpx.get(f"{url}/health").json()["status"] == "shutting down",
+                "the broker is ending",
+            )
+            house.kill_broker()
+            assert down.stderr is not None
+            said = down.stderr.read()
+        assert down.returncode == 1
+        assert "was killed before its end" in said
+    finally:
+        os.kill(holder, signal.SIGCONT)
+    house.up()
+    assert house("down").code == 0
+    wait_for_end(pid)
+
+
 def test_agents_that_ended_with_their_broker_are_listed_or_started_again(house: House) -> None:
     house.up()
     first = house("spawn", "bob", "--json", "--", "cat").json()
@@ -208,7 +235,7 @@ def test_a_damaged_journal_is_not_started_and_says_where(house: House) -> None:
         done = house("up", *options)
         assert done.code == 4
         assert tail.name in done.err
-        assert "Next: ackbook " in done.err
+        assert "Next: bring what is missing back from a backup, then ackbook verify" in done.err
         assert "Traceback" not in done.err
 
 

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from broker.wire.problems import UNAUTHORIZED, Problem
 from broker.wire.routes import OPEN_PATHS
+from projections.facts import Policy
 
 BODY_BYTES_MAX = 2 * 1024 * 1024
 """Of a request. Four times the largest message body, since JSON escapes."""
@@ -123,7 +124,11 @@ async def _drain(receive: Receive, read: int) -> None:
 
 
 def _too_large() -> Problem:
-    return Problem("too_large", f"a body has at most {BODY_BYTES_MAX} bytes")
+    text_max = Policy().body_bytes_max
+    return Problem(
+        "too_large",
+        f"a request has at most {BODY_BYTES_MAX} bytes, and the text of a message {text_max}",
+    )
 
 
 async def _answer(

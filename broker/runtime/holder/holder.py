@@ -25,6 +25,7 @@ from broker.runtime.holder.tty import Tty
 from broker.runtime.holder.typist import Typist
 from broker.runtime.holder.watch import Watch
 from broker.wire import frames
+from broker.wire.human import Keyboard
 from broker.wire.profiles import profile_of
 
 ENDED_STAY_S = 24 * 60 * 60
@@ -57,6 +58,7 @@ class Holder:
         self._tasks = tasks
         self._profile = profile_of(launch.profile)
         self._tty = Tty(program, launch.rows, launch.cols)
+        self._keyboard = Keyboard()
         self._spool = Spool(launch.spool)
         self._watch = Watch(self._tty, self._profile)
         self.server = Server(self)
@@ -155,8 +157,9 @@ class Holder:
                 raise AssertionError("the server greets")
 
     async def _input(self, frame: frames.Input) -> None:
-        self._watch.human_keys(frame.data)
-        self._typist.human_keys(frame.data)
+        keys = self._keyboard.keys(frame.data)
+        self._watch.human_keys(keys)
+        self._typist.human_keys(keys)
         taken = await self._tty.type(frame.data, INPUT_STALL_S)
         error = "" if taken == len(frame.data) else "the terminal does not take more"
         self.server.tell(frames.InputDone(request=frame.request, bytes_written=taken, error=error))

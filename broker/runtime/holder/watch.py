@@ -15,7 +15,7 @@ from broker.runtime.holder.tty import Tty
 from broker.wire.frames import Condition
 from broker.wire.human import HumanLine
 from broker.wire.profiles import Profile
-from broker.wire.readiness import Front, Readiness, Sight, input_line
+from broker.wire.readiness import Front, Readiness, Sight, asks_at_cursor, input_line
 from broker.wire.terminal import View
 
 LOOK_DELAY_S = 0.015
@@ -34,6 +34,7 @@ class Watch:
         self.looked: Callable[[View], None] = lambda view: None
         self.changed: Callable[[Condition], None] = lambda condition: None
         self._tty = tty
+        self._profile = profile
         self._readiness = Readiness(profile)
         self._home: process.Stat | None = None
         self._loop = asyncio.get_running_loop()
@@ -61,9 +62,13 @@ class Watch:
             self._planned = self._loop.call_later(LOOK_DELAY_S, self.look)
 
     def human_keys(self, data: bytes) -> None:
-        """A human is about to type. Keys that answer a dialog begin no line."""
-        if self.told.reason != "dialog" and self._tty.open:
-            self._human.keys(data, input_line(self._tty.view()), self.uptime_ms)
+        """A human is about to type. A key for a dialog elsewhere on the screen begins no line."""
+        if not self._tty.open:
+            return
+        view = self._tty.view()
+        asked = asks_at_cursor(self._profile, view)
+        if asked or self._human.answering or self.told.reason != "dialog":
+            self._human.keys(data, input_line(view), self.uptime_ms, asked)
 
     def condition(self) -> Condition:
         """The condition at this moment, guesses included."""
@@ -113,6 +118,7 @@ class Watch:
             age_ms=self.uptime_ms,
             spoken=self._tty.offset > 0,
             human=self._human.typing,
+            answering=self._human.answering,
             ours_at_cursor=self.ours_at_cursor(),
         )
 
