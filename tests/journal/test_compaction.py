@@ -24,6 +24,7 @@ from journal import (
 )
 from journal.archive_worker import read_answer, worker_command
 from journal.errors import AttemptFailed, Corrupt, SnapshotUnusable
+from journal.files import Access, Handle, OsFiles
 from journal.layout import segment_name
 from journal.reader import Gap
 from tests.journal.past import FOLD, add, load, numbers, opened, replayed, take_snapshot
@@ -475,4 +476,35 @@ def test_a_snapshot_of_another_journal_is_not_recorded(log: Log, tmp_path: Path)
         log.note_snapshot(theirs)
     assert log.head == before
     other.close()
+    log.close()
+
+
+class _BusyFiles(OsFiles):
+    """Between the moment a reader learns a name and the one it opens it, a compaction comes by."""
+
+    def __init__(self, log: Log) -> None:
+        self._log: Log | None = log
+
+    def open(self, path: Path, access: Access) -> Handle:
+        if self._log is not None and path.name.startswith("0"):
+            log, self._log = self._log, None
+            compact(log, fold_version=FOLD)
+        return super().open(path, access)
+
+
+def test_a_segment_that_goes_before_it_is_opened_is_read_from_its_archive(log: Log) -> None:
+    head = log.head.seq
+    reader = Reader(log.directory, files=_BusyFiles(log))
+    assert [line.seq for line in reader.lines(through=head)] == list(range(1, head + 1))
+    assert not reader.gaps
+    log.close()
+
+
+def test_a_truncated_archive_is_damage(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal.packing, "HAS_ZSTANDARD", False)
+    done = compact(log, fold_version=FOLD)
+    path = log.directory / "archive" / done.archived[0]
+    path.write_bytes(path.read_bytes()[:-4])
+    damage = verify(log.directory).damage
+    assert [each.what for each in damage] == ["it does not end where it should"]
     log.close()
