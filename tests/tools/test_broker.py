@@ -235,7 +235,7 @@ def test_a_damaged_journal_is_not_started_and_says_where(house: House) -> None:
         done = house("up", *options)
         assert done.code == 4
         assert tail.name in done.err
-        assert "Next: bring what is missing back from a backup, then ackbook verify" in done.err
+        assert "Next: ackbook salvage --dir" in done.err
         assert "Traceback" not in done.err
 
 
