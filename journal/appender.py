@@ -69,29 +69,25 @@ class Appender:
     def _flush(self) -> None:
         log, seq = self._log, self._log.next_seq
         wishes, self._waiting = self._waiting[:_WISHES_MAX], self._waiting[_WISHES_MAX:]
-        staged = wishes if self._stage(wishes) else self._stage_each(wishes)
+        staged = wishes if self._stage_all(wishes) else self._stage_each(wishes)
         try:
             done = log.begin_commit(idle=True)
         except JournalError as error:
-            self._finish(staged, seq, error)
+            _refuse(staged, error)
+            self._go_on()
             return
         if done is None:
-            self._finish(staged, seq, None)
+            self._finish(staged, seq)
         else:
-            done.add_done_callback(lambda future: self._finish(staged, seq, future.exception()))
+            done.add_done_callback(lambda over: self._learn(staged, seq, over.exception()))
 
-    def _stage(self, wishes: list[_Wish]) -> bool:
+    def _stage_all(self, wishes: list[_Wish]) -> bool:
         """All of them at once; False, with nothing staged, when that is not to be had."""
         log = self._log
-        drafts = [draft for several, _ in wishes for draft in several]
-        size = measure_drafts(drafts)
         try:
-            if size > log.batch_bytes_max or not log.secure(size):
-                return False
-            log.stage(drafts, log.now(), expect=log.next_seq)
+            return log.offer([draft for drafts, _ in wishes for draft in drafts], log.now())
         except JournalError:
             return False
-        return True
 
     def _stage_each(self, wishes: list[_Wish]) -> list[_Wish]:
         """One after the other, so that whoever is refused harms nobody else."""
@@ -105,17 +101,25 @@ class Appender:
                 log.stage(drafts, log.now(), expect=log.next_seq)
                 staged.append((drafts, first))
             except JournalError as error:
-                _refuse(first, error)
+                _refuse([(drafts, first)], error)
         return staged
 
-    def _finish(self, staged: list[_Wish], seq: int, error: BaseException | None) -> None:
-        """Tell each; what was staged stands in the journal in its order, from `seq` on."""
+    def _finish(self, staged: list[_Wish], seq: int) -> None:
+        """Tell each where its records stand: they are in the journal in this order."""
         for drafts, first in staged:
-            if error is not None:
-                _refuse(first, error)
-            elif not first.done():
+            if not first.done():
                 first.set_result(seq)
             seq += len(drafts)
+        self._go_on()
+
+    def _learn(self, staged: list[_Wish], seq: int, error: BaseException | None) -> None:
+        if error is None:
+            self._finish(staged, seq)
+        else:
+            _refuse(staged, error)
+            self._go_on()
+
+    def _go_on(self) -> None:
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
             return
@@ -125,6 +129,7 @@ class Appender:
             self._idle = None
 
 
-def _refuse(first: "asyncio.Future[int]", error: BaseException) -> None:
-    if not first.done():
-        first.set_exception(error)
+def _refuse(wishes: Sequence[_Wish], error: BaseException) -> None:
+    for _, first in wishes:
+        if not first.done():
+            first.set_exception(error)

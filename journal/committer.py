@@ -50,9 +50,6 @@ class Committer:
     def submit(self, commit: Callable[[], object]) -> "asyncio.Future[None]":
         """Run it on the thread. The future is done, on the loop that asks, when it returned or
         raised; cancelling the future changes nothing but who is told."""
-        if self._thread is None:
-            self._thread = Thread(target=self._run, name="journal-writer", daemon=True)
-            self._thread.start()
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
 
@@ -68,8 +65,18 @@ class Committer:
                 # The loop is closed: nobody is left who could be told, and the disk has it.
                 return
 
-        self._jobs.put(job)
+        self._put(job)
         return done
+
+    def lend(self, step: Callable[[], bool]) -> None:
+        """Call `step` on the thread until it says False. A commit that is submitted meanwhile
+        waits for one step at most."""
+
+        def job() -> None:
+            if step():
+                self._jobs.put(job)
+
+        self._put(job)
 
     def close(self) -> None:
         """Wait for what was submitted and end the thread."""
@@ -77,6 +84,12 @@ class Committer:
             self._jobs.put(None)
             self._thread.join()
             self._thread = None
+
+    def _put(self, job: Callable[[], None]) -> None:
+        if self._thread is None:
+            self._thread = Thread(target=self._run, name="journal-writer", daemon=True)
+            self._thread.start()
+        self._jobs.put(job)
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -15,11 +15,14 @@ import orjson
 from journal.control import CONTROL_PREFIX
 from journal.errors import RecordRefused
 from journal.limits import CAUSES_MAX, INTEGER_MAX, KIND_BYTES_MAX, Limits
-from journal.record import LINE_OVERHEAD_BYTES, Draft, measure_draft
+from journal.record import CAUSE_BYTES, LINE_OVERHEAD_BYTES, Draft, measure_draft
 
 _KIND = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+")
 _LONG_NUMBER = re.compile(rb"[0-9]{16}")
 _OPEN_PREFIX = "x."
+
+_FRAMING_BYTES = LINE_OVERHEAD_BYTES + KIND_BYTES_MAX
+"""More than a line takes beside its data, its command and its causes."""
 
 
 class Door:
@@ -31,12 +34,14 @@ class Door:
         self._kinds = kinds
         self._trusted = trusted
         self._line_bytes_max = limits.line_bytes_max
-        self._surely_fits = limits.line_bytes_max - LINE_OVERHEAD_BYTES - KIND_BYTES_MAX
+        self._surely_fits = limits.line_bytes_max - _FRAMING_BYTES
         self._admitted: set[str] = set()
 
-    def admit(self, drafts: Sequence[Draft], seq: int) -> None:
-        """Raises `RecordRefused` when one of these cannot be the records from `seq` on."""
+    def admit(self, drafts: Sequence[Draft], seq: int) -> int:
+        """An upper bound of the bytes of their lines. Raises `RecordRefused` when one of these
+        cannot be the records from `seq` on."""
         admitted, surely_fits, trusted = self._admitted, self._surely_fits, self._trusted
+        total = 0
         for number, draft in enumerate(drafts, start=seq):
             data = draft.data
             if draft.kind not in admitted:
@@ -50,6 +55,9 @@ class Door:
                     _admit_json(by)
             if draft.cause or size > surely_fits:
                 self._admit_rest(draft, number)
+                size += CAUSE_BYTES * len(draft.cause)
+            total += size
+        return total + len(drafts) * _FRAMING_BYTES
 
     def _admit_rest(self, draft: Draft, seq: int) -> None:
         size = measure_draft(draft)

@@ -37,10 +37,13 @@ class Limits(Struct, frozen=True):
     segment_bytes_max: int = 16 * MIB
     segment_age_us_max: int = 24 * 3600 * SECOND_US
 
-    room_bytes_min: int = 512 * KIB
+    room_bytes_min: int = 2 * MIB
     room_bytes_max: int = 4 * MIB
     """Room grows with the segment between these two: small journals stay small files, and in
     large ones an extension is rare."""
+
+    step_bytes: int = 256 * KIB
+    """What is laid at a time beside the batches: a sync that meets it takes twice as long."""
 
     reserve_bytes: int = 256 * KIB
     """What only the records that shrink the state may use when the disk is full."""

@@ -28,6 +28,7 @@ from journal.errors import (
     verify_command,
 )
 from journal.files import READ_ONLY_ERRORS, Files, Handle, OsFiles, write_all
+from journal.groundwork import RunningHash
 from journal.head import Head
 from journal.layout import LOCK, segment_name
 from journal.limits import FORMAT, SECOND_US, Limits
@@ -152,8 +153,8 @@ class _Starting:
         assert look.last is not None, "its first line is good"
         report, content = restore(self._files, self._found)
         if look.seal is None:
-            path = self._directory / segment_name(look.base)
-            tail = Tail(self._files, self._files.open(path, "write"), look.base, look.started_at)
+            handle = self._files.open(self._directory / segment_name(look.base), "write")
+            tail = Tail(self._files, handle, self._directory, look.base, look.started_at)
             tail.resume(content, look.count, look.running, look.kinds)
             return report, tail, report.head
         started = start_of(
@@ -169,8 +170,9 @@ class _Starting:
 
     def _next_segment(self, started: SegmentStarted, d: int, at: int) -> tuple[Tail, Position]:
         line, running = encode_line(control_draft(started), started.base, time_part(at, d), 0)
-        preparation = Preparation(self._files, self._directory, started.base)
-        tail = preparation.publish(line, running, SEGMENT, at)
+        path = self._directory / segment_name(started.base)
+        preparation = Preparation(self._files, path, 0, 0, RunningHash())
+        tail = preparation.publish(started.base, line, running, SEGMENT, at)
         return tail, Position(started.base, at, line[-11:-3].decode())
 
     def _sign_lock(self, lock: Handle, epoch: int) -> None:

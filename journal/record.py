@@ -27,6 +27,9 @@ TRAILER_BYTES = 18
 LINE_OVERHEAD_BYTES = 120
 """More than the keys, numbers and checksum of any line take."""
 
+CAUSE_BYTES = 14
+"""What one cause takes at most."""
+
 LINE_START = b'{"seq":'
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
@@ -124,19 +127,24 @@ def encode_lines(
     checksum of the file up to and with them, given that of everything before them. The drafts were
     admitted before: nothing is escaped here."""
     parts: list[bytes] = []
-    trailer, kind, between = b"", "", b""
+    kind, between = "", b""
     for number, draft in enumerate(drafts, start=seq):
         if draft.kind != kind:
             kind = draft.kind
             between = b'%b%b","data":' % (times, kind.encode())
         middle = between if draft.by is None and not draft.cause else _with_origin(draft, times)
-        # The end of a line and the line after it are summed by one call: most of its cost is fixed.
-        part = b'%b{"seq":%d%b%b' % (trailer, number, middle, draft.data)
+        # The end of a line is made and summed with the line after it: most of the cost is fixed.
+        if parts:
+            part = b',"crc":"%08x"}\n{"seq":%d%b%b' % (running, number, middle, draft.data)
+        else:
+            part = b'{"seq":%d%b%b' % (number, middle, draft.data)
         parts.append(part)
         running = crc32(part, running)
+    if parts:
         trailer = b',"crc":"%08x"}\n' % running
-    parts.append(trailer)
-    return b"".join(parts), crc32(trailer, running)
+        parts.append(trailer)
+        running = crc32(trailer, running)
+    return b"".join(parts), running
 
 
 def measure_draft(draft: Draft) -> int:
@@ -148,7 +156,7 @@ def measure_drafts(drafts: Sequence[Draft]) -> int:
     """The same of several."""
     size = LINE_OVERHEAD_BYTES * len(drafts)
     for draft in drafts:
-        size += len(draft.kind) + len(draft.data) + 14 * len(draft.cause)
+        size += len(draft.kind) + len(draft.data) + CAUSE_BYTES * len(draft.cause)
         if draft.by is not None:
             size += len(draft.by)
     return size

@@ -12,22 +12,21 @@ answer a full disk with False or None.
 It knows lines as bytes only; `log` knows what they are and when they are written.
 """
 
-from hashlib import sha256
 from pathlib import Path
 
 from journal.files import SPACE_ERRORS, Files, Handle, write_all
+from journal.groundwork import NEWLINES, Groundwork, RunningHash
 from journal.layout import segment_name
-
-_CHUNK = b"\n" * (256 * 1024)
 
 
 class Tail:
     """One open segment. `running` and `end` are those of the last durable line."""
 
     __slots__ = (
-        "_digest",
         "_files",
         "_handle",
+        "_hash",
+        "_path",
         "base",
         "count",
         "end",
@@ -37,10 +36,13 @@ class Tail:
         "started_at",
     )
 
-    def __init__(self, files: Files, handle: Handle, base: int, started_at: int) -> None:
+    def __init__(
+        self, files: Files, handle: Handle, directory: Path, base: int, started_at: int
+    ) -> None:
         self._files = files
         self._handle = handle
-        self._digest = sha256()
+        self._path = directory / segment_name(base)
+        self._hash = RunningHash()
         self.base = base
         self.started_at = started_at
         self.count = 0
@@ -57,11 +59,11 @@ class Tail:
     @property
     def sha256(self) -> str:
         """Of all lines so far."""
-        return self._digest.hexdigest()
+        return self._hash.hexdigest()
 
     def resume(self, content: bytes, count: int, running: int, kinds: frozenset[str]) -> None:
         """Take over a file that holds exactly these durable lines."""
-        self._digest.update(content)
+        self._hash = RunningHash(content)
         self.count = count
         self.end = self.room_end = len(content)
         self.running = running
@@ -82,7 +84,7 @@ class Tail:
         fits = True
         try:
             while self.room_end < wanted:
-                chunk = _CHUNK[: wanted - self.room_end]
+                chunk = NEWLINES[: wanted - self.room_end]
                 self.room_end += self._files.write(self._handle, self.room_end, chunk)
         except OSError as error:
             if error.errno not in SPACE_ERRORS:
@@ -90,7 +92,19 @@ class Tail:
             fits = False
         if self.room_end > before:
             self._files.sync(self._handle)
+        self._hash.catch_up()
         return fits
+
+    def lay_ground(self, target: int, step: int) -> Groundwork:
+        """What `extend` does, for somebody else to do step by step. Nobody else may extend until
+        it is over; `room_end` follows what it reached."""
+        handle = self._files.open(self._path, "write")
+        start, stop, running = self.room_end, self.end + target, self._hash
+        return Groundwork(self._files, handle, start, stop, step=step, own=True, running=running)
+
+    def prepare_next(self, room: int, step: int) -> "Preparation":
+        """The segment that follows this one, with so much room to be laid in it."""
+        return Preparation(self._files, self._path, room, step, self._hash)
 
     def finish(self, line: bytes, running: int) -> None:
         """Write the last line of this segment (a seal or a close), and end the file with it."""
@@ -105,62 +119,46 @@ class Tail:
         self._files.close(self._handle)
 
     def _advance(self, lines: bytes, count: int, running: int) -> None:
-        self._digest.update(lines)
+        self._hash.add(lines)
         self.end += len(lines)
         self.count += count
         self.running = running
 
 
 class Preparation:
-    """The next segment while it has no name yet: first its room, then its first line."""
+    """The next segment while it has no name yet: first its room, then its first line. `ground` is
+    to be stepped until it is over."""
 
-    __slots__ = ("_base", "_directory", "_files", "_handle", "_room")
+    __slots__ = ("_files", "_handle", "_temporary", "ground")
 
-    def __init__(self, files: Files, directory: Path, base: int) -> None:
+    def __init__(
+        self, files: Files, before: Path, room: int, step: int, running: RunningHash
+    ) -> None:
         self._files = files
-        self._directory = directory
-        self._base = base
+        self._temporary = before.with_name(before.name + ".tmp")
         self._handle = files.open(self._temporary, "create")
-        self._room = 0
+        self.ground = Groundwork(
+            files, self._handle, 0, room, step=step, own=False, running=running
+        )
 
-    @classmethod
-    def with_room(cls, files: Files, directory: Path, base: int, size: int) -> "Preparation | None":
-        """None when the disk has no room for it; then nothing is left behind."""
-        try:
-            preparation = cls(files, directory, base)
-        except OSError as error:
-            if error.errno not in SPACE_ERRORS:
-                raise
-            return None
-        if preparation._write_ahead(size):
-            return preparation
-        files.close(preparation._handle)
-        files.unlink(preparation._temporary)
-        return None
-
-    def publish(self, line: bytes, running: int, kind: str, started_at: int) -> Tail:
+    def publish(self, base: int, line: bytes, running: int, kind: str, started_at: int) -> Tail:
         """Give it its first line and then its name; from here on it is the tail."""
+        directory = self._temporary.parent
         write_all(self._files, self._handle, 0, line)
         self._files.sync(self._handle)
-        self._files.rename(self._temporary, self._directory / segment_name(self._base))
-        self._files.sync_dir(self._directory)
-        tail = Tail(self._files, self._handle, self._base, started_at)
+        self._files.rename(self._temporary, directory / segment_name(base))
+        self._files.sync_dir(directory)
+        tail = Tail(self._files, self._handle, directory, base, started_at)
         tail.resume(line, 1, running, frozenset({kind}))
-        tail.room_end = max(self._room, len(line))
+        tail.room_end = max(self.ground.reached, len(line))
         return tail
 
-    @property
-    def _temporary(self) -> Path:
-        return self._directory / (segment_name(self._base) + ".tmp")
+    def discard(self) -> None:
+        """Nothing of it stays."""
+        self.close()
+        self._files.unlink(self._temporary)
 
-    def _write_ahead(self, size: int) -> bool:
-        try:
-            while self._room < size:
-                chunk = _CHUNK[: size - self._room]
-                self._room += self._files.write(self._handle, self._room, chunk)
-            self._files.sync(self._handle)
-        except OSError as error:
-            if error.errno not in SPACE_ERRORS:
-                raise
-            return False
-        return True
+    def close(self) -> None:
+        """Let go of it; a start removes what stays."""
+        self.ground.end()
+        self._files.close(self._handle)

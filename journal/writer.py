@@ -4,7 +4,8 @@
 2. A batch is one write and one sync; the next batch is written only after that sync returned. So
    each line may say in `d` that the batch before it is durable.
 3. Then HEAD, then the caller is told.
-4. Between batches, when due: a new segment, more room, a synced HEAD.
+4. Between batches, when due: a new segment, more room, a synced HEAD. Whoever has a thread to
+   lend lays ground before room is due, and no batch waits for it.
 5. A write or sync that fails ends the writer: its view is ahead of the disk for good, and a sync
    that is tried again lies. Only opening the journal again says what is durable.
 
@@ -21,10 +22,12 @@ from journal.control import SEGMENT, Compacted, Control, Reach, control_draft
 from journal.door import Door
 from journal.errors import DiskFailed, JournalFull, Poisoned, RecordRefused, verify_command
 from journal.files import Files
+from journal.groundwork import Groundwork
 from journal.head import Head
 from journal.limits import Limits
 from journal.record import Draft, Position, encode_lines, measure_draft, time_part
-from journal.tail import Preparation, Tail
+from journal.room import Room
+from journal.tail import Tail
 
 
 class Writer:
@@ -53,12 +56,14 @@ class Writer:
         self._head_file = head_file
         self._head_synced_at = clock.boot()
         self._last_at = head.at
-        self._retry_after = 0
+        self._due_at = 0
+        """In boot time: when to look again whether something is due."""
         self._batch: list[bytes] = []
         """Whole lines, as they were staged: one or more in each piece."""
         self._batch_bytes = 0
         self._batch_kinds: set[str] = set()
         self._running = tail.running
+        self._room = Room(clock, limits, tail)
         self.reach = reach
         self.directory = directory
         self.journal_id = journal_id
@@ -87,9 +92,7 @@ class Writer:
     @property
     def is_quick(self) -> bool:
         """Whether a commit now is one quick sync: no new segment and no more room is due."""
-        full = self._limits.is_full(self._tail.end + self._batch_bytes, 0)
-        low = self._tail.room - self._batch_bytes < self._low_room()
-        return self.mean_sync.is_quick and not full and not low
+        return self.mean_sync.is_quick and self._tail.end + self._batch_bytes < self._room.due_end
 
     def secure(self, size: int, *, reserve: bool) -> bool:
         """Whether `size` more bytes can be staged now. See `Log.secure`."""
@@ -108,21 +111,17 @@ class Writer:
         """Encode records into the batch, all or none."""
         if expect != self.next_seq:
             raise RecordRefused("out_of_turn", f"{expect} was expected, {self.next_seq} is next")
-        if at < self._last_at:
-            raise RecordRefused("bad_time", f"at {at} is before {self._last_at}")
         self._door.admit(drafts, expect)
-        if not drafts:
-            return
-        times = time_part(at, self.head.seq)
-        lines, running = encode_lines(drafts, expect, times, self._running)
-        kept = self._limits.control_bytes
-        assert self._batch_bytes + len(lines) + kept <= self._tail.room, "room was secured"
-        self._batch_kinds.update([draft.kind for draft in drafts])
-        self._batch.append(lines)
-        self._batch_bytes += len(lines)
-        self._running = running
-        self._last_at = at
-        self.next_seq += len(drafts)
+        self._encode(drafts, at)
+
+    def offer(self, drafts: Sequence[Draft], at: int) -> bool:
+        """`secure` and `stage` in one pass. False, with nothing staged: commit first, or offer
+        less."""
+        size = self._door.admit(drafts, self.next_seq)
+        if size > self._limits.batch_bytes_max or not self.secure(size, reserve=False):
+            return False
+        self._encode(drafts, at)
+        return True
 
     def commit(self) -> Position:
         """Make the batch durable, then do what is due between batches."""
@@ -130,12 +129,21 @@ class Writer:
         if not self._batch:
             return self.head
         try:
-            self._write_batch()
-            self._tell_head()
-            self._tend(self._clock.boot())
+            now = self._write_batch()
+            self._head_file.write(self.head.seq, self.head.crc)
+            if now >= self._due_at or self._tail.end >= self._room.due_end:
+                self._tend(now)
         except OSError as error:
             raise self.poison(error) from error
         return self.head
+
+    def lay_ground(self) -> Groundwork | None:
+        """Work that is worth doing now and that no batch has to wait for: whoever has a thread
+        calls its `step` until it is over. None when there is nothing to begin."""
+        try:
+            return self._room.lay_ground()
+        except OSError as error:
+            raise self.poison(error) from error
 
     def record(self, control: Control) -> None:
         """Write a control record as a batch of its own."""
@@ -169,6 +177,7 @@ class Writer:
         """Write the last record, cut the room off, and let HEAD say that nothing is missing."""
         self.drop_batch()
         try:
+            self._room.discard()
             line = self._control_line(control_draft(control))
             self._tail.finish(line, self._running)
             self._advance(line)
@@ -187,15 +196,16 @@ class Writer:
     def sync_head(self) -> None:
         """Make HEAD durable when it changed since it last was."""
         self.check_alive()
-        if self._head_file.dirty:
-            try:
-                self._head_file.sync()
-            except OSError as error:
-                raise self.poison(error) from error
-            self._head_synced_at = self._clock.boot()
+        try:
+            self._room.follow()
+            if self._head_file.dirty:
+                self._sync_head(self._clock.boot())
+        except OSError as error:
+            raise self.poison(error) from error
 
     def release(self) -> None:
         """Close the descriptors; nothing is written."""
+        self._room.release()
         self._tail.close()
         self._head_file.close()
 
@@ -218,11 +228,30 @@ class Writer:
     def _full(self, what: str) -> JournalFull:
         return JournalFull(f"no room for {what} in {self.directory}", "free some space, try again")
 
-    def _write_batch(self) -> None:
-        batch, count = b"".join(self._batch), self.staged
+    def _encode(self, drafts: Sequence[Draft], at: int) -> None:
+        if at < self._last_at:
+            raise RecordRefused("bad_time", f"at {at} is before {self._last_at}")
+        if not drafts:
+            return
+        times = time_part(at, self.head.seq)
+        lines, running = encode_lines(drafts, self.next_seq, times, self._running)
+        wanted = self._batch_bytes + len(lines)
+        assert wanted + self._limits.control_bytes <= self._tail.room, "room was secured"
+        self._batch_kinds.update({draft.kind for draft in drafts})
+        self._batch.append(lines)
+        self._batch_bytes = wanted
+        self._running = running
+        self._last_at = at
+        self.next_seq += len(drafts)
+
+    def _write_batch(self) -> int:
+        """Gives the boot time at which it was durable."""
+        pieces, count = self._batch, self.staged
+        batch = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         before = self._clock.boot()
         self._tail.append(batch, count, self._running)
-        self.mean_sync.add(self._clock.boot() - before)
+        after = self._clock.boot()
+        self.mean_sync.add(after - before)
         self.batches += 1
         self.records += count
         self.written_bytes += len(batch)
@@ -231,46 +260,33 @@ class Writer:
         self._batch = []
         self._batch_bytes = 0
         self._batch_kinds.clear()
+        return after
 
-    def _tell_head(self) -> None:
-        self._head_file.write(self.head.seq, self.head.crc)
+    def _sync_head(self, now: int) -> None:
+        self._head_file.sync()
+        self._head_synced_at = now
 
     def _tend(self, now: int) -> None:
         if now - self._head_synced_at >= self._limits.head_age_us_max:
-            self._head_file.sync()
-            self._head_synced_at = now
+            self._sync_head(now)
         age = self._last_at - self._tail.started_at
-        if now >= self._retry_after and self._limits.is_full(self._tail.end, age):
+        if self._limits.is_full(self._tail.end, age) and now >= self._room.retry_after:
             self._roll()
-        if self._tail.room < self._low_room():
-            self._extend(self._limits.reserve_bytes + self._room_target())
+        self._room.tend()
+        self._due_at = now + self._limits.retry_us_min
 
-    def _low_room(self) -> int:
-        return self._limits.reserve_bytes + self._room_target() // 2
-
-    def _room_target(self) -> int:
-        limits = self._limits
-        return min(limits.room_bytes_max, max(limits.room_bytes_min, self._tail.end))
-
-    def _extend(self, target: int) -> None:
-        now = self._clock.boot()
-        if now < self._retry_after:
-            return
+    def _extend(self, size: int) -> None:
         try:
-            fits = self._tail.extend(target)
+            self._room.extend(size)
         except OSError as error:
             raise self.poison(error) from error
-        if not fits:
-            self._retry_after = now + self._limits.retry_us_min
 
     def _roll(self) -> Position | None:
         # The next segment has its room before this one is sealed: a full disk leaves all as it is.
-        base = self.head.seq + 2
-        size = self._limits.reserve_bytes + self._limits.room_bytes_min
-        preparation = Preparation.with_room(self._files, self.directory, base, size)
+        preparation = self._room.take_next()
         if preparation is None:
-            self._retry_after = self._clock.boot() + self._limits.retry_us_min
             return None
+        base = self.head.seq + 2
         old = self._tail
         line = self._control_line(control_draft(seal_of(old.count, old.end, old.sha256, old.kinds)))
         old.finish(line, self._running)
@@ -279,11 +295,12 @@ class Writer:
         started = start_of(self.journal_id, base, self.epoch, self.reach, sealed.crc, old.sha256)
         self._running = 0
         line = self._control_line(control_draft(started))
-        self._tail = preparation.publish(line, self._running, SEGMENT, self._last_at)
+        self._tail = preparation.publish(base, line, self._running, SEGMENT, self._last_at)
         self._advance(line)
         old.close()
+        self._room.move_to(self._tail)
         self.segments += 1
-        self._tell_head()
+        self._head_file.write(self.head.seq, self.head.crc)
         return sealed
 
     def _control_line(self, draft: Draft) -> bytes:

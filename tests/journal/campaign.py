@@ -106,9 +106,12 @@ def _act(story: Story, random: Random) -> None:
         story.compact(random.choice(RETENTIONS), wholly=random.random() < 0.5)
     else:
         sizes = [random.randrange(200) for _ in range(random.randrange(1, 6))]
-        story.append(sizes, reserve=random.random() < 0.2)
-        if story.log is not None:
-            story.commit()
+        beside = random.random() < 0.5
+        for step in (lambda: story.append(sizes, reserve=random.random() < 0.2), story.commit):
+            if beside and story.log is not None:
+                story.lay_ground()
+            if story.log is not None:
+                step()
 
 
 def plan_fault(story: Story, random: Random) -> None:

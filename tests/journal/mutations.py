@@ -16,12 +16,14 @@ import journal.segment
 import journal.writer
 from journal.control import Compacted, Control, Reach, RecoveryReport
 from journal.files import Access, Handle
+from journal.groundwork import Groundwork
 from journal.keeping import Keeper
 from journal.layout import ARCHIVE, list_directory
 from journal.observe import Evidence
 from journal.reader import Reader
 from journal.record import LINE_START, Draft, Line, Position, encode_lines, parse_line, time_part
 from journal.recovery import Finding, Observation
+from journal.room import Room
 from journal.snapshot import SnapshotFile
 from journal.survey import Survey
 from journal.tail import Tail
@@ -57,10 +59,10 @@ def head_before_sync(patch: Patch) -> None:
     """HEAD vouches for a batch that is not durable yet."""
     write = Writer._write_batch
 
-    def write_batch(self: Writer) -> None:
+    def write_batch(self: Writer) -> int:
         self._head_file.write(self.next_seq - 1, self._batch[-1][-11:-3].decode())
         self._head_file.sync()
-        write(self)
+        return write(self)
 
     patch(Writer, "_write_batch", write_batch)
 
@@ -72,6 +74,33 @@ def clean_looking_tail_kept_in_place(patch: Patch) -> None:
         return found.tail is not None and bool(found.tail.rest or found.tail.unfinished)
 
     patch(journal.restore, "must_copy", must_copy)
+
+
+def ground_laid_behind_the_seal(patch: Patch) -> None:
+    """A segment ends while somebody still writes room into it."""
+
+    def end_groundwork(self: Room) -> None:
+        self.follow()
+
+    patch(Room, "end_groundwork", end_groundwork)
+
+
+def ground_laid_through_the_descriptor_of_the_appends(patch: Patch) -> None:
+    """What a sync of an append has to be told is told to somebody else, and forgotten there."""
+
+    class Forgetful(Groundwork):
+        def step(self) -> bool:
+            going_on = super().step()
+            self.failure = None
+            return going_on
+
+    def lay_ground(self: Tail, target: int, step: int) -> Groundwork:
+        start, stop, running = self.room_end, self.end + target, self._hash
+        return Forgetful(
+            self._files, self._handle, start, stop, step=step, own=False, running=running
+        )
+
+    patch(Tail, "lay_ground", lay_ground)
 
 
 def seal_unsynced(patch: Patch) -> None:
@@ -336,6 +365,8 @@ MUTATIONS: dict[str, Callable[[Patch], None]] = {
         no_directory_sync,
         head_before_sync,
         clean_looking_tail_kept_in_place,
+        ground_laid_behind_the_seal,
+        ground_laid_through_the_descriptor_of_the_appends,
         seal_unsynced,
         any_later_line_is_proof,
         no_later_line_is_proof,

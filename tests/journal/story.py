@@ -41,6 +41,7 @@ from journal import (
 )
 from journal.clock import Clock
 from journal.files import Files
+from journal.groundwork import Groundwork
 from journal.layout import list_directory
 from journal.tidying import left_over
 from tests.support.disk import Crash, CrashKind, SimulatedClock, SimulatedDisk
@@ -56,6 +57,7 @@ SMALL = Limits(
     segment_bytes_max=2500,
     room_bytes_min=700,
     room_bytes_max=1500,
+    step_bytes=500,
     reserve_bytes=4400,
     control_bytes=2000,
 )
@@ -94,6 +96,8 @@ class Story:
         """Where each number was staged."""
         self._noted = 0
         """The newest snapshot that was recorded."""
+        self.grounds: list[Groundwork] = []
+        """What a thread is still at, as far as it knows."""
         self._let_go = 0
         """Records up to this one may have been removed for good."""
         self.backup: dict[Path, bytes] = {}
@@ -103,6 +107,7 @@ class Story:
     def open(self) -> bool:
         """Start; False when the disk failed meanwhile or there was a crash."""
         assert self.log is None
+        self.grounds.clear()
         try:
             self.log = self.opened(self.disk, self.clock)
         except Crash:
@@ -172,6 +177,19 @@ class Story:
             self.promised += self.hoped
             self.hoped = []
 
+    def lay_ground(self) -> None:
+        """A step of what a thread does beside the batches, begun now or at any time before."""
+        assert self.log is not None
+        try:
+            if (ground := self.log.lay_ground()) is not None:
+                self.tally["grounds"] += 1
+                self.grounds.append(ground)
+            self._step_ground()
+        except Crash:
+            self._died()
+        except DiskFailed:
+            self._poisoned()
+
     def close(self) -> None:
         """A clean end."""
         assert self.log is not None
@@ -184,6 +202,7 @@ class Story:
         else:
             self.log = None
             self.tally["closes"] += 1
+            assert not any(ground.step() for ground in self.grounds), "it is closed"
             if not self.backup or self.random.random() < 0.3:
                 names = [name for name in self.disk.names(DIRECTORY) if name[0] == "0"]
                 self.backup = {DIRECTORY / n: self.disk.content(DIRECTORY / n) for n in names}
@@ -364,12 +383,20 @@ class Story:
         except FileNotFoundError:
             return False
 
+    def _step_ground(self) -> None:
+        if self.grounds:
+            ground = self.random.choice(self.grounds)
+            self.tally["ground_steps"] += 1
+            if not ground.step():
+                self.grounds.remove(ground)
+
     def _look_before_sync(self) -> None:
         # The first sync of a commit is that of its batch: all of it is written, none is durable.
         if self._unsynced:
             self._unsynced = False
             self.tally["looks_before_sync"] += 1
             self.look()
+            self._step_ground()
 
     def _died(self) -> None:
         self.log = None

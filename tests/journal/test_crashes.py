@@ -155,9 +155,12 @@ def _short_life(story: Story) -> None:
     steps: list[Callable[[], object]] = [
         story.open,
         lambda: story.append([100, 200]),
+        story.lay_ground,
         story.commit,
         lambda: story.append([150] * 14),
+        story.lay_ground,
         story.commit,
+        story.lay_ground,
         story.close,
         story.open,
         lambda: story.append([10]),

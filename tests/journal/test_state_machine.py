@@ -55,6 +55,13 @@ class JournalMachine(RuleBasedStateMachine):
         self.story.commit()
 
     @precondition(lambda self: self.is_open)
+    @rule(steps=st.integers(1, 4))
+    def lay_ground(self, steps: int) -> None:
+        for _ in range(steps):
+            if self.is_open:
+                self.story.lay_ground()
+
+    @precondition(lambda self: self.is_open)
     @rule()
     def fill_a_segment(self) -> None:
         self.story.append([300] * 9)

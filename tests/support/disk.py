@@ -48,6 +48,8 @@ class _File:
     pending: list[_Write | _Truncate] = field(default_factory=list)
     lies: bool = False
     """A sync of it failed: what processes see may not be on the medium, and nothing says so."""
+    untold: set[int] = field(default_factory=set)
+    """Handles that have not been told of it: each is told once, by its next sync."""
 
 
 @dataclass
@@ -237,6 +239,7 @@ class SimulatedDisk:
             file.durable = self._survivor(file)
             file.pending.clear()
             file.lies = file.durable != file.cached
+            file.untold = {other for other, its in self._open.items() if its is file} - {handle}
             raise
         if file.lies:
             # The pages that were forgotten stay forgotten; only what is pending is written.
@@ -246,6 +249,9 @@ class SimulatedDisk:
             file.durable = bytearray(file.cached)
         file.pending.clear()
         self._changed()
+        if handle in file.untold:
+            file.untold.remove(handle)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     def sync_dir(self, directory: Path) -> None:
         self._alive()
