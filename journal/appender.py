@@ -68,7 +68,10 @@ class Appender:
 
     def _flush(self) -> None:
         log, seq = self._log, self._log.next_seq
-        wishes, self._waiting = self._waiting[:_WISHES_MAX], self._waiting[_WISHES_MAX:]
+        wishes, self._waiting = self._waiting, []
+        if len(wishes) > _WISHES_MAX:
+            self._waiting = wishes[_WISHES_MAX:]
+            del wishes[_WISHES_MAX:]
         staged = wishes if self._stage_all(wishes) else self._stage_each(wishes)
         try:
             done = log.begin_commit(idle=True)
