@@ -184,6 +184,8 @@ def _write(files: Files, handle: Handle, header: _Header, lines: Iterable[bytes]
         count += 1
         if held_bytes >= _PIECE_BYTES:
             offset = _flush(files, handle, offset, held, digest.update)
+            # Left to the end, all of it would be written at once, and appends would wait for it.
+            files.sync(handle)
             held_bytes = 0
     offset = _flush(files, handle, offset, held, digest.update)
     footer = _Footer(count, digest.hexdigest())
