@@ -273,7 +273,7 @@ class Writer:
         if self._limits.is_full(self._tail.end, age) and now >= self._room.retry_after:
             self._roll()
         self._room.tend()
-        self._due_at = now + self._limits.retry_us_min
+        self._due_at = now + min(self._limits.head_age_us_max, self._limits.retry_us_min)
 
     def _extend(self, size: int) -> None:
         try:
