@@ -15,6 +15,7 @@ It blocks, has no thread and no loop; `log` gives it both.
 from collections.abc import Sequence
 from pathlib import Path
 
+from journal.batch import Batch
 from journal.chain import seal_of, start_of
 from journal.clock import Clock, Ticker
 from journal.committer import MeanSync
@@ -25,7 +26,7 @@ from journal.files import Files
 from journal.groundwork import Groundwork
 from journal.head import Head
 from journal.limits import Limits
-from journal.record import Draft, Position, encode_lines, measure_draft, time_part
+from journal.record import Draft, Position, measure_draft, time_part
 from journal.room import Room
 from journal.tail import Tail
 
@@ -58,18 +59,13 @@ class Writer:
         self._last_at = head.at
         self._due_at = 0
         """In boot time: when to look again whether something is due."""
-        self._batch: list[bytes] = []
-        """Whole lines, as they were staged: one or more in each piece."""
-        self._batch_bytes = 0
-        self._batch_kinds: set[str] = set()
-        self._running = tail.running
+        self._batch = Batch(tail.running)
         self._room = Room(clock, limits, tail)
         self.reach = reach
         self.directory = directory
         self.journal_id = journal_id
         self.epoch = epoch
         self.head = head
-        self.next_seq = head.seq + 1
         self.ticker = Ticker(clock, head.at)
         self.mean_sync = MeanSync()
         self.poisoned = False
@@ -77,8 +73,12 @@ class Writer:
         self.segments = 1
 
     @property
+    def next_seq(self) -> int:
+        return self.head.seq + 1 + self._batch.count
+
+    @property
     def staged(self) -> int:
-        return self.next_seq - self.head.seq - 1
+        return self._batch.count
 
     @property
     def batch_bytes_max(self) -> int:
@@ -87,22 +87,25 @@ class Writer:
     @property
     def room(self) -> int:
         """Bytes written ahead that ordinary records may still use."""
-        return max(0, self._tail.room - self._batch_bytes - self._limits.reserve_bytes)
+        return max(0, self._tail.room - self._batch.size - self._limits.reserve_bytes)
 
     @property
     def is_quick(self) -> bool:
         """Whether a commit now is one quick sync: no new segment and no more room is due."""
-        return self.mean_sync.is_quick and self._tail.end + self._batch_bytes < self._room.due_end
+        return self.mean_sync.is_quick and self._tail.end + self._batch.size < self._room.due_end
 
     def secure(self, size: int, *, reserve: bool) -> bool:
         """Whether `size` more bytes can be staged now. See `Log.secure`."""
         self.check_alive()
         kept = self._limits.control_bytes if reserve else self._limits.reserve_bytes
-        wanted = self._batch_bytes + size
-        if self._batch:
+        wanted = self._batch.size + size
+        if self._batch.count:
             return wanted <= self._limits.batch_bytes_max and wanted + kept <= self._tail.room
         if wanted + kept > self._tail.room:
-            self._extend(wanted + self._limits.reserve_bytes)
+            try:
+                self._room.extend(wanted + self._limits.reserve_bytes)
+            except OSError as error:
+                raise self.poison(error) from error
         if wanted + kept > self._tail.room:
             raise self._full(f"{size} bytes")
         return True
@@ -126,7 +129,7 @@ class Writer:
     def commit(self) -> Position:
         """Make the batch durable, then do what is due between batches."""
         self.check_alive()
-        if not self._batch:
+        if not self._batch.count:
             return self.head
         try:
             now = self._write_batch()
@@ -147,23 +150,19 @@ class Writer:
 
     def record(self, control: Control) -> None:
         """Write a control record as a batch of its own."""
-        assert not self._batch, "control records take their turn between batches"
+        assert not self._batch.count, "control records take their turn between batches"
         self.check_alive()
         if self._tail.room < 2 * self._limits.control_bytes:
             raise self._full("a record of its own")
         if isinstance(control, Compacted):
             # Before the commit: it may roll, and the next segment has to say so.
             self.reach = Reach(control.through + 1, control.forgotten + 1)
-        draft = control_draft(control)
-        self._batch_kinds.add(draft.kind)
-        self._batch.append(self._control_line(draft))
-        self._batch_bytes = len(self._batch[0])
-        self.next_seq += 1
+        self._stage_control(control)
         self.commit()
 
     def seal(self) -> Position:
         """End the segment now and begin the next one. Gives the place of the seal."""
-        assert not self._batch, "segments end between batches"
+        assert not self._batch.count, "segments end between batches"
         self.check_alive()
         try:
             sealed = self._roll()
@@ -178,20 +177,16 @@ class Writer:
         self.drop_batch()
         try:
             self._room.discard()
-            line = self._control_line(control_draft(control))
-            self._tail.finish(line, self._running)
-            self._advance(line)
+            self._stage_control(control)
+            self._finish_tail()
             self._head_file.write(self.head.seq, self.head.crc, closed=True)
             self._head_file.sync()
         except OSError as error:
             raise self.poison(error) from error
 
     def drop_batch(self) -> None:
-        """Forget what was staged and not committed, as a crash would."""
-        self.next_seq -= self.staged
-        self._batch.clear()
-        self._batch_bytes = 0
-        self._running = self._tail.running
+        """Forget what was staged, as a crash would."""
+        self._batch = Batch(self._tail.running)
 
     def sync_head(self) -> None:
         """Make HEAD durable when it changed since it last was."""
@@ -233,33 +228,23 @@ class Writer:
             raise RecordRefused("bad_time", f"at {at} is before {self._last_at}")
         if not drafts:
             return
-        times = time_part(at, self.head.seq)
-        lines, running = encode_lines(drafts, self.next_seq, times, self._running)
-        wanted = self._batch_bytes + len(lines)
-        assert wanted + self._limits.control_bytes <= self._tail.room, "room was secured"
-        self._batch_kinds.update({draft.kind for draft in drafts})
-        self._batch.append(lines)
-        self._batch_bytes = wanted
-        self._running = running
+        self._batch.add(drafts, self.next_seq, time_part(at, self.head.seq))
+        assert self._batch.size + self._limits.control_bytes <= self._tail.room, "room was secured"
         self._last_at = at
-        self.next_seq += len(drafts)
 
     def _write_batch(self) -> int:
         """Gives the boot time at which it was durable."""
-        pieces, count = self._batch, self.staged
-        batch = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        batch = self._batch
+        lines = batch.lines()
         before = self._clock.boot()
-        self._tail.append(batch, count, self._running)
+        self._tail.append(lines, batch.count, batch.running)
         after = self._clock.boot()
         self.mean_sync.add(after - before)
         self.batches += 1
-        self.records += count
-        self.written_bytes += len(batch)
-        self._tail.kinds |= self._batch_kinds
-        self.head = Position(self.next_seq - 1, self._last_at, batch[-11:-3].decode())
-        self._batch = []
-        self._batch_bytes = 0
-        self._batch_kinds.clear()
+        self.records += batch.count
+        self.written_bytes += len(lines)
+        self._tail.kinds |= batch.kinds
+        self._advance(batch, lines)
         return after
 
     def _sync_head(self, now: int) -> None:
@@ -275,12 +260,6 @@ class Writer:
         self._room.tend()
         self._due_at = now + min(self._limits.head_age_us_max, self._limits.retry_us_min)
 
-    def _extend(self, size: int) -> None:
-        try:
-            self._room.extend(size)
-        except OSError as error:
-            raise self.poison(error) from error
-
     def _roll(self) -> Position | None:
         # The next segment has its room before this one is sealed: a full disk leaves all as it is.
         preparation = self._room.take_next()
@@ -288,28 +267,35 @@ class Writer:
             return None
         base = self.head.seq + 2
         old = self._tail
-        line = self._control_line(control_draft(seal_of(old.count, old.end, old.sha256, old.kinds)))
-        old.finish(line, self._running)
-        self._advance(line)
+        self._stage_control(seal_of(old.count, old.end, old.sha256, old.kinds))
+        self._finish_tail()
         sealed = self.head
         started = start_of(self.journal_id, base, self.epoch, self.reach, sealed.crc, old.sha256)
-        self._running = 0
-        line = self._control_line(control_draft(started))
-        self._tail = preparation.publish(base, line, self._running, SEGMENT, self._last_at)
-        self._advance(line)
+        self._batch = Batch(0)
+        self._stage_control(started)
+        lines, running = self._batch.lines(), self._batch.running
+        self._tail = preparation.publish(base, lines, running, SEGMENT, self._last_at)
+        self._advance(self._batch, lines)
         old.close()
         self._room.move_to(self._tail)
         self.segments += 1
         self._head_file.write(self.head.seq, self.head.crc)
         return sealed
 
-    def _control_line(self, draft: Draft) -> bytes:
+    def _stage_control(self, control: Control) -> None:
+        draft = control_draft(control)
         assert measure_draft(draft) <= self._limits.control_bytes, "control records are small"
         self._last_at = max(self._last_at, self.ticker.now())
-        times = time_part(self._last_at, self.head.seq)
-        line, self._running = encode_lines((draft,), self.next_seq, times, self._running)
-        return line
+        self._batch.add((draft,), self.next_seq, time_part(self._last_at, self.head.seq))
 
-    def _advance(self, line: bytes) -> None:
-        self.head = Position(self.next_seq, self._last_at, line[-11:-3].decode())
-        self.next_seq += 1
+    def _finish_tail(self) -> None:
+        """End the file with what is staged."""
+        lines = self._batch.lines()
+        self._tail.finish(lines, self._batch.running)
+        self._advance(self._batch, lines)
+
+    def _advance(self, batch: Batch, lines: bytes) -> None:
+        """The batch is durable, and the next one begins behind it."""
+        crc = lines[-11:-3].decode()
+        self.head = Position(self.head.seq + batch.count, self._last_at, crc)
+        self._batch = Batch(batch.running)

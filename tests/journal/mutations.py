@@ -8,12 +8,12 @@ from the command line (`--mutation`).
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import journal.batch
 import journal.compaction
 import journal.observe
 import journal.opening
 import journal.restore
 import journal.segment
-import journal.writer
 from journal.control import Compacted, Control, Reach, RecoveryReport
 from journal.files import Access, Handle
 from journal.groundwork import Groundwork
@@ -60,7 +60,7 @@ def head_before_sync(patch: Patch) -> None:
     write = Writer._write_batch
 
     def write_batch(self: Writer) -> int:
-        self._head_file.write(self.next_seq - 1, self._batch[-1][-11:-3].decode())
+        self._head_file.write(self.next_seq - 1, self._batch.lines()[-11:-3].decode())
         self._head_file.sync()
         return write(self)
 
@@ -154,7 +154,7 @@ def d_runs_ahead(patch: Patch) -> None:
             lines += line
         return lines, running
 
-    patch(journal.writer, "encode_lines", encode)
+    patch(journal.batch, "encode_lines", encode)
 
 
 def failed_sync_is_tried_again(patch: Patch) -> None:
