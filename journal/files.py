@@ -86,6 +86,10 @@ class Files(Protocol):
         """Whether a writer has this lock now; False when there is no such file."""
         ...
 
+    def free_space(self, directory: Path) -> int:
+        """Bytes that an ordinary process may still write to this file system."""
+        ...
+
     def network(self, directory: Path) -> str | None:
         """The type of the network file system that it lies on, None on a local one."""
         ...
@@ -187,6 +191,10 @@ class OsFiles:
             return False
         finally:
             os.close(descriptor)
+
+    def free_space(self, directory: Path) -> int:
+        found = os.statvfs(directory)
+        return found.f_bavail * found.f_frsize
 
     def network(self, directory: Path) -> str | None:
         device = directory.stat().st_dev

@@ -37,10 +37,10 @@ class Limits(Struct, frozen=True):
     segment_bytes_max: int = 16 * MIB
     segment_age_us_max: int = 24 * 3600 * SECOND_US
 
-    room_bytes_min: int = 2 * MIB
+    room_bytes_min: int = 512 * KIB
     room_bytes_max: int = 4 * MIB
-    """Room grows with the segment between these two: small journals stay small files, and in
-    large ones an extension is rare."""
+    """How much is written ahead at a time: the one where the disk has little space, else the
+    other, so that an extension is rare."""
 
     step_bytes: int = 256 * KIB
     """What is laid at a time beside the batches: a sync that meets it takes twice as long."""

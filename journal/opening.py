@@ -139,7 +139,7 @@ class _Starting:
             head_file=head_file,
             reach=reach,
         )
-        tail.extend(self._limits.reserve_bytes + self._limits.room_bytes_min)
+        writer.begin()
         if tail.room < 2 * self._limits.control_bytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         apart = writer.ticker.wall_apart(SECOND_US)

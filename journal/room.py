@@ -1,10 +1,10 @@
 """How much room there is ahead of the last line, who writes more of it, and when.
 
-Room grows with the segment: small journals stay small files, and in large ones an extension is
-rare. When half of it is used up, more ground may be laid by whoever has a thread; then the next
+When half of the room is used up, more ground may be laid by whoever has a thread; then the next
 segment, whole. Without a thread the writer does both itself, when little is left or a segment is
-full, and waits. A disk that is full is asked again every second, and everything goes on in the
-room that there is.
+full, and waits. Where the disk has little space left, others need it, too: room is taken in small
+pieces, and nothing is laid beside the batches. A disk that is full is asked again every second, and
+everything goes on in the room that there is.
 
 Every method may raise `OSError`, after which nobody knows what is durable.
 """
@@ -14,6 +14,9 @@ from journal.files import SPACE_ERRORS
 from journal.groundwork import Groundwork
 from journal.limits import Limits
 from journal.tail import Preparation, Tail
+
+SPARE_TIMES = 8
+"""A disk has plenty of space when it takes so many more segments."""
 
 
 class Room:
@@ -26,6 +29,7 @@ class Room:
         "_lay_at",
         "_limits",
         "_next",
+        "_plenty",
         "_tail",
         "due_end",
         "retry_after",
@@ -39,9 +43,15 @@ class Room:
         """Being laid now: in the tail, or in `_next` when there is one."""
         self._next: Preparation | None = None
         self._lay_at = 0
+        self._plenty = False
         self.due_end = 0
         self.retry_after = 0
         """In boot time: until then a full disk is left alone."""
+        self.look_ahead()
+
+    def begin(self) -> None:
+        """Have the room to begin with."""
+        self.extend(self._target())
 
     def lay_ground(self) -> Groundwork | None:
         """Work that is worth doing now beside the batches; None when there is none to begin."""
@@ -49,7 +59,8 @@ class Room:
             return None
         self.follow()
         idle = self._ground is None and self._next is None
-        if not idle or self._tail.end < self._lay_at or not self._may_try():
+        due = self._tail.end >= self._lay_at
+        if not (idle and due and self._plenty and self._may_try()):
             return None
         try:
             if self._tail.room_end >= self._whole():
@@ -147,8 +158,9 @@ class Room:
     def look_ahead(self) -> None:
         """Work out when something is due, so that most commits have one comparison to make."""
         room_end = self._tail.room_end
+        self._plenty = self._tail.free_space() >= SPARE_TIMES * self._whole()
         self.due_end = min(self._limits.segment_bytes_max, room_end - self._least())
-        self._lay_at = room_end - self._target() + self._growth() // 2
+        self._lay_at = room_end - self._limits.reserve_bytes - self._growth() // 2
         if self._tail.room_end >= self._whole():
             self._lay_at = self._limits.segment_bytes_max // 2
 
@@ -164,11 +176,11 @@ class Room:
         return self._limits.segment_bytes_max + self._limits.reserve_bytes
 
     def _growth(self) -> int:
-        limits = self._limits
-        return min(limits.room_bytes_max, max(limits.room_bytes_min, self._tail.end))
+        return self._limits.room_bytes_max if self._plenty else self._limits.room_bytes_min
 
     def _target(self) -> int:
-        return self._limits.reserve_bytes + self._growth()
+        rest = max(self._limits.room_bytes_min, self._limits.segment_bytes_max - self._tail.end)
+        return self._limits.reserve_bytes + min(self._growth(), rest)
 
     def _smallest(self) -> int:
         return self._limits.reserve_bytes + self._limits.room_bytes_min

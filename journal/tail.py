@@ -61,6 +61,10 @@ class Tail:
         """Of all lines so far."""
         return self._hash.hexdigest()
 
+    def free_space(self) -> int:
+        """Bytes that its disk would still take; a hint, since others write to it, too."""
+        return self._files.free_space(self._path.parent)
+
     def resume(self, content: bytes, count: int, running: int, kinds: frozenset[str]) -> None:
         """Take over a file that holds exactly these durable lines."""
         self._hash = RunningHash(content)

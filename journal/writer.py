@@ -4,8 +4,7 @@
 2. A batch is one write and one sync; the next batch is written only after that sync returned. So
    each line may say in `d` that the batch before it is durable.
 3. Then HEAD, then the caller is told.
-4. Between batches, when due: a new segment, more room, a synced HEAD. Whoever has a thread to
-   lend lays ground before room is due, and no batch waits for it.
+4. Between batches, when due: a new segment, more room (`room`), a synced HEAD.
 5. A write or sync that fails ends the writer: its view is ahead of the disk for good, and a sync
    that is tried again lies. Only opening the journal again says what is durable.
 
@@ -52,13 +51,13 @@ class Writer:
         self._files = files
         self._clock = clock
         self._limits = limits
+        self.batch_bytes_max = limits.batch_bytes_max
         self._door = door
         self._tail = tail
         self._head_file = head_file
         self._head_synced_at = clock.boot()
         self._last_at = head.at
-        self._due_at = 0
-        """In boot time: when to look again whether something is due."""
+        self._due_at = 0  # in boot time: when to look again whether something is due
         self._batch = Batch(tail.running)
         self._room = Room(clock, limits, tail)
         self.reach = reach
@@ -81,10 +80,6 @@ class Writer:
         return self._batch.count
 
     @property
-    def batch_bytes_max(self) -> int:
-        return self._limits.batch_bytes_max
-
-    @property
     def room(self) -> int:
         """Bytes written ahead that ordinary records may still use."""
         return max(0, self._tail.room - self._batch.size - self._limits.reserve_bytes)
@@ -93,6 +88,10 @@ class Writer:
     def is_quick(self) -> bool:
         """Whether a commit now is one quick sync: no new segment and no more room is due."""
         return self.mean_sync.is_quick and self._tail.end + self._batch.size < self._room.due_end
+
+    def begin(self) -> None:
+        """Have room for the first records, as far as the disk gives it. Raises `OSError`."""
+        self._room.begin()
 
     def secure(self, size: int, *, reserve: bool) -> bool:
         """Whether `size` more bytes can be staged now. See `Log.secure`."""
@@ -258,7 +257,8 @@ class Writer:
         if self._limits.is_full(self._tail.end, age) and now >= self._room.retry_after:
             self._roll()
         self._room.tend()
-        self._due_at = now + min(self._limits.head_age_us_max, self._limits.retry_us_min)
+        head_due_at = self._head_synced_at + self._limits.head_age_us_max
+        self._due_at = min(head_due_at, now + self._limits.retry_us_min)
 
     def _roll(self) -> Position | None:
         # The next segment has its room before this one is sealed: a full disk leaves all as it is.

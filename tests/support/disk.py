@@ -306,6 +306,10 @@ class SimulatedDisk:
         file = folder.cached.get(path.name) if folder else None
         return any(other is file for other in self._locks.values())
 
+    def free_space(self, directory: Path) -> int:
+        self._alive()
+        return 2**40 if self.capacity is None else max(0, self.capacity - self.used())
+
     def network(self, directory: Path) -> str | None:
         return None
 
