@@ -67,6 +67,7 @@ def open_journal(
         files=files,
         clock=clock,
         limits=limits,
+        trusted=True,
         allow_network_fs=allow_network_fs,
         fold_version=state_version,
     )

@@ -2,7 +2,10 @@
 
 A record goes in as a kind and anything that becomes a JSON object, and comes back as `Record`. What
 JSON cannot hold is refused on the way in, also where an encoder would quietly write something else
-(a float that is not finite becomes `null`). This module knows nothing of where records lie.
+(a float that is not finite becomes `null`). So the journal below may take what comes from here at
+its word; only a `msgspec.Raw` inside of a value is as good as whoever made it.
+
+This module knows nothing of where records lie.
 """
 
 import math
@@ -13,6 +16,7 @@ from typing import ClassVar, Protocol, TypeAlias, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
+from journal.door import admit_data
 from journal.errors import RecordRefused
 from journal.record import Draft
 
@@ -71,13 +75,16 @@ class State(Struct, frozen=True, gc=False):
 
 
 def drafts_of(records: Iterable[tuple[str, Data]]) -> list[Draft]:
-    """The records to be written. Raises `RecordRefused` for the first that JSON cannot hold."""
+    """The records to be written. Raises `RecordRefused` for the first that is no JSON object
+    of a journal."""
     return [draft_of(kind, data) for kind, data in records]
 
 
 def draft_of(kind: str, data: Data) -> Draft:
     """One of them."""
-    return Draft(kind, data if isinstance(data, bytes) else encode(data))
+    encoded = data if isinstance(data, bytes) else encode(data)
+    admit_data(encoded, sound=encoded is not data)
+    return Draft(kind, encoded)
 
 
 def encode(value: object) -> bytes:
