@@ -24,10 +24,9 @@ from typing import Self, TypeVar
 
 from journal.clock import Clock
 from journal.compaction import CompactionReport
-from journal.control import RecoveryReport
 from journal.errors import DiskFailed, JournalError, NotOpen, RecordRefused
 from journal.files import Files
-from journal.history import History
+from journal.history import OwnHistory
 from journal.housekeeping import WITNESS_S, Housekeeping
 from journal.limits import Limits
 from journal.log import Log
@@ -74,15 +73,14 @@ def open_journal(
     return Journal(log, state_version=state_version, files=files, clock=clock)
 
 
-class Journal(History):
+class Journal(OwnHistory):
     """Made by `open_journal`; leave the `with` or call `close`, or the next start copies the
     segment in use before it goes on."""
 
     def __init__(
         self, log: Log, *, state_version: int, files: Files | None, clock: Clock | None
     ) -> None:
-        super().__init__(log.directory, state_version=state_version, files=files, clock=clock)
-        self._log = log
+        super().__init__(log, state_version=state_version, files=files, clock=clock)
         self._lock = Lock()
         self._pid = os.getpid()
         self._ended: tuple[str, str] | None = None
@@ -90,16 +88,6 @@ class Journal(History):
         self._witness: Timer | None = None
         self._on_loop: AsyncJournal | None = None
         self._keeping = Housekeeping(self.directory, state_version, self._files, self._take_turn)
-
-    @property
-    def seq(self) -> int:
-        """The last durable position, and the cursor of someone who knows all of it."""
-        return self._log.head.seq
-
-    @property
-    def recovery(self) -> RecoveryReport:
-        """What the start found and did."""
-        return self._log.recovery
 
     def append(self, kind: str, data: Data) -> int:
         """Append one record and give its position; when this returns, it is durable. `kind` is a

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from journal.bell import Bell
 from journal.clock import Clock, OsClock
+from journal.control import RecoveryReport
 from journal.errors import Damage, OutOfReach
 from journal.files import Files, OsFiles
 from journal.following import Follow, read_records
 from journal.head import read_head
+from journal.log import Log
 from journal.reader import Reader
 from journal.snapshots import newest_snapshots
 from journal.values import Record, State
@@ -104,6 +106,37 @@ class History:
 
     def _reader(self) -> Reader:
         return Reader(self.directory, files=self._files)
+
+
+class OwnHistory(History):
+    """That of a journal which this process has open: what is durable is known without a look."""
+
+    def __init__(
+        self,
+        log: Log,
+        *,
+        state_version: int,
+        files: Files | None = None,
+        clock: Clock | None = None,
+        bell: Bell | None = None,
+    ) -> None:
+        super().__init__(
+            log.directory, state_version=state_version, files=files, clock=clock, bell=bell
+        )
+        self._log = log
+
+    @property
+    def seq(self) -> int:
+        """The last durable position, and the cursor of someone who knows all of it."""
+        return self._log.head.seq
+
+    @property
+    def recovery(self) -> RecoveryReport:
+        """What the start found and did."""
+        return self._log.recovery
+
+    def _durable_seq(self) -> int:
+        return self.seq
 
 
 def _ahead(directory: Path, after: int, last: int) -> Damage:

@@ -15,10 +15,9 @@ from journal.appender import Appender
 from journal.bell import Bell
 from journal.clock import Clock
 from journal.compaction import CompactionReport
-from journal.control import RecoveryReport
 from journal.errors import DiskFailed, NotOpen, RecordRefused
 from journal.files import Files
-from journal.history import History
+from journal.history import OwnHistory
 from journal.housekeeping import WITNESS_S, Housekeeping
 from journal.log import Log
 from journal.record import Draft, measure_drafts
@@ -28,16 +27,13 @@ from journal.values import Data, draft_of, drafts_of, encode
 _Result = TypeVar("_Result")
 
 
-class AsyncJournal(History):
+class AsyncJournal(OwnHistory):
     """Use it from the loop that it was made on. `read` and `state` block while they read."""
 
     def __init__(
         self, log: Log, *, state_version: int, files: Files, clock: Clock, bell: Bell
     ) -> None:
-        super().__init__(
-            log.directory, state_version=state_version, files=files, clock=clock, bell=bell
-        )
-        self._log = log
+        super().__init__(log, state_version=state_version, files=files, clock=clock, bell=bell)
         self._loop = asyncio.get_running_loop()
         self._appender = Appender(log)
         self._turns = asyncio.Lock()
@@ -47,16 +43,6 @@ class AsyncJournal(History):
         self._closing: asyncio.Task[None] | None = None
         self._witness: asyncio.TimerHandle | None = None
         self._keeping = Housekeeping(self.directory, state_version, self._files, self._take_turn)
-
-    @property
-    def seq(self) -> int:
-        """The last durable position, and the cursor of someone who knows all of it."""
-        return self._log.head.seq
-
-    @property
-    def recovery(self) -> RecoveryReport:
-        """What the start found and did."""
-        return self._log.recovery
 
     async def append(self, kind: str, data: Data) -> int:
         """Append one record and give its position; when this returns, it is durable.

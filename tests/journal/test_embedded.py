@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import subprocess
@@ -15,6 +16,7 @@ from typing import IO
 
 import pytest
 
+import journal.following
 from journal import (
     Corrupt,
     DiskFailed,
@@ -33,6 +35,7 @@ from journal import (
     read_journal,
     verify,
 )
+from journal.bell import Bell
 from journal.files import Handle
 from tests.support.embedded_writer import LIMITS
 
@@ -233,6 +236,32 @@ def test_a_follower_in_another_thread_hears_of_each_record_and_ends_with_the_jou
     assert heard == told
 
 
+def test_a_follower_in_the_same_process_need_not_look_to_hear_of_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal.following, "PAUSE_S_MIN", 3600.0)
+    monkeypatch.setattr(journal.following, "PAUSE_S_MAX", 3600.0)
+    turns = threading.Semaphore(0)
+
+    def follow() -> None:
+        for _ in orders.follow():
+            turns.release()
+
+    with open_journal(tmp_path) as orders:
+        threading.Thread(target=follow, daemon=True).start()
+        for _ in range(20):
+            orders.append("order.placed", TEA)
+            assert turns.acquire(timeout=20)
+
+
+def test_a_ring_between_a_look_and_the_wait_is_heard() -> None:
+    bell = Bell()
+    heard = bell.rings
+    bell.ring()
+    bell.wait(heard, 3600)
+    asyncio.run(bell.wait_async(heard, 3600))
+
+
 def test_a_follower_ends_when_it_was_quiet_and_goes_on_where_it_was(tmp_path: Path) -> None:
     with open_journal(tmp_path) as journal:
         following = journal.follow(quiet_s_max=0.05)
@@ -356,11 +385,12 @@ def test_reading_what_was_let_go_of_is_an_error_that_says_where_to_begin(tmp_pat
         assert [record.seq for record in journal.read(journal.state().seq)] == [kept]
 
 
-def test_reading_what_is_damaged_is_an_error_and_not_a_gap(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [1, -1], ids=["sealed", "in_use"])
+def test_reading_what_is_damaged_is_an_error_and_not_a_gap(tmp_path: Path, place: int) -> None:
     with open_journal(tmp_path, limits=LIMITS) as journal:
         for n in range(500):
             journal.append("order.placed", {"n": n})
-        segment = sorted(tmp_path.glob("0*.jsonl"))[1]
+        segment = sorted(tmp_path.glob("0*.jsonl"))[place]
         segment.write_bytes(segment.read_bytes().replace(b'"n":', b'"m":', 1))
         with pytest.raises(Corrupt, match=segment.name):
             list(journal.read())

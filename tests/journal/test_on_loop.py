@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
+import journal.following
 from journal import (
     AsyncJournal,
     DiskFailed,
@@ -33,6 +35,7 @@ class WatchedFiles(OsFiles):
         self.go = threading.Event()
         self.go.set()
         self.arrived = threading.Event()
+        self.synced_head = threading.Event()
         self.error: OSError | None = None
 
     def sync(self, handle: Handle) -> None:
@@ -43,6 +46,8 @@ class WatchedFiles(OsFiles):
             self.arrived.set()
         assert self.go.wait(20)
         super().sync(handle)
+        if Path(os.readlink(f"/proc/self/fd/{handle}")).name == "HEAD":
+            self.synced_head.set()
 
 
 def test_many_producers_share_syncs_and_each_learns_its_own_position(tmp_path: Path) -> None:
@@ -126,6 +131,42 @@ def test_followers_on_the_loop_and_in_a_thread_hear_of_each_record_and_end_at_th
             told = [await journal.append("order.placed", TEA) for _ in range(50)]
         assert await collected == told
         assert await threaded == told
+
+    asyncio.run(run())
+
+
+def test_a_follower_on_the_loop_need_not_look_to_hear_of_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal.following, "PAUSE_S_MIN", 3600.0)
+    monkeypatch.setattr(journal.following, "PAUSE_S_MAX", 3600.0)
+
+    async def run() -> None:
+        heard: asyncio.Queue[int] = asyncio.Queue()
+
+        async def follow(orders: AsyncJournal) -> None:
+            async for record in orders.follow():
+                heard.put_nowait(record.seq)
+
+        async with open_journal(tmp_path) as orders:
+            following = asyncio.create_task(follow(orders))
+            for _ in range(20):
+                seq = await orders.append("order.placed", TEA)
+                assert await asyncio.wait_for(heard.get(), 20) == seq
+        await following
+
+    asyncio.run(run())
+
+
+def test_the_witness_of_the_last_append_is_durable_soon_without_another_one(
+    tmp_path: Path,
+) -> None:
+    files = WatchedFiles()
+
+    async def run() -> None:
+        async with open_journal(tmp_path, files=files) as orders:
+            await orders.append("order.placed", TEA)
+            assert await asyncio.to_thread(files.synced_head.wait, 20)
 
     asyncio.run(run())
 
