@@ -109,7 +109,8 @@ class History:
 
 
 class OwnHistory(History):
-    """That of a journal which this process has open: what is durable is known without a look."""
+    """That of a journal which this process has open, so that HEAD always says what is durable. (The
+    log itself knows it a moment too soon: before HEAD does, and so before any reader may.)"""
 
     def __init__(
         self,
@@ -128,15 +129,12 @@ class OwnHistory(History):
     @property
     def seq(self) -> int:
         """The last durable position, and the cursor of someone who knows all of it."""
-        return self._log.head.seq
+        return self._durable_seq()
 
     @property
     def recovery(self) -> RecoveryReport:
         """What the start found and did."""
         return self._log.recovery
-
-    def _durable_seq(self) -> int:
-        return self.seq
 
 
 def _ahead(directory: Path, after: int, last: int) -> Damage:

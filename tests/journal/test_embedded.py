@@ -102,6 +102,7 @@ def test_a_dataclass_goes_in_and_comes_back(tmp_path: Path) -> None:
         ("order.placed", {"text": "\ud800"}, "bad_json"),
         ("order.placed", {"what": object()}, "bad_json"),
         ("order.placed", b"rubbish", "bad_json"),
+        ("order.placed", b'{"a":}', "bad_json"),
         ("order.placed", b'{\n"a":1}', "bad_json"),
         ("order.placed", {"text": "x" * 10_000}, "too_large"),
     ],
