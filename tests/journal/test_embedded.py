@@ -386,6 +386,14 @@ def test_reading_what_was_let_go_of_is_an_error_that_says_where_to_begin(tmp_pat
         assert [record.seq for record in journal.read(journal.state().seq)] == [kept]
 
 
+def test_archives_that_were_kept_go_when_less_is_to_be_kept(tmp_path: Path) -> None:
+    with open_journal(tmp_path) as journal:
+        journal.snapshot(1, through=journal.append("order.placed", TEA))
+        [name] = journal.compact().archived
+        assert journal.compact(Retention(bytes_max=1)).forgotten == (name,)
+        assert list((tmp_path / "archive").iterdir()) == []
+
+
 @pytest.mark.parametrize("place", [1, -1], ids=["sealed", "in_use"])
 def test_reading_what_is_damaged_is_an_error_and_not_a_gap(tmp_path: Path, place: int) -> None:
     with open_journal(tmp_path, limits=LIMITS) as journal:
@@ -500,6 +508,8 @@ def test_a_fork_may_not_append_nor_end_what_its_parent_opened(tmp_path: Path) ->
                 journal.close()
             os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        with pytest.raises(Locked):
+            open_journal(tmp_path)
         assert journal.append("order.placed", TEA) == first + 1
     assert verify(tmp_path).ok
 
