@@ -1,17 +1,17 @@
 """A journal of numbered, checksummed, durable lines; useful on its own, it knows nothing above it.
 
 ```python
-log = open_log(Path("orders"))
-draft = Draft("order.placed", b'{"item":"tea"}')
-if log.secure(log.measure(draft)):
-    log.stage([draft], log.now(), expect=log.next_seq)
-log.commit()  # returns when it is on the disk
-log.close()
-for line in Reader(Path("orders")).lines():
-    print(line.seq, line.kind, line.data)
+with open_journal("orders") as journal:
+    seq = journal.append("order.placed", {"item": "tea"})  # returns when it is on the disk
+    for record in journal.read(after=seq - 1):
+        print(record.seq, record.kind, record.value)
 ```
-Start with `record` (what a line is), `recovery` (what a crash can leave behind, and what follows),
-`writer` (the order of every write).
+`open_journal` is for programs that have something to keep: append, read, follow, snapshot, compact,
+from threads or on a loop. `read_journal` looks at the same directory from any other process. Under
+them, `open_log` is for a program that decides before it appends, and sees each batch.
+
+Start with `embedded` (what a program is promised), then `record` (what a line is), `recovery` (what
+a crash can leave behind, and what follows), `writer` (the order of every write).
 """
 
 from journal.appender import Appender
@@ -28,6 +28,7 @@ from journal.compaction import (
     plan_compaction,
 )
 from journal.control import Opened, RecoveryReport, Repaired, Sealed, SegmentStarted, read_control
+from journal.embedded import Journal, open_journal
 from journal.errors import (
     AttemptFailed,
     Corrupt,
@@ -40,6 +41,7 @@ from journal.errors import (
     Lost,
     NetworkFileSystem,
     NewerFormat,
+    NotOpen,
     OutOfReach,
     Poisoned,
     ReadOnly,
@@ -49,8 +51,11 @@ from journal.errors import (
     TornTail,
 )
 from journal.files import Files, OsFiles
+from journal.following import Follow
+from journal.history import History, read_journal
 from journal.limits import Limits
 from journal.log import Log, LogStatistics
+from journal.on_loop import AsyncJournal
 from journal.opening import open_log
 from journal.reader import Reader
 from journal.record import Draft, Line, Position
@@ -61,12 +66,14 @@ from journal.snapshot import SnapshotFile, read_snapshot, write_snapshot
 from journal.snapshots import SetAside, Snapshots, newest_snapshots
 from journal.statistics import SegmentStatistics, statistics
 from journal.token import HeadToken, check_token, head_token, parse_token
+from journal.values import Data, Record, State
 from journal.verify import VerifyReport, verify
 
 __all__ = [
     "FOREVER",
     "Appender",
     "ArchiveFile",
+    "AsyncJournal",
     "AttemptFailed",
     "BackupReport",
     "Clock",
@@ -76,10 +83,14 @@ __all__ = [
     "Corrupt",
     "Damage",
     "DamageFound",
+    "Data",
     "DiskFailed",
     "Draft",
     "Files",
+    "Follow",
     "HeadToken",
+    "History",
+    "Journal",
     "JournalError",
     "JournalFull",
     "Limits",
@@ -91,6 +102,7 @@ __all__ = [
     "LostRecords",
     "NetworkFileSystem",
     "NewerFormat",
+    "NotOpen",
     "Opened",
     "OsClock",
     "OsFiles",
@@ -101,6 +113,7 @@ __all__ = [
     "Progress",
     "ReadOnly",
     "Reader",
+    "Record",
     "RecordRefused",
     "RecoveryReport",
     "Repair",
@@ -114,6 +127,7 @@ __all__ = [
     "SnapshotFile",
     "SnapshotUnusable",
     "Snapshots",
+    "State",
     "TargetTaken",
     "TornTail",
     "VerifyReport",
@@ -123,10 +137,12 @@ __all__ = [
     "compact",
     "head_token",
     "newest_snapshots",
+    "open_journal",
     "open_log",
     "parse_token",
     "plan_compaction",
     "read_control",
+    "read_journal",
     "read_snapshot",
     "repair",
     "salvage",

@@ -125,6 +125,12 @@ class JournalFull(JournalError):
     exit_code = 8
 
 
+class NotOpen(JournalError):
+    """This journal was closed, or is not this caller's to write; nothing was staged."""
+
+    exit_code = 8
+
+
 class RecordRefused(JournalError):
     """This record cannot be written as it is; nothing was staged. `reason` is from a closed list:
     `unknown_kind`, `too_large`, `bad_json`, `bad_cause`, `bad_time`, `out_of_turn`."""

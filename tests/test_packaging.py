@@ -108,6 +108,25 @@ def test_an_installed_wheel_runs_away_from_the_checkout(wheel: Path, tmp_path: P
     assert where.startswith(str(tmp_path))
 
 
+JOURNAL_ALONE = """
+import sys
+from journal import open_journal
+with open_journal("orders") as journal:
+    journal.append("order.placed", {"item": "tea"})
+    print([record.value for record in journal.read()])
+above = ("projections", "broker", "ackbook_tools", "anyio", "click", "starlette")
+print([name for name in sys.modules if name.split(".")[0] in above])
+"""
+
+
+def test_the_journal_of_an_installed_wheel_needs_nothing_above_it(
+    wheel: Path, tmp_path: Path
+) -> None:
+    binaries = fresh_environment(tmp_path / "venv", wheel)
+    printed = run(binaries / "python", "-c", JOURNAL_ALONE, cwd=tmp_path)
+    assert printed.splitlines() == ["[{'item': 'tea'}]", "[]"]
+
+
 def test_an_editable_install_runs_what_stands_in_the_sources(sources: Path, tmp_path: Path) -> None:
     binaries = fresh_environment(tmp_path / "venv", "--editable", sources)
     assert PROJECT["project"]["version"] in run(binaries / "ackbook", "--version", cwd=tmp_path)

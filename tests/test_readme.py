@@ -144,13 +144,27 @@ def test_the_example_over_http_runs(tmp_path: Path) -> None:
     assert "agent_spawned" in printed
 
 
-def test_the_journal_alone_runs(tmp_path: Path) -> None:
-    done = subprocess.run(
-        (sys.executable, "-c", example("The journal alone", "python")),
-        cwd=tmp_path,
+def test_the_journal_alone_runs_and_goes_on_when_it_is_run_again(tmp_path: Path) -> None:
+    for count in (65, 130):
+        done = subprocess.run(
+            (sys.executable, "-c", example("The journal alone", "python")),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("order.placed") == count
+
+
+def test_the_journal_alone_is_typed(tmp_path: Path) -> None:
+    script = tmp_path / "orders.py"
+    script.write_text(example("The journal alone", "python"))
+    checked = subprocess.run(
+        (sys.executable, "-m", "mypy", "--strict", script),
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert "x.order" in done.stdout
+    assert checked.returncode == 0, checked.stdout
