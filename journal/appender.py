@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from journal.errors import JournalError, RecordRefused
 from journal.log import Log
-from journal.record import Draft, measure_drafts
+from journal.record import Draft
 
 _WISHES_MAX = 4096
 """In one batch: beyond this a longer batch gains nothing and the first producer waits longer."""
@@ -98,11 +98,13 @@ class Appender:
         log = self._log
         for count, (drafts, first) in enumerate(wishes):
             try:
-                if not log.secure(measure_drafts(drafts)):
+                if log.offer(drafts, log.now()):
+                    staged.append((drafts, first))
+                elif staged:
                     self._waiting = wishes[count:] + self._waiting
                     break
-                log.stage(drafts, log.now(), expect=log.next_seq)
-                staged.append((drafts, first))
+                else:
+                    raise RecordRefused("too_large", f"a batch holds {log.batch_bytes_max} bytes")
             except JournalError as error:
                 _refuse([(drafts, first)], error)
         return staged
@@ -128,7 +130,8 @@ class Appender:
             return
         self._busy = False
         if self._idle is not None:
-            self._idle.set_result(None)
+            if not self._idle.done():
+                self._idle.set_result(None)
             self._idle = None
 
 

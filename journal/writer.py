@@ -90,7 +90,7 @@ class Writer:
         return self.mean_sync.is_quick and self._tail.end + self._batch.size < self._room.due_end
 
     def begin(self) -> None:
-        """Have room for the first records, as far as the disk gives it. Raises `OSError`."""
+        """Have room for the first records, as far as the disk gives it."""
         self._room.begin()
 
     def secure(self, size: int, *, reserve: bool) -> bool:
@@ -137,11 +137,14 @@ class Writer:
                 self._tend(now)
         except OSError as error:
             raise self.poison(error) from error
+        except BaseException:
+            # Interrupted anywhere in here, it no longer knows what the file holds.
+            self.poisoned = True
+            raise
         return self.head
 
     def lay_ground(self) -> Groundwork | None:
-        """Work that is worth doing now and that no batch has to wait for: whoever has a thread
-        calls its `step` until it is over. None when there is nothing to begin."""
+        """See `Log.lay_ground`."""
         try:
             return self._room.lay_ground()
         except OSError as error:

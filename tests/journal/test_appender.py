@@ -61,6 +61,22 @@ def test_no_batch_is_larger_than_its_bound_however_many_wait(tmp_path: Path) -> 
     assert asyncio.run(run()) == list(range(3, 203, 2))
 
 
+def test_a_call_that_no_batch_can_hold_is_refused_and_harms_no_other(tmp_path: Path) -> None:
+    async def run() -> list[int | BaseException]:
+        log = open_log(tmp_path, limits=Limits(batch_bytes_max=2_000))
+        appender = Appender(log)
+        wishes = [[THING], [THING] * 100, [THING]]
+        told = await asyncio.gather(*map(appender.append, wishes), return_exceptions=True)
+        await appender.aclose()
+        log.close()
+        return list(told)
+
+    first, refused, last = asyncio.run(run())
+    assert (first, last) == (3, 4)
+    assert isinstance(refused, RecordRefused)
+    assert refused.reason == "too_large"
+
+
 def test_each_learns_its_own_seq_when_some_are_refused(tmp_path: Path) -> None:
     async def run() -> list[int | BaseException]:
         log = open_log(tmp_path)

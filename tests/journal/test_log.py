@@ -197,6 +197,21 @@ def test_a_failed_sync_ends_the_log() -> None:
     assert disk.calls == calls, "a poisoned log writes nothing any more"
 
 
+def test_a_commit_that_is_interrupted_poisons() -> None:
+    disk = SimulatedDisk()
+    log = open_log(SIM, files=disk, clock=SimulatedClock())
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    disk.before_sync = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        put(log)
+    assert log.poisoned
+    with pytest.raises(Poisoned):
+        log.secure(10)
+
+
 def test_one_write_and_one_sync_make_a_batch() -> None:
     disk = SimulatedDisk()
     log = open_log(SIM, files=disk, clock=SimulatedClock(), limits=Limits(head_age_us_max=10**9))
