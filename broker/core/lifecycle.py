@@ -22,7 +22,7 @@ from broker.core.commands import (
     StopBroker,
     Verdict,
 )
-from broker.core.limits import NAME_BYTES_MAX
+from broker.core.limits import NAME_BYTES_MAX, exceeds
 from broker.core.reporting import GUESSES, not_begun
 from projections.agents import Agent
 from projections.facts import (
@@ -128,7 +128,7 @@ def wrong_name(name: str) -> str | None:
     """Why this cannot be an agent's name; None where it can."""
     if not name.strip() or name != name.strip():
         return "an agent's name must not be empty nor begin or end with a space"
-    if len(name.encode()) > NAME_BYTES_MAX:
+    if exceeds(name, NAME_BYTES_MAX):
         return f"an agent's name has at most {NAME_BYTES_MAX} bytes"
     if not name.isprintable() or name[0] in "#@-" or "/" in name:
         return (

@@ -15,7 +15,7 @@ from itertools import islice
 
 from broker.core.commands import Said
 from broker.core.limits import HINT_AGAIN_BYTES, HINT_AGAIN_MS, KEYS_FORGOTTEN_BYTES
-from projections.agents import Agent
+from projections.agents import Agent, Held
 from projections.facts import (
     AgentDied,
     AgentRestarting,
@@ -36,7 +36,7 @@ Rule = Callable[[World, Agent, int], Said | None]
 
 def owed_fact(world: World, agent: Agent, at: int) -> Said | None:
     """The next fact that the standing rules of this agent demand, or None."""
-    for rule in RULES:
+    for rule in RULES_ALIVE if agent.alive else RULES:
         said = rule(world, agent, at)
         if said is not None:
             return said
@@ -150,29 +150,27 @@ def _evict(world: World, agent: Agent, at: int) -> Said | None:
     return Said(fact, (delivery.joined,))
 
 
-def _hold_or_resume(world: World, agent: Agent, at: int) -> Said | None:
-    """Say what the head of the queue waits for, when that changes."""
+def _move_head(world: World, agent: Agent, at: int) -> Said | None:
+    """Say what the head of the queue waits for, when that changes; type it as soon as nothing is
+    in the way."""
     if agent.flowing is not None:
         return None
     delivery = agent.head()
     if delivery is None:
         return None
-    reason, cause, until = why_held(agent, delivery, at)
+    reason, cause, until = why_held(agent, delivery)
     held = agent.held
-    if held is not None and held.delivery_id == delivery.delivery_id and held.reason == reason:
+    if held is not None and held.delivery_id != delivery.delivery_id:
+        held = None  # said of another, which is no longer the head
+    if reason is None:
+        return _attempt(world, agent, delivery, at) if held is None else _resumed(delivery, held)
+    if held is not None and held.reason == reason:
         return None
-    if reason is not None:
-        fact = DeliveryHeld(**delivery.ref_fields(), reason=reason, until=until)
-        return Said(fact, (cause,) if cause else ())
-    if held is not None and held.delivery_id == delivery.delivery_id:
-        resumed = DeliveryResumed(**delivery.ref_fields(), reason=held.reason)
-        return Said(resumed, (held.seq,))
-    return None
+    fact = DeliveryHeld(**delivery.ref_fields(), reason=reason, until=until)
+    return Said(fact, (cause,) if cause else ())
 
 
-def why_held(
-    agent: Agent, delivery: Delivery, at: int
-) -> tuple[HeldReason | None, int, int | None]:
+def why_held(agent: Agent, delivery: Delivery) -> tuple[HeldReason | None, int, int | None]:
     """What this head of the queue waits for, the record that made it so, and until when.
 
     A retry that is not due and the throttle are no holding: the first is recorded with its time,
@@ -195,14 +193,13 @@ def why_held(
     return None, 0, None
 
 
-def _attempt(world: World, agent: Agent, at: int) -> Said | None:
-    """The head of the queue is typed as soon as nothing is in the way."""
-    if agent.flowing is not None:
-        return None
-    delivery = agent.head()
-    if delivery is None or max(delivery.due_at, agent.throttle.next_at) > at:
-        return None
-    if why_held(agent, delivery, at)[0] is not None:
+def _resumed(delivery: Delivery, held: Held) -> Said:
+    fact = DeliveryResumed(**delivery.ref_fields(), reason=held.reason)
+    return Said(fact, (held.seq,))
+
+
+def _attempt(world: World, agent: Agent, delivery: Delivery, at: int) -> Said | None:
+    if max(delivery.due_at, agent.throttle.next_at) > at:
         return None
     if delivery.expires_at is not None and delivery.expires_at <= at:
         return None
@@ -223,11 +220,7 @@ def _hint_due(agent: Agent, at: int) -> bool:
     return long_ago and agent.last_offset - agent.hint_offset >= HINT_AGAIN_BYTES
 
 
-RULES: tuple[Rule, ...] = (
-    _lost_in_flight,
-    _restart,
-    _recipient_gone,
-    _hold_or_resume,
-    _attempt,
-    _evict,
-)
+RULES_ALIVE: tuple[Rule, ...] = (_move_head, _evict)
+"""Those that can have something to say while a program may be running."""
+
+RULES: tuple[Rule, ...] = (_lost_in_flight, _restart, _recipient_gone, *RULES_ALIVE)
