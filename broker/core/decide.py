@@ -81,7 +81,7 @@ _RULES: dict[type, Callable[[World, Any, int], Verdict]] = {
 }
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """A verdict and every entry of the decision, already folded. `touched`: keys of agents."""
 
     verdict: Verdict
