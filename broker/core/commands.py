@@ -22,9 +22,9 @@ from projections.facts import (
     Level,
     Mode,
     Policy,
+    Program,
     RefusedReason,
     RefusedRecipient,
-    RestartPolicy,
 )
 
 
@@ -72,29 +72,10 @@ class Tick(Command, frozen=True, tag_field="command", tag="tick"):
 # --- agents
 
 
-class Spawn(Command, frozen=True, tag_field="command", tag="spawn", rename={"command": "program"}):
-    """A holder runs this program under this name; write it down. Fields as in `agent.spawned`."""
+class Spawn(Command, frozen=True, tag_field="command", tag="spawn"):
+    """A holder runs this program; write it down."""
 
-    name: AgentName
-    generation: int
-    pid: int
-    command: str
-    args: tuple[str, ...]
-    cwd: str
-    env_names: tuple[str, ...] = ()
-    channels: tuple[str, ...] = ()
-    holder: str = ""
-    cli: str = ""
-    model: str | None = None
-    session_id: str | None = None
-    team: str | None = None
-    parent: str | None = None
-    source: str = "human"
-    profile: str = "generic"
-    rows: int = 24
-    cols: int = 80
-    restart: RestartPolicy = RestartPolicy()
-    restart_count: int = 0
+    program: Program
 
 
 class Adopt(Command, frozen=True, tag_field="command", tag="adopt"):

@@ -154,11 +154,14 @@ def _touches(world: World, fact: Fact) -> Iterable[str]:
 
 
 def describe(command: Wish, verdict: Verdict) -> bytes:
-    """The `by` of a decision: the command, less what stands in the data of an accepted message."""
-    if isinstance(command, Send):
-        if isinstance(verdict, Accepted):
-            return b'{"command":"send"}'
-        command = msgspec.structs.replace(command, body="", data=msgspec.Raw(b"null"))
+    """The `by` of a decision: the command, less what stands in the data of its first record."""
+    match command:
+        case Send():
+            if isinstance(verdict, Accepted):
+                return b'{"command":"send"}'
+            command = msgspec.structs.replace(command, body="", data=msgspec.Raw(b"null"))
+        case Spawn():
+            return b'{"command":"spawn"}'
     return _encoder.encode(command)
 
 
@@ -197,7 +200,7 @@ def room_needed(world: World, command: Wish) -> tuple[int, bool]:
             )
             return (8 + named) * RECORD_BYTES_MAX, True
         case Spawn():
-            return 6 * len(_encoder.encode(command)) + 8 * RECORD_BYTES_MAX, False
+            return len(_encoder.encode(command)) + 8 * RECORD_BYTES_MAX, False
         case _:
             return 8 * RECORD_BYTES_MAX, True
 

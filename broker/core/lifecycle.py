@@ -6,6 +6,8 @@ neither settle nor block anything of the new one.
 
 from __future__ import annotations
 
+import msgspec
+
 from broker.core.commands import (
     Accepted,
     Adopt,
@@ -83,44 +85,25 @@ def note_upkeep(world: World, command: NoteUpkeep, at: int) -> Verdict:
 
 def spawn(world: World, command: Spawn, at: int) -> Verdict:
     """Write down a program that runs; its name must be free and its generation the next."""
-    wrong = wrong_name(command.name)
+    program = command.program
+    wrong = wrong_name(program.name)
     if wrong is not None:
         return Refused(reason="invalid", message=wrong)
-    agent = world.agent(command.name)
+    agent = world.agent(program.name)
     if agent is not None and agent.alive:
         return Refused(
             reason="agent_exists",
             message=f'Agent "{agent.name}" already exists; release it first, or take another name',
         )
-    expected = world.generations.get(key_of(command.name), 0) + 1
-    if command.generation != expected:
+    expected = world.generations.get(key_of(program.name), 0) + 1
+    if program.generation != expected:
         return Refused(
             reason="stale",
-            message=f"generation {command.generation} of {command.name} is not the next one,"
+            message=f"generation {program.generation} of {program.name} is not the next one,"
             f" which is {expected}",
         )
-    fact = AgentSpawned(
-        name=command.name if agent is None else agent.name,
-        generation=command.generation,
-        pid=command.pid,
-        command=command.command,
-        args=command.args,
-        cwd=command.cwd,
-        env_names=command.env_names,
-        channels=command.channels,
-        holder=command.holder,
-        cli=command.cli,
-        model=command.model,
-        session_id=command.session_id,
-        team=command.team,
-        parent=command.parent,
-        source=command.source,
-        profile=command.profile,
-        rows=command.rows,
-        cols=command.cols,
-        restart=command.restart,
-        restart_count=command.restart_count,
-    )
+    name = program.name if agent is None else agent.name
+    fact = AgentSpawned(**msgspec.structs.asdict(program) | {"name": name})
     return Accepted(facts=(Said(fact),))
 
 
