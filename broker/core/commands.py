@@ -102,7 +102,11 @@ class ReportCondition(Command, frozen=True, tag_field="command", tag="report_con
 
 
 class ReportEnded(Command, frozen=True, tag_field="command", tag="report_ended"):
-    """The program is gone. `reason` as in `agent.exited`."""
+    """The program is gone. `reason` as in `agent.exited`.
+
+    `began`: every attempt that its holder has a report of, and it begins no other; None: nobody
+    can say.
+    """
 
     name: AgentName
     generation: int
@@ -110,6 +114,7 @@ class ReportEnded(Command, frozen=True, tag_field="command", tag="report_ended")
     code: int | None = None
     signal: int | None = None
     uptime_ms: int = 0
+    began: tuple[tuple[DeliveryId, int], ...] | None = None
 
 
 class ReportIdle(Command, frozen=True, tag_field="command", tag="report_idle"):

@@ -201,6 +201,8 @@ def room_needed(world: World, command: Wish) -> tuple[int, bool]:
             return (8 + named) * RECORD_BYTES_MAX, True
         case Spawn():
             return len(_encoder.encode(command)) + 8 * RECORD_BYTES_MAX, False
+        case Adopt() | ReportEnded():
+            return len(_encoder.encode(command)) + 8 * RECORD_BYTES_MAX, True
         case _:
             return 8 * RECORD_BYTES_MAX, True
 

@@ -39,6 +39,7 @@ from projections.facts import (
     BrokerStopped,
     ClockDiverged,
     DeliveryDeadLettered,
+    DeliveryId,
     PolicyChanged,
     Ref,
     UpkeepFailed,
@@ -130,12 +131,20 @@ def adopt(world: World, command: Adopt, at: int) -> Verdict:
     if agent.state == "unknown":
         adopted = AgentAdopted(name=agent.name, generation=agent.generation, pid=command.pid)
         facts.append(Said(adopted, (agent.spawned_seq,)))
-    flowing = agent.flowing
-    if flowing is not None and flowing.state == "typing":
-        known = (flowing.delivery_id, flowing.attempt) in command.began
-        if not known:
-            facts.append(not_begun(agent, flowing, at, "the order to type was lost on its way"))
+    facts += _never_begun(agent, command.began, at, "the order to type was lost on its way")
     return Accepted(facts=tuple(facts))
+
+
+def _never_begun(
+    agent: Agent, began: tuple[tuple[DeliveryId, int], ...], at: int, error: str
+) -> list[Said]:
+    """What was intended, and is not among what the holder began."""
+    flowing = agent.flowing
+    if flowing is None or flowing.state != "typing":
+        return []
+    if (flowing.delivery_id, flowing.attempt) in began:
+        return []
+    return [not_begun(agent, flowing, at, error)]
 
 
 def report_condition(world: World, command: ReportCondition, at: int) -> Verdict:
@@ -187,11 +196,15 @@ def _blocked(world: World, agent: Agent, command: ReportCondition, at: int) -> V
 
 
 def report_ended(world: World, command: ReportEnded, at: int) -> Verdict:
-    """A program is gone; that is no release, and its messages wait."""
+    """A program is gone; that is no release, and its messages wait, as does what was about to be
+    typed and never begun."""
     agent = world.generation(command.name, command.generation)
     leaving = (command.name, command.generation) in world.leaving
     if not leaving and (agent is None or not agent.alive):
         return _stale(command.name, command.generation)
+    facts = []
+    if agent is not None and command.began is not None:
+        facts += _never_begun(agent, command.began, at, "the program ended before it was typed to")
     hold = None if command.reason in WAITS_FOR_EVER else world.policy.hold_ms
     fact = AgentExited(
         name=command.name if agent is None else agent.name,
@@ -203,7 +216,8 @@ def report_ended(world: World, command: ReportEnded, at: int) -> Verdict:
         uptime_ms=command.uptime_ms,
     )
     cause = world.leaving[(command.name, command.generation)] if leaving else 0
-    return Accepted(facts=(Said(fact, (cause,) if cause else ()),))
+    facts.append(Said(fact, (cause,) if cause else ()))
+    return Accepted(facts=tuple(facts))
 
 
 def report_idle(world: World, command: ReportIdle, at: int) -> Verdict:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from broker.core.commands import Accepted, Refused
+from broker.core.ids import delivery_id
+from broker.wire.attempts import OPEN_MAX, SETTLED_MAX
 from projections.facts import DeliveryHeld, RestartPolicy
-from tests.support.orders import become, ended, message, spawn
+from tests.support.orders import adopt, become, ended, message, spawn
 from tests.support.simulated import Simulated
 
 
@@ -66,6 +68,15 @@ def test_every_agent_that_a_message_reaches_is_typed_at_once(broker: Simulated) 
 def test_a_body_may_take_six_times_its_length_in_the_journal(broker: Simulated) -> None:
     spawn(broker, "bob")
     assert isinstance(broker.do(message("bob", "\x01" * 100_000 + "x")), Accepted)
+
+
+def test_a_holder_may_name_as_many_attempts_as_it_keeps(broker: Simulated) -> None:
+    count = OPEN_MAX + SETTLED_MAX
+    began = tuple((delivery_id(1 << 40, number), number) for number in range(1, count + 1))
+    spawn(broker, "bob")
+    broker.start()
+    adopt(broker, "bob", *began)
+    ended(broker, "bob", began=began)
 
 
 @pytest.mark.parametrize("field", ["sender", "thread", "key"])

@@ -73,10 +73,19 @@ def adopt(broker: Simulated, name: str, *began: tuple[DeliveryId, int]) -> None:
     broker.ask(Adopt(name=agent.name, generation=agent.generation, pid=agent.pid, began=began))
 
 
-def ended(broker: Simulated, name: str, reason: str = "exited", code: int | None = 1) -> None:
+def ended(
+    broker: Simulated,
+    name: str,
+    reason: str = "exited",
+    code: int | None = 1,
+    began: tuple[tuple[DeliveryId, int], ...] | None = None,
+) -> None:
     agent = broker.world.agent(name)
     assert agent is not None
-    broker.ask(ReportEnded(name=agent.name, generation=agent.generation, reason=reason, code=code))
+    said = ReportEnded(
+        name=agent.name, generation=agent.generation, reason=reason, code=code, began=began
+    )
+    broker.ask(said)
 
 
 def message(to: str, body: str = "hello", sender: str = "human", **more: object) -> Send:
