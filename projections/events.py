@@ -36,11 +36,8 @@ def derive(entry: Entry) -> tuple[Event, ...]:
     rule = _RULES.get(type(entry.fact))
     if rule is None:
         return ()
-    first = entry.seq * EVENTS_PER_RECORD
-    return tuple(
-        Event(kind, first + i, entry.seq, fields)
-        for i, (kind, fields) in enumerate(rule(entry, entry.fact))
-    )
+    told = enumerate(rule(entry, entry.fact), start=entry.seq * EVENTS_PER_RECORD)
+    return tuple([Event(kind, cursor, entry.seq, fields) for cursor, (kind, fields) in told])
 
 
 def to_json(event: Event) -> bytes:

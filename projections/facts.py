@@ -193,10 +193,11 @@ class UpkeepFailed(Value, frozen=True):
 # --- agents
 
 
-class AgentSpawned(Value, frozen=True):
-    """A program runs in a terminal under this name. Environment values are never recorded."""
+class Program(Value, frozen=True):
+    """What runs in a terminal, under which name. Environment values are never recorded.
 
-    KIND: ClassVar[str] = "agent.spawned"
+    Until it runs, `generation` and `pid` are 0 and `holder` is empty.
+    """
 
     name: AgentName
     generation: int
@@ -219,6 +220,12 @@ class AgentSpawned(Value, frozen=True):
     cols: int = 80
     restart: RestartPolicy = RestartPolicy()
     restart_count: int = 0
+
+
+class AgentSpawned(Program, frozen=True):
+    """A program runs in a terminal under this name."""
+
+    KIND: ClassVar[str] = "agent.spawned"
 
 
 class AgentReady(Value, frozen=True):

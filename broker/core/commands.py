@@ -22,9 +22,9 @@ from projections.facts import (
     Level,
     Mode,
     Policy,
+    Program,
     RefusedReason,
     RefusedRecipient,
-    RestartPolicy,
 )
 
 
@@ -72,29 +72,10 @@ class Tick(Command, frozen=True, tag_field="command", tag="tick"):
 # --- agents
 
 
-class Spawn(Command, frozen=True, tag_field="command", tag="spawn", rename={"command": "program"}):
-    """A holder runs this program under this name; write it down. Fields as in `agent.spawned`."""
+class Spawn(Command, frozen=True, tag_field="command", tag="spawn"):
+    """A holder runs this program; write it down."""
 
-    name: AgentName
-    generation: int
-    pid: int
-    command: str
-    args: tuple[str, ...]
-    cwd: str
-    env_names: tuple[str, ...] = ()
-    channels: tuple[str, ...] = ()
-    holder: str = ""
-    cli: str = ""
-    model: str | None = None
-    session_id: str | None = None
-    team: str | None = None
-    parent: str | None = None
-    source: str = "human"
-    profile: str = "generic"
-    rows: int = 24
-    cols: int = 80
-    restart: RestartPolicy = RestartPolicy()
-    restart_count: int = 0
+    program: Program
 
 
 class Adopt(Command, frozen=True, tag_field="command", tag="adopt"):
@@ -121,7 +102,11 @@ class ReportCondition(Command, frozen=True, tag_field="command", tag="report_con
 
 
 class ReportEnded(Command, frozen=True, tag_field="command", tag="report_ended"):
-    """The program is gone. `reason` as in `agent.exited`."""
+    """The program is gone. `reason` as in `agent.exited`.
+
+    `began`: every attempt that its holder has a report of, and it begins no other; None: nobody
+    can say.
+    """
 
     name: AgentName
     generation: int
@@ -129,6 +114,7 @@ class ReportEnded(Command, frozen=True, tag_field="command", tag="report_ended")
     code: int | None = None
     signal: int | None = None
     uptime_ms: int = 0
+    began: tuple[tuple[DeliveryId, int], ...] | None = None
 
 
 class ReportIdle(Command, frozen=True, tag_field="command", tag="report_idle"):
@@ -270,7 +256,7 @@ RefusalReason = Literal[
 """Reasons of refusal besides those of a message at the door, which are `RefusedReason`."""
 
 
-class Sent(msgspec.Struct, frozen=True, kw_only=True):
+class Sent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer to `Send`. `seq` is the record; `repeated`: an earlier answer, given again."""
 
     event_id: EventId
@@ -281,7 +267,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     repeated: bool = False
 
 
-class ModeAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class ModeAnswer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer to `SetMode`: the values in force afterwards. `matched`: it was applied."""
 
     mode: DeliveryMode
@@ -290,54 +276,54 @@ class ModeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     flushed: int = 0
 
 
-class Redelivery(msgspec.Struct, frozen=True, kw_only=True):
+class Redelivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer to `Redeliver`: (old, new, agent, message) and (old, agent, reason)."""
 
     redelivered: tuple[tuple[DeliveryId, DeliveryId, AgentName, EventId], ...] = ()
     skipped: tuple[tuple[DeliveryId, AgentName, str], ...] = ()
 
 
-class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
+class Cancelled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer to `Cancel`: what was taken back, and what was too late (with its state)."""
 
     cancelled: tuple[DeliveryId, ...] = ()
     kept: tuple[tuple[DeliveryId, str], ...] = ()
 
 
-class Flushed(msgspec.Struct, frozen=True, kw_only=True):
+class Flushed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer to `Flush`."""
 
     count: int
 
 
-class Channels(msgspec.Struct, frozen=True, kw_only=True):
+class Channels(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer to `Subscribe` and `Unsubscribe`: the whole set afterwards, sorted."""
 
     channels: tuple[str, ...]
 
 
-class Done(msgspec.Struct, frozen=True, kw_only=True):
+class Done(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer to commands that have nothing to tell."""
 
 
 Answer: TypeAlias = Sent | ModeAnswer | Redelivery | Cancelled | Flushed | Channels | Done
 
 
-class Said(msgspec.Struct, frozen=True):
+class Said(msgspec.Struct, frozen=True, gc=False):
     """A fact that a rule decided, and the earlier records that led to it."""
 
     fact: Fact
     cause: tuple[int, ...] = ()
 
 
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Yes: these facts, in this order, and this answer once they are durable."""
 
     facts: tuple[Said, ...] = ()
     answer: Answer = Done()
 
 
-class Refused(msgspec.Struct, frozen=True, kw_only=True):
+class Refused(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """No, and why. `facts` tell the refusal where the journal keeps it."""
 
     reason: RefusedReason | RefusalReason

@@ -8,8 +8,8 @@ each further one names the first as its first cause.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
@@ -81,7 +81,7 @@ _RULES: dict[type, Callable[[World, Any, int], Verdict]] = {
 }
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """A verdict and every entry of the decision, already folded. `touched`: keys of agents."""
 
     verdict: Verdict
@@ -99,21 +99,23 @@ def carry_out(world: World, command: Wish, at: int) -> Outcome:
     verdict = decide(world, command, at)
     entries: list[Entry] = []
     touched: set[str] = set()
-
-    def say(said: Said) -> None:
-        cause = said.cause
+    for said in chain(verdict.facts, _what_follows(world, command, touched, at)):
+        by, cause = b"", said.cause
         if entries:
-            first = entries[0].seq
-            cause = (first, *(seq for seq in cause if seq != first))
-        by = b"" if entries else describe(command, verdict)
+            cause = _led_by(entries[0].seq, cause)
+        else:
+            by = describe(command, verdict)
         entry = entry_of(world.seq + 1, at, said.fact, cause, by)
         fold(world, entry)
         entries.append(entry)
         touched.update(_touches(world, said.fact))
+    return Outcome(verdict, tuple(entries), frozenset(touched))
 
-    for said in verdict.facts:
-        say(said)
-    if isinstance(command, Tick):
+
+def _what_follows(world: World, command: Wish, touched: set[str], at: int) -> Iterator[Said]:
+    """What the standing rules say, one at a time: each is folded before the next is asked for. It
+    begins when the facts of the verdict are folded, and asks the agents that those touched."""
+    if type(command) is Tick:
         due = islice(world.agenda.due(at), TICK_DEADLINES_MAX)
         touched.update([key for kind, key in due if kind == "agent"])
     for key in sorted(touched):
@@ -122,22 +124,26 @@ def carry_out(world: World, command: Wish, at: int) -> Outcome:
             owed = None if agent is None else standing.owed_fact(world, agent, at)
             if owed is None:
                 break
-            say(owed)
+            yield owed
     for _ in range(STANDING_FACTS_MAX):
         owed = standing.overflow(world)
         if owed is None:
             break
-        say(owed)
-    return Outcome(verdict, tuple(entries), frozenset(touched))
+        yield owed
+
+
+def _led_by(first: int, cause: tuple[int, ...]) -> tuple[int, ...]:
+    """The causes of a further record of a decision: the first record before all others."""
+    return (first, *(seq for seq in cause if seq != first))
 
 
 def _touches(world: World, fact: Fact) -> Iterable[str]:
     """The keys of the agents whose standing rules this fact may wake."""
     match fact:
-        case Ref():
-            return (key_of(fact.agent),)
         case MessageEnqueued():
             return [key_of(recipient.agent) for recipient in fact.deliveries]
+        case Ref():
+            return (key_of(fact.agent),)
         case BrokerStarted() | PolicyChanged():
             return tuple(world.agents)
         case MessageRefused():
@@ -148,11 +154,14 @@ def _touches(world: World, fact: Fact) -> Iterable[str]:
 
 
 def describe(command: Wish, verdict: Verdict) -> bytes:
-    """The `by` of a decision: the command, less what stands in the data of an accepted message."""
-    if isinstance(command, Send):
-        if isinstance(verdict, Accepted):
-            return b'{"command":"send"}'
-        command = msgspec.structs.replace(command, body="", data=msgspec.Raw(b"null"))
+    """The `by` of a decision: the command, less what stands in the data of its first record."""
+    match command:
+        case Send():
+            if isinstance(verdict, Accepted):
+                return b'{"command":"send"}'
+            command = msgspec.structs.replace(command, body="", data=msgspec.Raw(b"null"))
+        case Spawn():
+            return b'{"command":"spawn"}'
     return _encoder.encode(command)
 
 
@@ -164,7 +173,8 @@ def room_needed(world: World, command: Wish) -> tuple[int, bool]:
     """
     match command:
         case Send():
-            quoted = 6 * (len(command.body.encode()) + len(bytes(command.data)) + 1_024)
+            # JSON makes of a character six bytes at most; data is written as it came.
+            quoted = 6 * (len(command.body) + 1_024) + len(bytes(command.data))
             count = 1
             if command.target.startswith("#"):
                 count = sum(1 for _ in world.recipients(command.target[1:]))
@@ -190,7 +200,9 @@ def room_needed(world: World, command: Wish) -> tuple[int, bool]:
             )
             return (8 + named) * RECORD_BYTES_MAX, True
         case Spawn():
-            return 6 * len(_encoder.encode(command)) + 8 * RECORD_BYTES_MAX, False
+            return len(_encoder.encode(command)) + 8 * RECORD_BYTES_MAX, False
+        case Adopt() | ReportEnded():
+            return len(_encoder.encode(command)) + 8 * RECORD_BYTES_MAX, True
         case _:
             return 8 * RECORD_BYTES_MAX, True
 

@@ -6,6 +6,8 @@ neither settle nor block anything of the new one.
 
 from __future__ import annotations
 
+import msgspec
+
 from broker.core.commands import (
     Accepted,
     Adopt,
@@ -22,7 +24,7 @@ from broker.core.commands import (
     StopBroker,
     Verdict,
 )
-from broker.core.limits import NAME_BYTES_MAX
+from broker.core.limits import NAME_BYTES_MAX, exceeds
 from broker.core.reporting import GUESSES, not_begun
 from projections.agents import Agent
 from projections.facts import (
@@ -37,6 +39,7 @@ from projections.facts import (
     BrokerStopped,
     ClockDiverged,
     DeliveryDeadLettered,
+    DeliveryId,
     PolicyChanged,
     Ref,
     UpkeepFailed,
@@ -83,44 +86,25 @@ def note_upkeep(world: World, command: NoteUpkeep, at: int) -> Verdict:
 
 def spawn(world: World, command: Spawn, at: int) -> Verdict:
     """Write down a program that runs; its name must be free and its generation the next."""
-    wrong = wrong_name(command.name)
+    program = command.program
+    wrong = wrong_name(program.name)
     if wrong is not None:
         return Refused(reason="invalid", message=wrong)
-    agent = world.agent(command.name)
+    agent = world.agent(program.name)
     if agent is not None and agent.alive:
         return Refused(
             reason="agent_exists",
             message=f'Agent "{agent.name}" already exists; release it first, or take another name',
         )
-    expected = world.generations.get(key_of(command.name), 0) + 1
-    if command.generation != expected:
+    expected = world.generations.get(key_of(program.name), 0) + 1
+    if program.generation != expected:
         return Refused(
             reason="stale",
-            message=f"generation {command.generation} of {command.name} is not the next one,"
+            message=f"generation {program.generation} of {program.name} is not the next one,"
             f" which is {expected}",
         )
-    fact = AgentSpawned(
-        name=command.name if agent is None else agent.name,
-        generation=command.generation,
-        pid=command.pid,
-        command=command.command,
-        args=command.args,
-        cwd=command.cwd,
-        env_names=command.env_names,
-        channels=command.channels,
-        holder=command.holder,
-        cli=command.cli,
-        model=command.model,
-        session_id=command.session_id,
-        team=command.team,
-        parent=command.parent,
-        source=command.source,
-        profile=command.profile,
-        rows=command.rows,
-        cols=command.cols,
-        restart=command.restart,
-        restart_count=command.restart_count,
-    )
+    name = program.name if agent is None else agent.name
+    fact = AgentSpawned(**msgspec.structs.asdict(program) | {"name": name})
     return Accepted(facts=(Said(fact),))
 
 
@@ -128,7 +112,7 @@ def wrong_name(name: str) -> str | None:
     """Why this cannot be an agent's name; None where it can."""
     if not name.strip() or name != name.strip():
         return "an agent's name must not be empty nor begin or end with a space"
-    if len(name.encode()) > NAME_BYTES_MAX:
+    if exceeds(name, NAME_BYTES_MAX):
         return f"an agent's name has at most {NAME_BYTES_MAX} bytes"
     if not name.isprintable() or name[0] in "#@-" or "/" in name:
         return (
@@ -147,12 +131,20 @@ def adopt(world: World, command: Adopt, at: int) -> Verdict:
     if agent.state == "unknown":
         adopted = AgentAdopted(name=agent.name, generation=agent.generation, pid=command.pid)
         facts.append(Said(adopted, (agent.spawned_seq,)))
-    flowing = agent.flowing
-    if flowing is not None and flowing.state == "typing":
-        known = (flowing.delivery_id, flowing.attempt) in command.began
-        if not known:
-            facts.append(not_begun(agent, flowing, at, "the order to type was lost on its way"))
+    facts += _never_begun(agent, command.began, at, "the order to type was lost on its way")
     return Accepted(facts=tuple(facts))
+
+
+def _never_begun(
+    agent: Agent, began: tuple[tuple[DeliveryId, int], ...], at: int, error: str
+) -> list[Said]:
+    """What was intended, and is not among what the holder began."""
+    flowing = agent.flowing
+    if flowing is None or flowing.state != "typing":
+        return []
+    if (flowing.delivery_id, flowing.attempt) in began:
+        return []
+    return [not_begun(agent, flowing, at, error)]
 
 
 def report_condition(world: World, command: ReportCondition, at: int) -> Verdict:
@@ -204,11 +196,15 @@ def _blocked(world: World, agent: Agent, command: ReportCondition, at: int) -> V
 
 
 def report_ended(world: World, command: ReportEnded, at: int) -> Verdict:
-    """A program is gone; that is no release, and its messages wait."""
+    """A program is gone; that is no release, and its messages wait, as does what was about to be
+    typed and never begun."""
     agent = world.generation(command.name, command.generation)
     leaving = (command.name, command.generation) in world.leaving
     if not leaving and (agent is None or not agent.alive):
         return _stale(command.name, command.generation)
+    facts = []
+    if agent is not None and command.began is not None:
+        facts += _never_begun(agent, command.began, at, "the program ended before it was typed to")
     hold = None if command.reason in WAITS_FOR_EVER else world.policy.hold_ms
     fact = AgentExited(
         name=command.name if agent is None else agent.name,
@@ -220,7 +216,8 @@ def report_ended(world: World, command: ReportEnded, at: int) -> Verdict:
         uptime_ms=command.uptime_ms,
     )
     cause = world.leaving[(command.name, command.generation)] if leaving else 0
-    return Accepted(facts=(Said(fact, (cause,) if cause else ()),))
+    facts.append(Said(fact, (cause,) if cause else ()))
+    return Accepted(facts=tuple(facts))
 
 
 def report_idle(world: World, command: ReportIdle, at: int) -> Verdict:

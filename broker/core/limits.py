@@ -33,3 +33,9 @@ ERROR_BYTES_MAX = 512
 
 RECORD_BYTES_MAX = 4 * 1024
 """Upper bound of a record that quotes nothing of unbounded size: names, sender, target, error."""
+
+
+def exceeds(text: str, bytes_max: int) -> bool:
+    """Whether it has more bytes of UTF-8 than this. A character has at most four, so that most
+    texts are never encoded for it."""
+    return 4 * len(text) > bytes_max and len(text.encode()) > bytes_max

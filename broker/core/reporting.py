@@ -147,7 +147,7 @@ def _awaiting(
         fact = _acked(world, agent, delivery, level, "echo", evidence, not free, at)
         return [Said(fact, cause)]
     if report.input_empty and not delivery.input_empty:
-        return [Said(_advanced(delivery, delivery.generation, "written", INPUT_EMPTIED), cause)]
+        return [Said(_advanced(delivery, "written", INPUT_EMPTIED), cause)]
     return []
 
 
@@ -157,10 +157,10 @@ def _late(agent: Agent | None, settled: Settled, report: Report) -> list[Said]:
         return []
     level, evidence = _level(report)
     if level is not None and rank(level) > rank(settled.level):
-        return [Said(_advanced(settled, settled.generation, level, evidence), (settled.seq,))]
+        return [Said(_advanced(settled, level, evidence), (settled.seq,))]
     occupies = agent is not None and agent.occupied == settled.delivery_id
     if occupies and report.input_empty:
-        fact = _advanced(settled, settled.generation, settled.level, INPUT_EMPTIED)
+        fact = _advanced(settled, settled.level, INPUT_EMPTIED)
         return [Said(fact, (settled.seq,))]
     return []
 
@@ -224,10 +224,10 @@ def _acked(
 
 
 def _advanced(
-    delivery: Delivery | Settled, generation: int, level: Level, evidence: Evidence | None
+    delivery: Delivery | Settled, level: Level, evidence: Evidence | None
 ) -> DeliveryAdvanced:
     return DeliveryAdvanced(
-        **delivery.ref_fields(), generation=generation, level=level, evidence=evidence
+        **delivery.ref_fields(), generation=delivery.generation, level=level, evidence=evidence
     )
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from broker.core.commands import Accepted, Refused, Said, Send, Sent, Verdict
 from broker.core.ids import delivery_id, event_id
-from broker.core.limits import DATA_BYTES_MAX, FIELD_BYTES_MAX, KEY_BYTES_MAX
+from broker.core.limits import DATA_BYTES_MAX, FIELD_BYTES_MAX, KEY_BYTES_MAX, exceeds
 from projections.agents import Agent
 from projections.facts import (
     MessageEnqueued,
@@ -23,7 +23,7 @@ from projections.facts import (
     RefusedReason,
     RefusedRecipient,
 )
-from projections.mail import PRIORITIES
+from projections.mail import PRIORITIES, KeyAnswer
 from projections.world import World
 
 PRIORITY_DIRECT = 2
@@ -35,40 +35,44 @@ def send(world: World, command: Send, at: int) -> Verdict:
     wrong = _wrong_input(command)
     if wrong is not None:
         return Refused(reason="invalid", message=wrong)
-    content = _content(command) if command.key is not None else ""
+    content = ""
     if command.key is not None:
+        content = _content(command)
         known = world.keys.get((command.sender, command.key))
         if known is not None and known.until > at:
-            if known.content == content:
-                return Accepted(
-                    answer=Sent(
-                        event_id=known.event_id,
-                        seq=known.seq,
-                        target=known.target,
-                        deliveries=known.deliveries,
-                        refused=known.refused,
-                        repeated=True,
-                    )
-                )
-            return _refuse(
-                world,
-                command,
-                "idempotency_conflict",
-                f"the idempotency key {command.key!r} was used by {command.sender} for another"
-                f" message ({known.event_id}); choose a new key for a new message",
-            )
-    size = len(command.body.encode())
-    if not any(mark.isprintable() and not mark.isspace() for mark in command.body):
+            return _again(world, command, content, known)
+    if not any(map(_is_visible, command.body)):
         return _refuse(world, command, "empty", "the message has no text; give it a body")
-    if size > world.policy.body_bytes_max:
+    if exceeds(command.body, world.policy.body_bytes_max):
         return _refuse(
             world,
             command,
             "too_large",
-            f"the body has {size} bytes, the limit is {world.policy.body_bytes_max};"
-            " put it into a file and send its path",
+            f"the body has {len(command.body.encode())} bytes, the limit is"
+            f" {world.policy.body_bytes_max}; put it into a file and send its path",
         )
     return _enqueue(world, command, at, content)
+
+
+def _again(world: World, command: Send, content: str, known: KeyAnswer) -> Verdict:
+    """The answer that this idempotency key was given, unless it came with another message."""
+    if known.content != content:
+        return _refuse(
+            world,
+            command,
+            "idempotency_conflict",
+            f"the idempotency key {command.key!r} was used by {command.sender} for another"
+            f" message ({known.event_id}); choose a new key for a new message",
+        )
+    answer = Sent(
+        event_id=known.event_id,
+        seq=known.seq,
+        target=known.target,
+        deliveries=known.deliveries,
+        refused=known.refused,
+        repeated=True,
+    )
+    return Accepted(answer=answer)
 
 
 def _enqueue(world: World, command: Send, at: int, content: str) -> Verdict:
@@ -88,16 +92,13 @@ def _enqueue(world: World, command: Send, at: int, content: str) -> Verdict:
     taken: list[Recipient] = []
     refused: list[RefusedRecipient] = []
     for agent in agents:
+        name = agent.name
         if _queue_takes(world, agent, priority):
-            taken.append(
-                Recipient(
-                    delivery_id=delivery_id(seq, len(taken) + 1),
-                    agent=agent.name,
-                    parked=agent.mode == "manual_flush",
-                )
-            )
+            parked = agent.mode == "manual_flush"
+            number = delivery_id(seq, len(taken) + 1)
+            taken.append(Recipient(delivery_id=number, agent=name, parked=parked))
         else:
-            refused.append(RefusedRecipient(agent=agent.name, reason="queue_full"))
+            refused.append(RefusedRecipient(agent=name, reason="queue_full"))
     if not taken:
         return _refuse(world, command, "queue_full", _full(world, agents), tuple(refused))
     fact = MessageEnqueued(
@@ -121,7 +122,7 @@ def _enqueue(world: World, command: Send, at: int, content: str) -> Verdict:
         event_id=fact.event_id,
         seq=seq,
         target=target,
-        deliveries=tuple((r.delivery_id, r.agent) for r in taken),
+        deliveries=tuple([(each.delivery_id, each.agent) for each in taken]),
         refused=fact.refused,
     )
     return Accepted(facts=(Said(fact),), answer=answer)
@@ -157,27 +158,35 @@ def _priority(command: Send) -> int:
     return PRIORITY_CHANNEL if command.target.startswith("#") else PRIORITY_DIRECT
 
 
+def _is_visible(mark: str) -> bool:
+    return mark.isprintable() and not mark.isspace()
+
+
 def _wrong_input(command: Send) -> str | None:
     """What can never be a message; None where it can. Such a wish leaves no record."""
     if command.priority is not None and not 0 <= command.priority < PRIORITIES:
         return f"priority {command.priority} is not one of 0 (most urgent) to 4"
     if command.ttl_ms is not None and command.ttl_ms <= 0:
         return f"a time to live of {command.ttl_ms} ms is over before it begins; give more"
-    for name, text in (
-        ("from", command.sender),
-        ("to", command.target.lstrip("#@")),
-        ("thread", command.thread or "-"),
-        ("idempotency key", "-" if command.key is None else command.key),
-    ):
-        limit = KEY_BYTES_MAX if name == "idempotency key" else FIELD_BYTES_MAX
-        if not text.strip():
-            return f"the field {name!r} is empty"
-        if len(text.encode()) > limit:
-            return f"the field {name!r} has more than {limit} bytes"
+    wrong = _wrong_text("from", command.sender) or _wrong_text("to", command.target.lstrip("#@"))
+    if command.thread:
+        wrong = wrong or _wrong_text("thread", command.thread)
+    if command.key is not None:
+        wrong = wrong or _wrong_text("idempotency key", command.key, KEY_BYTES_MAX)
+    if wrong is not None:
+        return wrong
     if not command.sender.isprintable() or not command.target.isprintable():
         return "the fields 'from' and 'to' must not contain control characters"
     if len(bytes(command.data)) > DATA_BYTES_MAX:
         return f"the field 'data' has more than {DATA_BYTES_MAX} bytes"
+    return None
+
+
+def _wrong_text(field: str, text: str, bytes_max: int = FIELD_BYTES_MAX) -> str | None:
+    if not text.strip():
+        return f"the field {field!r} is empty"
+    if exceeds(text, bytes_max):
+        return f"the field {field!r} has more than {bytes_max} bytes"
     return None
 
 

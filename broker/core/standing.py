@@ -4,8 +4,6 @@ After every decision, and after every start, the rules of the agents that it tou
 they have nothing more to say. So a crash between a fact and what follows from it heals itself: the
 next start says what is missing. Each rule says at most one fact at a time and reads nothing but the
 world and `at`.
-
-The order in which they are asked is the order of `RULES`: what ends comes before what begins.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from itertools import islice
 
 from broker.core.commands import Said
 from broker.core.limits import HINT_AGAIN_BYTES, HINT_AGAIN_MS, KEYS_FORGOTTEN_BYTES
-from projections.agents import Agent
+from projections.agents import Agent, AgentState, Held
 from projections.facts import (
     AgentDied,
     AgentRestarting,
@@ -36,7 +34,7 @@ Rule = Callable[[World, Agent, int], Said | None]
 
 def owed_fact(world: World, agent: Agent, at: int) -> Said | None:
     """The next fact that the standing rules of this agent demand, or None."""
-    for rule in RULES:
+    for rule in RULES[agent.state]:
         said = rule(world, agent, at)
         if said is not None:
             return said
@@ -45,12 +43,14 @@ def owed_fact(world: World, agent: Agent, at: int) -> Said | None:
 
 def overflow(world: World) -> Said | None:
     """The oldest make room where more is remembered than the policy allows."""
-    return _dead_letters_full(world) or _keys_full(world)
+    if len(world.dead_letters) > world.policy.dead_letters_max:
+        return _dead_letter_dropped(world)
+    if len(world.keys) > world.policy.keys_max:
+        return _keys_forgotten(world)
+    return None
 
 
-def _dead_letters_full(world: World) -> Said | None:
-    if len(world.dead_letters) <= world.policy.dead_letters_max:
-        return None
+def _dead_letter_dropped(world: World) -> Said:
     letter = next(iter(world.dead_letters.values()))
     fact = DeliveryDropped(
         **letter.ref_fields(), reason="dead_letters_full", cap=world.policy.dead_letters_max
@@ -58,11 +58,8 @@ def _dead_letters_full(world: World) -> Said | None:
     return Said(fact, (letter.seq,))
 
 
-def _keys_full(world: World) -> Said | None:
-    excess = len(world.keys) - world.policy.keys_max
-    if excess <= 0:
-        return None
-    oldest = islice(world.keys, excess)
+def _keys_forgotten(world: World) -> Said:
+    oldest = islice(world.keys, len(world.keys) - world.policy.keys_max)
     return Said(KeysForgotten(keys=fitting(oldest), reason="too_many"))
 
 
@@ -81,7 +78,7 @@ def fitting(keys: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
 def _lost_in_flight(world: World, agent: Agent, at: int) -> Said | None:
     """The generation ended and nobody can say what it read: never typed again by itself."""
     delivery = agent.flowing
-    if delivery is None or agent.alive:
+    if delivery is None:
         return None
     ended = agent.exited.reason if agent.exited is not None else "unknown"
     fact = DeliveryDeadLettered(
@@ -96,7 +93,7 @@ def _lost_in_flight(world: World, agent: Agent, at: int) -> Said | None:
 def _restart(world: World, agent: Agent, at: int) -> Said | None:
     """A program that crashed is started again, while its policy has restarts left."""
     exited, policy = agent.exited, agent.spawned.restart
-    if agent.state != "gone" or exited is None or not policy.enabled or agent.dead:
+    if exited is None or not policy.enabled or agent.dead:
         return None
     if exited.reason not in ("exited", "signalled", "holder_lost", "terminal_closed"):
         return None
@@ -124,7 +121,7 @@ def _restart(world: World, agent: Agent, at: int) -> Said | None:
 
 def _recipient_gone(world: World, agent: Agent, at: int) -> Said | None:
     """Past its hold time, what waits for a gone agent is given up, one record each."""
-    if agent.state != "gone" or agent.hold_until is None or agent.hold_until > at:
+    if agent.hold_until is None or agent.hold_until > at:
         return None
     delivery = agent.queue.head()
     if delivery is None:
@@ -150,29 +147,27 @@ def _evict(world: World, agent: Agent, at: int) -> Said | None:
     return Said(fact, (delivery.joined,))
 
 
-def _hold_or_resume(world: World, agent: Agent, at: int) -> Said | None:
-    """Say what the head of the queue waits for, when that changes."""
+def _move_head(world: World, agent: Agent, at: int) -> Said | None:
+    """Say what the head of the queue waits for, when that changes; type it as soon as nothing is
+    in the way."""
     if agent.flowing is not None:
         return None
     delivery = agent.head()
     if delivery is None:
         return None
-    reason, cause, until = why_held(agent, delivery, at)
+    reason, cause, until = why_held(agent, delivery)
     held = agent.held
-    if held is not None and held.delivery_id == delivery.delivery_id and held.reason == reason:
+    if held is not None and held.delivery_id != delivery.delivery_id:
+        held = None  # said of another, which is no longer the head
+    if reason is None:
+        return _attempt(world, agent, delivery, at) if held is None else _resumed(delivery, held)
+    if held is not None and held.reason == reason:
         return None
-    if reason is not None:
-        fact = DeliveryHeld(**delivery.ref_fields(), reason=reason, until=until)
-        return Said(fact, (cause,) if cause else ())
-    if held is not None and held.delivery_id == delivery.delivery_id:
-        resumed = DeliveryResumed(**delivery.ref_fields(), reason=held.reason)
-        return Said(resumed, (held.seq,))
-    return None
+    fact = DeliveryHeld(**delivery.ref_fields(), reason=reason, until=until)
+    return Said(fact, (cause,) if cause else ())
 
 
-def why_held(
-    agent: Agent, delivery: Delivery, at: int
-) -> tuple[HeldReason | None, int, int | None]:
+def why_held(agent: Agent, delivery: Delivery) -> tuple[HeldReason | None, int, int | None]:
     """What this head of the queue waits for, the record that made it so, and until when.
 
     A retry that is not due and the throttle are no holding: the first is recorded with its time,
@@ -195,14 +190,13 @@ def why_held(
     return None, 0, None
 
 
-def _attempt(world: World, agent: Agent, at: int) -> Said | None:
-    """The head of the queue is typed as soon as nothing is in the way."""
-    if agent.flowing is not None:
-        return None
-    delivery = agent.head()
-    if delivery is None or max(delivery.due_at, agent.throttle.next_at) > at:
-        return None
-    if why_held(agent, delivery, at)[0] is not None:
+def _resumed(delivery: Delivery, held: Held) -> Said:
+    fact = DeliveryResumed(**delivery.ref_fields(), reason=held.reason)
+    return Said(fact, (held.seq,))
+
+
+def _attempt(world: World, agent: Agent, delivery: Delivery, at: int) -> Said | None:
+    if max(delivery.due_at, agent.throttle.next_at) > at:
         return None
     if delivery.expires_at is not None and delivery.expires_at <= at:
         return None
@@ -223,11 +217,15 @@ def _hint_due(agent: Agent, at: int) -> bool:
     return long_ago and agent.last_offset - agent.hint_offset >= HINT_AGAIN_BYTES
 
 
-RULES: tuple[Rule, ...] = (
-    _lost_in_flight,
-    _restart,
-    _recipient_gone,
-    _hold_or_resume,
-    _attempt,
-    _evict,
-)
+_ALIVE: tuple[Rule, ...] = (_move_head, _evict)
+
+RULES: dict[AgentState, tuple[Rule, ...]] = {
+    "unknown": _ALIVE,
+    "starting": _ALIVE,
+    "ready": _ALIVE,
+    "blocked": _ALIVE,
+    "gone": (_lost_in_flight, _restart, _recipient_gone, *_ALIVE),
+    "restarting": (_lost_in_flight, *_ALIVE),
+}
+"""Those that can have something to say of an agent in this state, in the order in which they are
+asked: what ends comes before what begins."""

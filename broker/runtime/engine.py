@@ -1,7 +1,7 @@
 """The engine: the one place where wishes become records, and records become visible.
 
-It takes one wish and whatever else waits, puts each to the rules, stages their facts, commits them
-as one batch with one sync, and only then answers, publishes and lets effects begin. It promises
+It takes one wish and whatever else waits, puts each to the rules, commits their facts as one batch
+with one time and one sync, and only then answers, publishes and lets effects begin. It promises
 that nothing is visible before the sync it rests on, that a question is answered at a moment when
 world and disk agree, and that a failed commit tells every waiter `OutcomeUnknown` and ends it.
 
@@ -31,9 +31,7 @@ from broker.runtime.inbox import (
     Watcher,
     Wished,
 )
-from journal import Draft, JournalFull, Log
-from projections import codec
-from projections.codec import Entry
+from journal import JournalFull, Log
 from projections.world import World, next_deadline
 
 T = TypeVar("T")
@@ -124,9 +122,8 @@ class Engine:
         """Work until `stop`. Raises the journal's error when a commit failed."""
         try:
             while True:
-                batch = self._fill()
-                if batch.entries:
-                    await self._commit(batch)
+                batch = Batch(self._log)
+                await self._work(batch)
                 self._tell(batch)
                 if self._inbox or batch.entries:
                     await asyncio.sleep(0)
@@ -137,19 +134,29 @@ class Engine:
         finally:
             self._fail_waiters()
 
-    def _fill(self) -> Batch:
+    async def _work(self, batch: Batch) -> None:
+        """Fill the batch and make it durable. Whatever fails in between leaves a world that is
+        ahead of the disk for good: nobody is told anything any more."""
+        try:
+            self._fill(batch)
+            if batch.drafts:
+                await self._commit(batch)
+        except BaseException:
+            self._failed = True
+            self._inbox.extendleft(reversed(batch.finished))
+            raise
+
+    def _fill(self, batch: Batch) -> None:
         """Decide and fold what waits, as far as the room that is already written ahead goes."""
-        batch = Batch()
-        now = self._log.now()
+        now = batch.at
         if self._stalled and now >= self._retry_at and not self._drain(self._stalled, batch):
-            return batch
+            return
         # What was posted before the run comes before every deadline: nothing may be done in the
         # name of the last broker before this one has said that it is there.
-        if self._begun and self._is_due(now) and not self._tick(batch, now):
-            return batch
+        if self._begun and self._is_due(now) and not self._tick(batch):
+            return
         self._begun = True
         self._drain(self._inbox, batch)
-        return batch
 
     def _drain(self, queue: deque[Wished], batch: Batch) -> bool:
         """Take from the front of `queue`. False: the batch is full and has to be committed."""
@@ -164,7 +171,7 @@ class Engine:
                 case Progress.BATCH_FULL:
                     return False
                 case Progress.NO_ROOM:
-                    self._retry_at = self._log.now() + int(RETRY_S * SECOND_US)
+                    self._retry_at = batch.at + int(RETRY_S * SECOND_US)
                     if queue is self._stalled:
                         return True
                     queue.popleft()
@@ -173,41 +180,41 @@ class Engine:
 
     def _take(self, wished: Wished, batch: Batch) -> Progress:
         """Carry out what is left of one caller's commands."""
-        while len(wished.verdicts) < len(wished.commands):
-            command = wished.commands[len(wished.verdicts)]
+        verdicts = wished.verdicts
+        for command in wished.commands[len(verdicts) :]:
             size, essential = room_needed(self._world, command)
             if essential and self._stalled and wished is not self._stalled[0]:
                 return Progress.NO_ROOM
             try:
-                if not self._log.secure(size, reserve=essential):
+                if not self._has_room(size, essential, batch):
                     return Progress.BATCH_FULL
             except JournalFull as full:
                 if essential:
                     return Progress.NO_ROOM
-                wished.verdicts.append(Refused(reason="journal_full", message=full.what))
+                verdicts.append(Refused(reason="journal_full", message=full.what))
                 continue
-            wished.verdicts.append(self._carry_out(command, batch))
+            verdicts.append(self._carry_out(command, batch))
         return Progress.FINISHED
 
+    def _has_room(self, size: int, essential: bool, batch: Batch) -> bool:
+        """Whether the batch can take a decision of at most this size. One that is larger than the
+        room that is left comes first in a batch: then the log writes more ahead, or raises
+        `JournalFull`."""
+        if batch.size + size <= batch.room:
+            return True
+        return not batch.drafts and self._log.secure(size, reserve=essential)
+
     def _carry_out(self, command: Wish, batch: Batch) -> Verdict:
-        at = self._log.now()
-        outcome = carry_out(self._world, command, at)
-        if outcome.entries:
-            drafts = [_draft(entry) for entry in outcome.entries]
-            self._log.stage(drafts, at, expect=outcome.entries[0].seq)
-            batch.entries += outcome.entries
-            batch.touched |= outcome.touched
+        outcome = carry_out(self._world, command, batch.at)
+        batch.add(outcome)
         return outcome.verdict
 
     async def _commit(self, batch: Batch) -> None:
         # Whoever was posted so far is in this batch: a thread would only make them wait longer.
         self._committing = True
         try:
+            self._log.stage(batch.drafts, batch.at, expect=batch.entries[0].seq)
             await self._log.commit_async(idle=not self._inbox)
-        except BaseException:
-            self._failed = True
-            self._inbox.extendleft(reversed(batch.finished))
-            raise
         finally:
             self._committing = False
         self._follow_log()
@@ -235,20 +242,20 @@ class Engine:
         due = deadline is not None and deadline <= now and now >= self._tick_after
         return due and not self._stopping
 
-    def _tick(self, batch: Batch, now: int) -> bool:
+    def _tick(self, batch: Batch) -> bool:
         """Meet the deadlines. A tick that moves nothing is not repeated before a second is over:
         no rule may turn the loop into a spin."""
         before = len(batch.entries)
         size, essential = room_needed(self._world, Tick())
         try:
-            if not self._log.secure(size, reserve=essential):
+            if not self._has_room(size, essential, batch):
                 return False
         except JournalFull:
-            self._tick_after = now + int(RETRY_S * SECOND_US)
+            self._tick_after = batch.at + int(RETRY_S * SECOND_US)
             return True
         self._carry_out(Tick(), batch)
         if len(batch.entries) == before:
-            self._tick_after = now + SECOND_US
+            self._tick_after = batch.at + SECOND_US
         return True
 
     async def _wait(self) -> None:
@@ -290,10 +297,3 @@ class Engine:
         self._stalled.clear()
         while self._asked:
             self._asked.popleft().fail(OutcomeUnknown())
-
-
-def _draft(entry: Entry) -> Draft:
-    fact = entry.fact
-    assert not isinstance(fact, codec.Control | codec.Foreign)
-    by = bytes(entry.by) or None
-    return Draft(kind=fact.KIND, data=codec.encode(fact), by=by, cause=entry.cause)

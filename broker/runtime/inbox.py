@@ -9,10 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
+
+import msgspec
 
 from broker.core.commands import Verdict, Wish
-from projections.codec import Entry
+from broker.core.decide import Outcome
+from journal import Draft, Log
+from projections.codec import Entry, encode
+from projections.facts import Fact
 from projections.world import World
 
 T = TypeVar("T")
@@ -68,26 +73,42 @@ class Question(Protocol):
     def fail(self, error: Exception) -> None: ...
 
 
-class Wished:
+class Wished(msgspec.Struct):
     """Commands of one caller that no other's may come between, and how far they came."""
 
-    __slots__ = ("commands", "done", "verdicts")
-
-    def __init__(self, commands: tuple[Wish, ...], done: asyncio.Future[tuple[Verdict, ...]]):
-        self.commands = commands
-        self.done = done
-        self.verdicts: list[Verdict] = []
+    commands: tuple[Wish, ...]
+    done: asyncio.Future[tuple[Verdict, ...]]
+    verdicts: list[Verdict] = []
 
 
 class Batch:
-    """What was decided and folded and is not yet durable, and whom to tell then."""
+    """What was decided and folded and is not yet durable, and whom to tell then.
 
-    __slots__ = ("entries", "finished", "touched")
+    All of it happens at one time, `at`, and in the room that is written ahead in the journal when
+    it begins: `room` bytes, of which the records so far take at most `size`.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("at", "drafts", "entries", "finished", "log", "room", "size", "touched")
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.at = log.now()
+        self.room = min(log.statistics().room_bytes, log.batch_bytes_max)
+        self.size = 0
         self.entries: list[Entry] = []
+        self.drafts: list[Draft] = []
         self.touched: set[str] = set()
         self.finished: list[Wished] = []
+
+    def add(self, outcome: Outcome) -> None:
+        """Take in the records of one decision."""
+        for entry in outcome.entries:
+            fact = cast(Fact, entry.fact)  # rules never speak for the journal itself
+            draft = Draft(fact.KIND, encode(fact), bytes(entry.by) or None, entry.cause)
+            self.drafts.append(draft)
+            self.size += self.log.measure(draft)
+        self.entries += outcome.entries
+        self.touched |= outcome.touched
 
 
 class Progress(Enum):

@@ -65,7 +65,7 @@ class Spawner:
 
     async def spawn(self, order: Order) -> Spawned | Refused:
         """Start a program under a name that is free."""
-        async with self._turn(order.name):
+        async with self._turn(order.program.name):
             return await self._spawn(order)
 
     async def restart(self, name: str) -> Spawned | Refused:
@@ -112,11 +112,12 @@ class Spawner:
         return again(spawned, values, source, count)
 
     async def _spawn(self, order: Order) -> Spawned | Refused:
-        cwd = order.cwd or os.getcwd()
-        wrong = wrong_name(order.name) or _wrong_directory(cwd)
+        program = order.program
+        cwd = program.cwd or os.getcwd()
+        wrong = wrong_name(program.name) or _wrong_directory(cwd)
         if wrong is not None:
             return Refused(reason="invalid", message=wrong)
-        known = await self._engine.ask(lambda world, at: _place(world, order.name))
+        known = await self._engine.ask(lambda world, at: _place(world, program.name))
         if isinstance(known, Refused):
             return known
         name, generation = known
@@ -137,7 +138,9 @@ class Spawner:
             verdict = await self._engine.carry(recorded(order, frame, path, welcome.pid))
         except (OSError, LinkLost, LinkRefused):
             await launched.abandon()
-            return Refused(reason="invalid", message=f"the program of {order.name} ended at once")
+            return Refused(
+                reason="invalid", message=f"the program of {order.program.name} ended at once"
+            )
         except BaseException:
             await asyncio.shield(launched.abandon())
             raise
@@ -145,7 +148,7 @@ class Spawner:
             link.close()
             await launched.abandon()
             return verdict
-        self._values[key_of(order.name)] = order.env
+        self._values[key_of(order.program.name)] = order.env
         first = (link, welcome)
         self._holders.keep(frame.name, frame.generation, str(path), first, launched).named()
         return Spawned(frame.name, frame.generation, welcome.pid)
@@ -153,20 +156,21 @@ class Spawner:
     def _launch(
         self, order: Order, name: str, generation: int, cwd: str, path: Path
     ) -> frames.Launch:
+        program = order.program
         own = {"ACKBOOK_DIR": str(self._directory), "RELAY_AGENT_NAME": name}
         terminal = {"TERM": "xterm-256color"}
         return frames.Launch(
             name=AgentName(name),
             generation=generation,
-            command=order.command,
-            args=order.args,
+            command=program.command,
+            args=program.args,
             cwd=cwd,
             env=self._environment | terminal | order.env | own,
             socket=str(path),
             spool=str(self._directory / "spool"),
-            rows=order.rows,
-            cols=order.cols,
-            profile=order.profile,
+            rows=program.rows,
+            cols=program.cols,
+            profile=program.profile,
             idle_threshold_s=order.idle_threshold_s,
         )
 
@@ -180,7 +184,7 @@ def socket_name(name: str, generation: int) -> str:
 def _tell_failure(order: Order, spawned: Spawned | Refused) -> None:
     """Nobody waits for this answer but the operator."""
     if isinstance(spawned, Refused):
-        log.error("%s was not started again: %s", order.name, spawned.message)
+        log.error("%s was not started again: %s", order.program.name, spawned.message)
 
 
 def _wrong_directory(cwd: str) -> str | None:

@@ -66,3 +66,7 @@ class Attempts:
         """Every report that a broker still has to record."""
         late = (self._settled[key] for key in sorted(self._late))
         return (*self._open.values(), *late)
+
+    def began(self) -> tuple[Key, ...]:
+        """The attempts of those reports."""
+        return tuple((report.delivery_id, report.attempt) for report in self.unsettled())

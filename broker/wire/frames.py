@@ -186,12 +186,17 @@ class Condition(Frame, frozen=True, tag_field="frame", tag="condition"):
 
 
 class Ended(Frame, frozen=True, tag_field="frame", tag="ended"):
-    """The program ended (`code` or `signal`), or its terminal closed (`terminal_closed`)."""
+    """The program ended (`code` or `signal`), or its terminal closed (`terminal_closed`).
+
+    `began`: every attempt that the holder has a report of; it begins no other from here on. None:
+    a holder that does not say.
+    """
 
     reason: Literal["exited", "signalled", "terminal_closed"]
     code: int | None = None
     signal: int | None = None
     uptime_ms: int = 0
+    began: tuple[tuple[DeliveryId, int], ...] | None = None
 
 
 class Welcome(Frame, frozen=True, tag_field="frame", tag="welcome"):

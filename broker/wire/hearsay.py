@@ -61,6 +61,7 @@ class Speaker:
             code=frame.code,
             signal=frame.signal,
             uptime_ms=frame.uptime_ms,
+            began=frame.began,
         )
 
     def lost(self, reason: str) -> ReportEnded:

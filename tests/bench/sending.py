@@ -19,8 +19,9 @@ from broker.runtime.engine import Engine
 from journal import open_log
 from projections.codec import Entry
 from projections.events import derive
-from projections.facts import KINDS, AgentName, Policy
+from projections.facts import KINDS, Policy
 from projections.world import World
+from tests.support.orders import program
 
 from .figures import Figure, figure, goal_of, middle, share, show
 from .loops import new_journal, run
@@ -92,8 +93,7 @@ async def send_all(directory: Path) -> tuple[float, float]:
         await engine.carry(
             StartBroker(epoch=1, pid=1, version="bench", instance="bench", policy=policy)
         )
-        name = AgentName("sink")
-        await engine.carry(Spawn(name=name, generation=1, pid=2, command="cat", args=(), cwd="/"))
+        await engine.carry(Spawn(program=program("sink")))
 
         async def one(sender: str) -> None:
             for _ in range(SENDS // SENDERS):

@@ -477,6 +477,37 @@ def test_a_generation_that_ended_in_doubt_is_a_dead_letter(broker: Simulated) ->
     assert broker.typed() == []
 
 
+def test_what_a_program_that_ended_was_never_typed_waits_for_the_next(broker: Simulated) -> None:
+    spawn(broker, "bob")
+    broker.sent(message("bob"))
+    effect = broker.typed()[0]
+    ended(broker, "bob", began=())
+    assert broker.facts(DeliveryDeadLettered) == []
+    assert broker.facts(DeliveryRetried)[-1].failures == 0
+    spawn(broker, "bob")
+    (again,) = broker.typed()
+    assert (again.delivery_id, again.attempt) == (effect.delivery_id, 2)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_was_begun_when_its_program_ended_has_an_unknown_end(
+    broker: Simulated, told: bool
+) -> None:
+    spawn(broker, "bob")
+    broker.sent(message("bob"))
+    effect = broker.typed()[0]
+    ended(broker, "bob", began=((effect.delivery_id, effect.attempt),) if told else None)
+    assert [dead.reason for dead in broker.facts(DeliveryDeadLettered)] == ["outcome_unknown"]
+
+
+def test_what_was_written_when_its_program_ended_is_not_typed_again(broker: Simulated) -> None:
+    spawn(broker, "bob")
+    broker.sent(message("bob"))
+    broker.ask(report_of(broker.typed()[0]))
+    ended(broker, "bob", began=())
+    assert [dead.reason for dead in broker.facts(DeliveryDeadLettered)] == ["outcome_unknown"]
+
+
 def test_a_report_of_another_attempt_or_generation_settles_nothing(broker: Simulated) -> None:
     spawn(broker, "bob")
     broker.sent(message("bob"))

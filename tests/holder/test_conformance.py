@@ -328,6 +328,23 @@ def test_end_ends_the_program_tells_it_and_leaves_nothing(started: Starter) -> N
         assert not Path(holder.launch.socket).exists()
 
 
+def test_the_end_of_a_program_names_what_was_begun_and_nothing_else(started: Starter) -> None:
+    with started() as holder:
+        link = holder.join()
+        link.ready()
+        settled, kept = message(1, "settled"), message(2, "kept")
+        for order in (settled, kept):
+            link.send(order)
+            link.report(order, lambda each: bool(each.submitted and each.input_empty))
+            if order is settled:
+                link.settle(order)
+        link.send(Input(request=1, data=b"\x04"))
+        assert link.wait(Ended).began == ((kept.delivery_id, kept.attempt),)
+        late = message(3, "too late")
+        link.send(late)
+        assert link.report(late, lambda each: True).phase == "not_begun"
+
+
 def test_the_end_of_a_program_waits_for_a_broker_that_comes_later(started: Starter) -> None:
     with started() as holder:
         link = holder.join()

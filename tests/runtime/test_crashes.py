@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -216,6 +217,30 @@ def test_a_full_disk_refuses_messages_and_loses_no_report() -> None:
         )
         broker.kill()
         assert broker.verified()
+
+
+def test_what_was_intended_as_its_program_ended_is_typed_into_the_next_one() -> None:
+    with idle() as broker:
+        disk = broker.directory.parent / "disk"
+        disk.write_text("fine")
+        broker.start("--disk", str(disk))
+        kept = broker.directory / "kept"
+        pid = broker.spawn("ann", *chat(kept))["pid"]
+        disk.write_text("slow")
+        with ThreadPoolExecutor(1) as others:
+            sent = others.submit(broker.send, "ann", "crossing")
+            (segment,) = (broker.directory / "journal").glob("0*.jsonl")
+            eventually(lambda: b"crossing" in segment.read_bytes(), "the intent is being written")
+            os.kill(pid, signal.SIGKILL)
+            eventually(lambda: gone(pid), "its holder knows that the program ended")
+            disk.write_text("fine")
+            sent.result()
+        broker.agent_is("ann", "gone")
+        assert broker.kinds("delivery.attempted")
+        assert broker.kinds("delivery.dead_lettered") == []
+        broker.spawn("ann", *chat(kept))
+        broker.settled()
+        assert [text.count("crossing") for text in transcript(kept)] == [1]
 
 
 def test_a_failed_sync_publishes_nothing_and_ends_the_process() -> None:

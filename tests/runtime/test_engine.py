@@ -11,7 +11,7 @@ import pytest
 from broker.core.commands import Accepted, Refused, Sent, SetMode, StartBroker, StopBroker, Verdict
 from broker.runtime.inbox import OutcomeUnknown, Stopped
 from broker.runtime.reading import entries
-from journal import DiskFailed, Limits, Reader, verify
+from journal import DiskFailed, Limits, Reader, RecordRefused, verify
 from projections.codec import kind_of
 from projections.facts import AgentName
 from projections.world import World, fold, next_deadline
@@ -29,7 +29,7 @@ def answers(verdicts: list[Verdict]) -> list[int]:
     return found
 
 
-def test_what_waits_together_is_made_durable_by_one_sync(tmp_path: Path) -> None:
+def test_what_waits_together_has_one_time_and_one_sync(tmp_path: Path) -> None:
     async def story() -> None:
         async with working(tmp_path) as bench:
             await bench.agent(ready=False)
@@ -38,6 +38,7 @@ def test_what_waits_together_is_made_durable_by_one_sync(tmp_path: Path) -> None
             assert bench.log.statistics().batches == before + 1
             seqs = answers(list(verdicts))
             assert seqs == sorted(seqs), "in the order in which they were posted"
+            assert len({entry.at for entry in bench.seen.batches[-1]}) == 1
             assert bench.seen.kinds.count("message.enqueued") == 20
 
     play(story())
@@ -110,6 +111,55 @@ def test_a_full_disk_refuses_messages_and_keeps_reports_until_there_is_room(tmp_
                     assert all(isinstance(v, Accepted) for v in await report)
                 assert isinstance(await bench.engine.carry(send("z")), Accepted)
         assert verify(bench.directory).ok
+
+    play(story())
+
+
+def test_what_does_not_fit_into_the_room_that_is_there_waits_for_the_next_batch(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        room = 128 * 1024
+        limits = Limits(room_bytes_min=room, room_bytes_max=room, batch_bytes_max=64 * 1024)
+        async with working(tmp_path, limits) as bench:
+            await bench.agent(ready=False)
+            before = bench.log.statistics()
+            posted = [bench.engine.post(send(f"{n} " + "x" * 2_000)) for n in range(100)]
+            seqs = [seq for each in posted for seq in answers(list(await each))]
+            after = bench.log.statistics()
+        assert seqs == sorted(seqs)
+        batches = after.batches - before.batches
+        written = after.written_bytes - before.written_bytes
+        assert written / (64 * 1024) < batches < len(posted) / 2
+        assert max(len(b) for b in bench.seen.batches) * 2_000 < limits.batch_bytes_max
+        assert verify(bench.directory).ok
+
+    play(story())
+
+
+def test_a_record_that_the_journal_refuses_ends_the_engine_and_is_never_answered(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path, None, ())
+        running = asyncio.create_task(bench.engine.run())
+        await bench.start()
+        await bench.agent(ready=False)
+        told, durable = len(bench.seen.batches), bench.log.head.seq
+        broken = msgspec.structs.replace(send("broken"), data=msgspec.Raw(b'{"a":\n1}'))
+        posted = [bench.engine.post(each) for each in (send("before"), broken, send("behind"))]
+        with pytest.raises(RecordRefused):
+            await running
+        for future in posted:
+            with pytest.raises(OutcomeUnknown):
+                await future
+        with pytest.raises(OutcomeUnknown):
+            await bench.engine.ask(lambda world, at: world.seq)
+        with pytest.raises(Stopped):
+            bench.engine.post(send("late"))
+        assert len(bench.seen.batches) == told
+        bench.log.close()
+        assert Reader(bench.directory).head() == durable + 1, "nothing but the close"
 
     play(story())
 

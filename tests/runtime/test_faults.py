@@ -42,6 +42,7 @@ from tests.runtime.test_crashes import numbers
 from tests.support.brokers import QUICK, Running, idle, running
 from tests.support.engines import Seen, play, send
 from tests.support.holders import chat, eventually, gone, transcript
+from tests.support.orders import program
 
 HOUR_US = 3_600 * 1_000_000
 
@@ -218,10 +219,7 @@ class Bench:
         epoch = self.log.epoch
         await self.engine.carry(StartBroker(epoch=epoch, pid=1, version="t", instance="t"))
         if self.world.agent("cat") is None:
-            name = AgentName("cat")
-            await self.engine.carry(
-                Spawn(name=name, generation=1, pid=2, command="cat", args=(), cwd="/")
-            )
+            await self.engine.carry(Spawn(program=program("cat")))
 
     async def taken(self, body: str) -> str:
         verdict = await self.engine.carry(send(body))

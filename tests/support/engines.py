@@ -20,6 +20,7 @@ from journal.files import Handle
 from projections.codec import Entry, kind_of
 from projections.facts import KINDS, AgentName
 from projections.world import World
+from tests.support.orders import program
 
 DEADLINE_S = 30.0
 
@@ -96,9 +97,7 @@ class Bench:
 
     async def agent(self, name: str = "cat", *, ready: bool = True) -> None:
         """An agent that no holder holds; nothing is typed, since nobody carries out effects."""
-        await self.engine.carry(
-            Spawn(name=AgentName(name), generation=1, pid=2, command="cat", args=(), cwd="/")
-        )
+        await self.engine.carry(Spawn(program=program(name)))
         if ready:
             await self.engine.carry(condition(name))
 

@@ -142,8 +142,8 @@ class FakeHolder:
 
     def _end(self, ended: Ended) -> None:
         if self._ended is None:
-            self._ended = ended
-            self.server.tell(ended)
+            self._ended = msgspec.structs.replace(ended, began=self._attempts.began())
+            self.server.tell(self._ended)
 
     def _take(self, order: Type) -> None:
         known = self._attempts.known((order.delivery_id, order.attempt))

@@ -5,12 +5,25 @@ from __future__ import annotations
 from broker.core.commands import Adopt, ReportAttempt, ReportCondition, ReportEnded, Send, Spawn
 from broker.core.effects import Type
 from broker.wire.frames import Phase, Report, Written
-from projections.facts import AgentName, DeliveryId, Evidence, HeldReason, RestartPolicy
+from projections.facts import (
+    AgentName,
+    DeliveryId,
+    Evidence,
+    HeldReason,
+    Program,
+    RestartPolicy,
+)
 from projections.world import World, key_of
 from tests.support.simulated import Simulated
 
 ECHO = Evidence(how="echo_line", offset_from=10, offset_to=90)
 FOLLOWED = Evidence(how="output_followed", offset_from=90, offset_to=99)
+
+
+def program(name: str, generation: int = 1, **more: object) -> Program:
+    """`cat`, as the program of this name, and what else is said of it."""
+    known: dict[str, object] = {"pid": 1000 + generation, "command": "cat", "args": (), "cwd": "/"}
+    return Program(name=AgentName(name), generation=generation, **known | more)  # type: ignore[arg-type]
 
 
 def spawn(
@@ -25,15 +38,13 @@ def spawn(
     generation = broker.world.generations.get(key_of(name), 0) + 1
     broker.ask(
         Spawn(
-            name=AgentName(name),
-            generation=generation,
-            pid=1000 + generation,
-            command="cat",
-            args=(),
-            cwd="/",
-            channels=channels,
-            source=source,
-            restart=restart or RestartPolicy(),
+            program=program(
+                name,
+                generation,
+                channels=channels,
+                source=source,
+                restart=restart or RestartPolicy(),
+            )
         )
     )
     if ready:
@@ -62,10 +73,19 @@ def adopt(broker: Simulated, name: str, *began: tuple[DeliveryId, int]) -> None:
     broker.ask(Adopt(name=agent.name, generation=agent.generation, pid=agent.pid, began=began))
 
 
-def ended(broker: Simulated, name: str, reason: str = "exited", code: int | None = 1) -> None:
+def ended(
+    broker: Simulated,
+    name: str,
+    reason: str = "exited",
+    code: int | None = 1,
+    began: tuple[tuple[DeliveryId, int], ...] | None = None,
+) -> None:
     agent = broker.world.agent(name)
     assert agent is not None
-    broker.ask(ReportEnded(name=agent.name, generation=agent.generation, reason=reason, code=code))
+    said = ReportEnded(
+        name=agent.name, generation=agent.generation, reason=reason, code=code, began=began
+    )
+    broker.ask(said)
 
 
 def message(to: str, body: str = "hello", sender: str = "human", **more: object) -> Send:

@@ -29,6 +29,7 @@ from journal import Draft, Limits, open_log
 from projections import codec
 from projections.facts import AgentName, DeliveryId, Evidence, Policy
 from projections.world import World
+from tests.support.orders import program
 
 SMALL = Limits(segment_bytes_max=4096, room_bytes_min=64 * 1024, reserve_bytes=48 * 1024)
 """A segment rolls after a dozen records."""
@@ -79,14 +80,9 @@ class Past:
         agent = AgentName(name)
         self.tell(
             Spawn(
-                name=agent,
-                generation=1,
-                pid=pid,
-                command="cat",
-                args=("-u",),
-                cwd="/",
-                channels=channels,
-                holder=f"{name}.sock",
+                program=program(
+                    name, pid=pid, args=("-u",), channels=channels, holder=f"{name}.sock"
+                )
             )
         )
         self.tell(ReportCondition(name=agent, generation=1, state="ready", how="prompt"))

@@ -24,7 +24,7 @@ from broker.runtime.spawning import Spawned
 from broker.wire import requests, views
 from broker.wire.problems import Problem, refusal
 from broker.wire.requests import Fields
-from projections.facts import AgentName
+from projections.facts import AgentName, Program
 from projections.mail import Message
 from projections.reports import Row
 from projections.world import World, key_of
@@ -37,12 +37,13 @@ async def spawn(service: Service, request: Request) -> Row:
         command, args = (wish.cli, wish.args) if wish.exact else command_line(wish.cli, wish.args)
     except ValueError as error:
         raise Problem("invalid_request", f"cli cannot be read: {error}") from error
-    order = Order(
-        name=wish.name,
+    program = Program(
+        name=AgentName(wish.name),
+        generation=0,
+        pid=0,
         command=command,
         args=args,
-        cwd=wish.cwd,
-        env=wish.env,
+        cwd=wish.cwd or "",
         channels=wish.channels,
         cli=wish.cli,
         model=wish.model,
@@ -52,9 +53,9 @@ async def spawn(service: Service, request: Request) -> Row:
         source=wish.source,
         rows=wish.rows,
         cols=wish.cols,
-        idle_threshold_s=wish.idle_threshold_s,
         restart=wish.restart,
     )
+    order = Order(program=program, env=wish.env, idle_threshold_s=wish.idle_threshold_s)
     spawned = await service.spawner.spawn(order)
     if isinstance(spawned, Refused):
         raise refusal(spawned)

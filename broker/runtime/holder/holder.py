@@ -18,6 +18,8 @@ import os
 import signal
 import sys
 
+import msgspec
+
 from broker.runtime.holder.process import Exit, Program
 from broker.runtime.holder.server import Server
 from broker.runtime.holder.spool import Spool
@@ -230,8 +232,8 @@ class Holder:
     def _tell_ended(self, ended: frames.Ended) -> None:
         if self._ended is not None:
             return
-        self._ended = ended
-        self.server.tell(ended)
+        self._ended = msgspec.structs.replace(ended, began=self._typist.attempts.began())
+        self.server.tell(self._ended)
         asyncio.get_running_loop().call_later(ENDED_STAY_S, self._over.set)
 
     async def _tell_idle(self) -> None:
