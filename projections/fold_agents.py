@@ -30,7 +30,7 @@ def broker_started(world: World, agent: Agent, entry: Entry, down: int) -> None:
     if agent.alive:
         _enter(agent, "unknown", entry)
     if agent.flowing is not None:
-        agent.flowing.doubt = True
+        agent.flowing.running.doubt = True
     if agent.hold_until is not None:
         agent.hold_until += down
     world.schedule(agent)
@@ -97,7 +97,7 @@ def _adopted(world: World, entry: Entry, fact: AgentAdopted) -> None:
         return
     _enter(agent, "starting", entry)
     if agent.flowing is not None and agent.flowing.state == "awaiting":
-        agent.flowing.doubt = False
+        agent.flowing.running.doubt = False
     world.schedule(agent)
 
 
@@ -137,7 +137,6 @@ def _released(world: World, entry: Entry, fact: AgentReleased) -> None:
     for delivery in filter(None, dropped):
         agent.queue.leave(delivery)
         world.remember(delivery, "released", entry.seq).reason = "agent_released"
-        world.close(delivery.message)
     if agent.alive:
         world.leaving[(agent.name, agent.generation)] = entry.seq
     world.deadlines.put(("agent", key_of(fact.name)), None)
