@@ -195,7 +195,7 @@ class Queue:
     """What waits for one agent: five lanes, each first in, first out.
 
     A delivery that leaves from the middle only says so itself; its place is cleared when it reaches
-    the front, when more than half of a lane is such places, or before it may come back.
+    the front, when more than half of a lane is such places, or before it comes back.
     """
 
     __slots__ = ("_lanes", "_length")
@@ -237,6 +237,8 @@ class Queue:
         if lane[0] is delivery:
             while lane and not lane[0].waiting:
                 lane.popleft()
+        elif lane[-1] is delivery:
+            lane.pop()
         elif len(lane) > 2 * self._length + 32:
             _clear_places(lane)
 
