@@ -74,15 +74,15 @@ class SegmentBlocks:
             at_end = not part
             held += part
             whole = held if at_end else held[: held.rfind(b"\n") + 1]
-            content = whole.rstrip(b"\n")
-            if content:
-                block = self._check(content + b"\n")
+            lines = _without_room(whole)
+            if lines:
+                block = self._check(lines)
                 if block is not None:
                     yield block
                 if self.wrong is not None:
                     return
-                held = held[len(content) + 1 :]
-            if len(content) + 1 < len(whole):
+                held = held[len(lines) :]
+            if len(lines) < len(whole):
                 self._check_room(read)
                 return
 
@@ -126,6 +126,14 @@ class SegmentBlocks:
                 self.wrong = "a blank line before the end"
                 return
             offset += len(part)
+
+
+def _without_room(data: bytes) -> bytes:
+    """The lines of it, the last one with its newline, also when it has none."""
+    if data.endswith(b"}\n"):
+        return data
+    content = data.rstrip(b"\n")
+    return content + b"\n" if content else b""
 
 
 def between(block: Block, after: int, through: int) -> bytes:
