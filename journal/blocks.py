@@ -14,11 +14,7 @@ from msgspec import Struct
 from journal.files import Files, read_whole
 from journal.packing import PackUnreadable, is_packed, unpack
 from journal.record import Position, parse_line
-from journal.scan import Block, Walker, good_block
-
-BLOCK_BYTES = 64 * 1024
-"""Larger blocks leave the cache between the checksum and the decoder."""
-
+from journal.scan import BLOCK_BYTES, Block, Walker, good_block
 
 _Read = Callable[[int, int], bytes]
 """Bytes from an offset on, fewer than asked for only at the end."""
