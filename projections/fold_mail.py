@@ -1,6 +1,7 @@
 """Folds of the facts about messages and deliveries: in, typed, settled, out.
 
-Every way out of a queue passes `_end`, so that counts are conserved by construction.
+Every way out of the world passes `_leave` and `World.remember`, so that counts are conserved by
+construction.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from projections.facts import (
     MessageRefused,
     rank,
 )
-from projections.mail import Attempt, DeadLetter, Delivery, EndedState, KeyAnswer, Message, Settled
+from projections.mail import Attempt, DeadLetter, Delivery, EndedState, KeyAnswer, Message
 from projections.state import REDELIVERED_MAX, World, key_of
 
 
@@ -82,7 +83,7 @@ def _join(
     agent.newest = message.event_id
     if expires_at is not None:
         world.deadlines.put(("ttl", delivery_id), expires_at)
-    world.schedule(agent)
+    world.moved[agent.name] = agent
 
 
 def _schedule_keys(world: World) -> None:
@@ -120,9 +121,10 @@ def _written(
 def _acked(
     world: World, entry: Entry, fact: DeliveryAcked, delivery: Delivery, agent: Agent
 ) -> None:
-    settled = _end(world, entry, delivery, agent, "acked")
-    settled.level, settled.verification = fact.level, fact.verification
-    settled.reason, settled.evidence = fact.reason, fact.evidence
+    _leave(delivery, agent)
+    world.remember(
+        delivery, "acked", entry.seq, fact.reason, fact.level, fact.verification, fact.evidence
+    )
     agent.throttle, agent.override = fact.throttle, False
     if fact.occupied:
         agent.occupied, agent.occupied_until = fact.delivery_id, fact.hold_until
@@ -142,7 +144,7 @@ def _advanced(world: World, entry: Entry, fact: DeliveryAdvanced) -> None:
         settled.level, settled.evidence = fact.level, fact.evidence
     if agent is not None and agent.occupied == fact.delivery_id and leaves_input:
         agent.occupied = agent.occupied_until = None
-        world.schedule(agent)
+        world.moved[agent.name] = agent
 
 
 def _retried(
@@ -189,7 +191,8 @@ _LEFT: dict[type[_Left], EndedState] = {
 
 
 def _left(world: World, entry: Entry, fact: _Left, delivery: Delivery, agent: Agent) -> None:
-    _end(world, entry, delivery, agent, _LEFT[type(fact)]).reason = fact.reason
+    _leave(delivery, agent)
+    world.remember(delivery, _LEFT[type(fact)], entry.seq, fact.reason)
 
 
 def _dead_lettered(
@@ -206,19 +209,17 @@ def _dead_lettered(
         failed_at=entry.at,
         seq=entry.seq,
     )
-    _end(world, entry, delivery, agent, "dead_letter").reason = fact.reason
+    _leave(delivery, agent)
+    world.remember(delivery, "dead_letter", entry.seq, fact.reason)
 
 
-def _end(
-    world: World, entry: Entry, delivery: Delivery, agent: Agent, state: EndedState
-) -> Settled:
+def _leave(delivery: Delivery, agent: Agent) -> None:
     if agent.flowing is delivery:
         agent.flowing = None
     else:
         agent.queue.leave(delivery)
     if agent.held is not None and agent.held.delivery_id == delivery.delivery_id:
         agent.held = None
-    return world.remember(delivery, state, entry.seq)
 
 
 def _dropped(world: World, entry: Entry, fact: DeliveryDropped) -> None:

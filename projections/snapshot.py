@@ -178,7 +178,7 @@ class _Loader:
         for delivery_id, agent in self._flowing.items():
             agent.flowing = world.deliveries[delivery_id]
         for agent in world.agents.values():
-            world.schedule(agent)
+            world.moved[agent.name] = agent
         oldest = next(iter(world.keys.values()), None)
         world.deadlines.put(("keys", ""), None if oldest is None else oldest.until)
 
@@ -208,7 +208,8 @@ class _Loader:
         world = self._world
         fields = _fields(line)
         fields["message"] = self._messages[line.message]
-        fields["agent"] = world.agents[key_of(line.agent)].name
+        agent = world.agents.get(key_of(line.agent))
+        fields["agent"] = line.agent if agent is None else agent.name
         world.deliveries[line.delivery_id] = Delivery(**fields)
 
     def _dead_letter(self, line: Any) -> None:

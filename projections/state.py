@@ -14,7 +14,7 @@ from typing import Final
 
 from projections.agenda import Agenda
 from projections.agents import Agent
-from projections.facts import AgentName, DeliveryId, Policy
+from projections.facts import AgentName, DeliveryId, Evidence, Level, Policy, Verification
 from projections.mail import DeadLetter, Delivery, EndedState, KeyAnswer, Message, Settled
 
 SETTLED_MAX = 10_000
@@ -57,13 +57,14 @@ class World:
         self.counts: dict[str, int] = {"enqueued": 0}
         self.deadlines = Agenda()
         """Written by the folds; `agenda` is what the rules read."""
-        self._moved: dict[str, Agent] = {}
-        """Agents whose deadline has to be worked out again before anybody reads it."""
+        self.moved: dict[AgentName, Agent] = {}
+        """Agents whose deadline (the earliest moment at which a rule may have to act) may have
+        moved since: it is worked out again before anybody reads it."""
 
     @property
     def agenda(self) -> Agenda:
         """What has a deadline, and when. A replay asks for none, so it works out none."""
-        if self._moved:
+        if self.moved:
             self._reschedule()
         return self.deadlines
 
@@ -91,15 +92,24 @@ class World:
             found[id(letter.message)] = letter.message
         yield from found.values()
 
-    def remember(self, delivery: Delivery, state: EndedState, seq: int) -> Settled:
-        """Take a live delivery out of the world, and remember how it ended."""
-        del self.deliveries[delivery.delivery_id]
+    def remember(
+        self,
+        delivery: Delivery,
+        state: EndedState,
+        seq: int,
+        reason: str | None,
+        level: Level = "recorded",
+        verification: Verification | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
+        """Take a live delivery out of the world, and remember how it ended in the record `seq`."""
+        delivery_id, message = delivery.delivery_id, delivery.message
+        del self.deliveries[delivery_id]
         self.counts[state] = self.counts.get(state, 0) + 1
         if delivery.expires_at is not None:
-            self.deadlines.put(("ttl", delivery.delivery_id), None)
-        message = delivery.message
-        settled = self.settled[delivery.delivery_id] = Settled(
-            delivery.delivery_id,
+            self.deadlines.put(("ttl", delivery_id), None)
+        self.settled[delivery_id] = Settled(
+            delivery_id,
             message.event_id,
             delivery.agent,
             message.sender,
@@ -108,16 +118,14 @@ class World:
             delivery.generation,
             state,
             seq,
+            level,
+            verification,
+            reason,
+            evidence,
         )
         if len(self.settled) > SETTLED_MAX:
             for oldest in list(islice(self.settled, SETTLED_AT_ONCE)):
                 del self.settled[oldest]
-        return settled
-
-    def schedule(self, agent: Agent) -> None:
-        """The agent's deadline is the earliest moment at which a rule may have to act: it may
-        have moved."""
-        self._moved[agent.name] = agent
 
     def check(self) -> None:
         """Assert everything that must hold at every seq, above all that counts are conserved."""
@@ -135,12 +143,12 @@ class World:
         self.agenda.check()
 
     def _reschedule(self) -> None:
-        for agent in self._moved.values():
+        for agent in self.moved.values():
             key = key_of(agent.name)
             if self.agents.get(key) is agent:
                 full = len(agent.queue) > self.policy.queue_length_max
                 self.deadlines.put(("agent", key), 0 if full else _deadline(agent))
-        self._moved.clear()
+        self.moved.clear()
 
 
 def _deadline(agent: Agent) -> int | None:

@@ -43,18 +43,20 @@ def fold_all(world: World, entries: Iterable[Entry]) -> None:
     A record of the journal about itself moves the position and not the time: else the moment in
     which a journal is opened would hide how long nobody had it open.
     """
-    deliveries, agents = world.deliveries, world.agents
+    deliveries, agents, moved = world.deliveries, world.agents, world.moved
+    fact: Any  # each fold takes the type that is its key, which no annotation can say
     for entry in entries:
-        assert entry.seq > world.seq
-        fact: Any = entry.fact
+        seq, fact = entry.seq, entry.fact
+        assert seq > world.seq
         change_live = LIVE_FOLDS.get(type(fact))
         if change_live is None:
             _FOLDS[type(fact)](world, entry, fact)
         elif (delivery := deliveries.get(fact.delivery_id)) is not None:
-            agent = agents[key_of(delivery.agent)]
-            change_live(world, entry, fact, delivery, agent)
-            world.schedule(agent)
-        world.seq = entry.seq
+            agent = agents.get(key_of(delivery.agent))
+            if agent is not None:
+                change_live(world, entry, fact, delivery, agent)
+                moved[agent.name] = agent
+        world.seq = seq
         if type(fact) is not Control:
             world.at = entry.at
 
