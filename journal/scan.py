@@ -95,7 +95,7 @@ class Walker:
             stop = self._content
             if self._is_dull is not None:
                 stop = self._end_of_block()
-                if self.end > 0 and self._pass_over(stop, self._is_dull):
+                if self._pass_over(stop, self._is_dull):
                     continue
             yield from self._each(min(stop, self._content))
 
@@ -128,7 +128,8 @@ class Walker:
         block = good_block(self._data[self.end : stop], self.expected, self.running)
         if block is None:
             return False
-        heads = _HEADS.findall(self._data, self.end - 1, stop)
+        # No newline stands before the first line of all, so its block is never passed over.
+        heads = _HEADS.findall(self._data, max(0, self.end - 1), stop)
         seqs = range(block.first, block.last.seq + 1)
         if len(heads) != len(seqs):
             return False

@@ -72,6 +72,7 @@ EDITS = st.tuples(st.sampled_from(["cut", "flip", "blank", "twice", "room"]), PL
 )
 @example({300: CLOSED}, {}, ("room", 70_000))
 @example({}, {450: 450}, ("room", 0))
+@example({}, {}, ("cut", -1))
 @example({300: LOSS}, {}, ("flip", 120_000))
 def test_what_is_passed_over_was_good_and_dull(
     odd: dict[int, Draft], claims: dict[int, int], edit: Edit
@@ -103,9 +104,9 @@ def test_most_of_a_long_tail_is_passed_over() -> None:
 
 
 def test_in_the_middle_of_a_long_tail_what_matters_is_seen() -> None:
-    data = segment({450: ANOTHER}, {})
+    data = segment({550: ANOTHER}, {})
     other, newer = Finding.BROKEN, Finding.NEWER
-    found = look_at_tail(data, 1, frozenset({DULL.kind}), {400: "00000000"}).flaws
-    assert {(flaw.finding, flaw.line) for flaw in found} >= {(other, 400), (newer, 450)}
-    right = list(Walker(data, 1))[399].crc
-    assert other not in {flaw.finding for flaw in look_at_tail(data, 1, None, {400: right}).flaws}
+    found = look_at_tail(data, 1, frozenset({DULL.kind}), {250: "00000000"}).flaws
+    assert {(flaw.finding, flaw.line) for flaw in found} >= {(other, 250), (newer, 550)}
+    right = list(Walker(data, 1))[249].crc
+    assert other not in {flaw.finding for flaw in look_at_tail(data, 1, None, {250: right}).flaws}
