@@ -195,7 +195,7 @@ class Queue:
     """What waits for one agent: five lanes, each first in, first out.
 
     A delivery that leaves from the middle only says so itself; its place is cleared when it reaches
-    the front, when more than half of a lane is such places, or before it comes back.
+    an end, when more than half of a lane is such places, or before it comes back.
     """
 
     __slots__ = ("_lanes", "_length")
@@ -238,7 +238,8 @@ class Queue:
             while lane and not lane[0].waiting:
                 lane.popleft()
         elif lane[-1] is delivery:
-            lane.pop()
+            while not lane[-1].waiting:
+                lane.pop()
         elif len(lane) > 2 * self._length + 32:
             _clear_places(lane)
 
@@ -265,7 +266,7 @@ class Queue:
         assert len(list(self)) == self._length
         for priority, lane in enumerate(self._lanes):
             assert all(d.message.priority == priority for d in lane)
-            assert not lane or lane[0].waiting
+            assert not lane or (lane[0].waiting and lane[-1].waiting)
             order = [d.joined for d in lane]
             assert order == sorted(order)
 

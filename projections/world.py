@@ -52,10 +52,9 @@ def fold_all(world: World, entries: Iterable[Entry]) -> None:
         if change_live is None:
             _FOLDS[type(fact)](world, entry, fact)
         elif (delivery := deliveries.get(fact.delivery_id)) is not None:
-            agent = agents.get(key_of(delivery.agent))
-            if agent is not None:
-                change_live(world, entry, fact, delivery, agent)
-                moved[agent.name] = agent
+            agent = agents[key_of(delivery.agent)]
+            change_live(world, entry, fact, delivery, agent)
+            moved[agent.name] = agent
         world.seq = seq
         if type(fact) is not Control:
             world.at = entry.at

@@ -68,5 +68,5 @@ def test_a_skim_reads_the_ends_alone() -> None:
     data = bytearray(sealed())
     data[100_000] ^= 1
     assert skim_sealed(in_memory(bytes(data)), 1, None) is not None
-    data[-20] ^= 1
+    data[data.rindex(b'"sha256":"') + 20] ^= 1
     assert skim_sealed(in_memory(bytes(data)), 1, None) is None

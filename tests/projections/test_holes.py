@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
 from broker.core.commands import Release
 from projections.facts import AgentName
@@ -31,11 +30,12 @@ def ended() -> Simulated:
 ENTRIES = ended().entries
 
 
-@given(st.integers(0, len(ENTRIES)), st.integers(1, 30))
-def test_what_is_left_of_a_history_with_a_hole_is_a_world(first: int, length: int) -> None:
-    world = World()
-    fold_all(world, ENTRIES[:first])
-    fold_all(world, ENTRIES[first + length :])
-    assert all(row["state"] for row in pending_rows(world, world.at))
-    lines = list(dump(world))
-    assert list(dump(load([b"".join(line + b"\n" for line in lines)]))) == lines
+@pytest.mark.parametrize("length", range(1, 12))
+def test_what_is_left_of_a_history_with_a_hole_is_a_world(length: int) -> None:
+    for first in range(len(ENTRIES)):
+        world = World()
+        fold_all(world, ENTRIES[:first])
+        fold_all(world, ENTRIES[first + length :])
+        assert all(row["state"] for row in pending_rows(world, world.at))
+        lines = list(dump(world))
+        assert list(dump(load([b"".join(line + b"\n" for line in lines)]))) == lines
