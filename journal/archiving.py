@@ -15,7 +15,7 @@ from journal.errors import AttemptFailed
 from journal.files import Files, OsFiles, install, read_whole
 from journal.layout import ARCHIVE, archive_name, segment_name
 from journal.packing import PackUnreadable, pack, unpack
-from journal.segment import look_at_sealed
+from journal.sealed import in_memory, look_at_sealed
 
 
 class ArchiveFile(Struct, frozen=True):
@@ -38,7 +38,7 @@ def archive_segment(directory: Path, base: int, *, files: Files | None = None) -
     segment = segment_name(base)
     try:
         content = read_whole(files, directory / segment)
-        look = look_at_sealed(content, base, None, full=True)
+        look = look_at_sealed(in_memory(content), base, None, full=True)
         if look.flaws or look.last is None:
             why = look.flaws[0].what if look.flaws else "it is empty"
             raise AttemptFailed(

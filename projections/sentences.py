@@ -160,17 +160,17 @@ def _waits(agent: Agent, delivery: Delivery, at: int, holding: Holding | None) -
     name = agent.name
     if delivery.doubt:
         return (
-            f"is in doubt: attempt {delivery.attempt} was intended at seq {delivery.attempted_seq},"
+            f"is in doubt: attempt {delivery.attempt} was intended at seq {delivery.running.seq},"
             f" and the broker that knows what became of it ended; the next one asks {name}'s"
             " holder. Start it with: ackbook up."
         )
     match delivery.state:
         case "typing":
-            return f"is being typed for {name} since seq {delivery.attempted_seq}."
+            return f"is being typed for {name} since seq {delivery.running.seq}."
         case "awaiting":
             return (
-                f"was typed for {name} at seq {delivery.written_seq}; its text is being looked for"
-                " on the screen."
+                f"was typed for {name} at seq {delivery.running.written_seq}; its text is being"
+                " looked for on the screen."
             )
         case "queued":
             return _queued(agent, delivery, at, holding)

@@ -26,7 +26,7 @@ def stat(as_json: bool, place: Place) -> None:
     """
     history = History(place)
     world = fold_through(history, None)
-    unsettled = sorted(message.seq for message in world.messages.values())
+    unsettled = sorted(message.seq for message in world.messages())
 
     def live(first: int, last: int) -> int:
         return bisect_right(unsettled, last) - bisect_left(unsettled, first)
