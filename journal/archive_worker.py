@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
         if os.getppid() != parent:
             return 1
         try:
-            archived = archive_segment(Path(directory), int(base))
+            archived = archive_segment(Path(directory), int(base), maker=os.getpid())
         except JournalError as error:
             sys.stderr.write(f"{error}\n")
             return error.exit_code

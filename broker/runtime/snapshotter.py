@@ -64,6 +64,7 @@ def make_snapshot(
         position=_position(reader, head),
         fold_version=FOLD_VERSION,
         lines=_lines(world, is_wanted),
+        maker=os.getpid(),
     )
 
 

@@ -6,6 +6,7 @@ The journals are those of `tests/journal/golden/damaged/`, made by `tests.journa
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -53,27 +54,27 @@ flipped_in_the_tail               4    4    0    4      4       7      4   0   0
 blank_line                        4    4    0    4      4       7      4   0   0      0      0  4
 empty_tail                        4    4    0    4      4       7      4   0   0      0      0  4
 first_line_bad                    4    4    0    4      4       7      4   0   0      0      0  4
-flipped_in_a_sealed_segment       4    4    0    0      4       7      4   0   3      0      0  4
-hole_in_a_sealed_segment          4    4    0    0      4       7      4   0   0      0      0  4
-line_removed                      4    4    0    0      4       7      4   0   0      0      0  4
-sealed_segment_cut_short          4    4    0    0      4       7      4   0   0      0      0  4
-first_missing                     4    4    0    0      4       7      4   0   3      0      0  4
-middle_missing                    4    4    0    0      4       7      4   0   0      0      0  4
-foreign_segment                   4    4    0    0      4       7      4   0   0      0      0  4
-foreign_head                      4    4    0    0      4       0      4   0   0      0      0  4
-renamed_segment                   4    4    0    0      4       0      4   0   0      0      0  4
-two_tails                         4    4    0    0      4       7      4   0   0      0      0  4
+flipped_in_a_sealed_segment       4    4    0    4      4       7      4   0   3      0      0  4
+hole_in_a_sealed_segment          4    4    0    4      4       7      4   0   0      0      0  4
+line_removed                      4    4    0    4      4       7      4   0   0      0      0  4
+sealed_segment_cut_short          4    4    0    4      4       7      4   0   0      0      0  4
+first_missing                     4    4    0    4      4       7      4   0   3      0      0  4
+middle_missing                    4    4    0    4      4       7      4   0   0      0      0  4
+foreign_segment                   4    4    0    4      4       7      4   0   0      0      0  4
+foreign_head                      4    4    0    4      4       0      4   0   0      0      0  4
+renamed_segment                   4    4    0    4      4       0      4   0   0      0      0  4
+two_tails                         4    4    0    4      4       7      4   0   0      0      0  4
 last_missing                      7    7    0    7      7       7      7   0   0      0      0  7
 head_beyond                       7    7    0    7      7       7      7   0   0      0      0  7
 older_tail_restored               7    7    0    7      7       7      7   0   0      0      0  7
 half_copied                       7    7    0    7      7       7      7   0   0      0      0  7
-snapshot_beyond                   7    7    0    0      7       7      7   0   0      0      0  7
+snapshot_beyond                   7    7    0    7      7       7      7   0   0      0      0  7
 only_head                         7    7    0    7      7       7      7   0   3      0      0  7
-archive_damaged                   4    4    0    0      0       7      4   0   3      0      0  0
-archive_missing                   7    7    0    0      0       7      7   0   0      0      0  0
-archives_and_snapshots_missing    7    7    0    0      0       7      7   0   3      0      0  7
+archive_damaged                   4    4    0    4      0       7      4   0   3      0      0  0
+archive_missing                   7    7    0    7      0       7      7   0   0      0      0  0
+archives_and_snapshots_missing    7    7    0    7      0       7      7   0   3      0      0  7
 newer_format                     10   10    0   10     10      10     10   0   0      0      0 10
-unknown_kind                     10   10    0    0     10      10     10   0   0      0      0 10
+unknown_kind                     10   10    0   10     10      10     10   0   0      0      0 10
 unknown_shape                    10    0   10    0      0       0      0   0  10     10     10 10
 """
 HEAD, *ROWS = (line.split() for line in TABLE.strip().splitlines())
@@ -214,6 +215,53 @@ def test_a_broker_serves_what_was_salvaged(kind: str, tmp_path: Path) -> None:
     seqs = [line.seq for line in Reader(house.directory / "journal").lines()]
     assert last in seqs
     assert seqs[-1] > last
+
+
+def as_directory(path: Path) -> None:
+    path.mkdir()
+
+
+def as_file(path: Path) -> None:
+    path.write_bytes(b"what is this?")
+
+
+def as_link_into_nowhere(path: Path) -> None:
+    path.symlink_to(path.with_name("nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("name", "become"),
+    [
+        ("LOCK", as_directory),
+        ("LOCK", os.mkfifo),
+        ("HEAD", as_directory),
+        ("HEAD", os.mkfifo),
+        ("archive", as_file),
+        ("quarantine", as_file),
+        ("quarantine", as_link_into_nowhere),
+        ("00000000000000009999.jsonl", as_directory),
+        ("00000000000000009999.jsonl", os.mkfifo),
+        ("00000000000000000001.jsonl", as_link_into_nowhere),
+        ("snapshot-00000000000000000005.jsonl", as_directory),
+        ("archive/00000000000000000001-00000000000000000009.jsonl.gz", as_directory),
+    ],
+)
+def test_a_name_that_stands_for_something_else_is_told_by_every_command(
+    name: str, become: Callable[[Path], None], run: Run, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(CORPUS / "whole", copy)
+    path = copy / "journal" / name
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    become(path)
+    before = everything(copy)
+    for words in (*COMMANDS.values(), ("repair",), ("compact",), ("compact", "--dry-run"), ("up",)):
+        done = run(*(word.format(out=tmp_path) for word in words), "--dir", copy)
+        assert done.code == 4, (words, done)
+        assert name in done.err, (words, done)
+        assert "move it away, then ackbook verify" in done.err, (words, done)
+    assert everything(copy) == before, "nothing is written beside it"
 
 
 def test_a_token_tells_that_an_older_backup_was_restored(run: Run) -> None:
