@@ -132,7 +132,8 @@ def write_snapshot(
 
     The position has to be durable already, and HEAD has to say so: a snapshot of what a power cut
     takes back would later bear false witness. It takes no lock, and may run in a process of its
-    own beside the writer, as a `maker` with a number of its own. Raises `AttemptFailed` when the disk refuses; the journal is unharmed.
+    own beside the writer, as a `maker` with a number of its own. Raises `AttemptFailed` when the
+    disk refuses; the journal is unharmed.
     """
     files = files or OsFiles()
     directory = directory.absolute()

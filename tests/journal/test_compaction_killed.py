@@ -1,4 +1,4 @@
-"""A compaction whose process ends in the middle: the next start finishes it, and nothing is lost."""
+"""A compaction whose process ends in the middle: the next start finishes it, nothing is lost."""
 
 import shutil
 import signal
