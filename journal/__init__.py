@@ -17,6 +17,7 @@ Start with `record` (what a line is), `recovery` (what a crash can leave behind,
 from journal.appender import Appender
 from journal.archiving import ArchiveFile, archive_segment
 from journal.backup import BackupReport, backup
+from journal.checking import check_file, holes, older_files
 from journal.clock import Clock, OsClock
 from journal.compaction import (
     Compaction,
@@ -49,6 +50,7 @@ from journal.errors import (
     TornTail,
 )
 from journal.files import Files, OsFiles
+from journal.layout import Listing, list_directory
 from journal.limits import Limits
 from journal.log import Log, LogStatistics
 from journal.opening import open_log
@@ -84,6 +86,7 @@ __all__ = [
     "JournalFull",
     "Limits",
     "Line",
+    "Listing",
     "Locked",
     "Log",
     "LogStatistics",
@@ -119,10 +122,14 @@ __all__ = [
     "VerifyReport",
     "archive_segment",
     "backup",
+    "check_file",
     "check_token",
     "compact",
     "head_token",
+    "holes",
+    "list_directory",
     "newest_snapshots",
+    "older_files",
     "open_log",
     "parse_token",
     "plan_compaction",
