@@ -37,6 +37,7 @@ from tests.support.brokers import Row, Running, idle, running
 from tests.support.engines import Bench, play, send, working
 from tests.support.histories import damaged, replayed, snapshots_of, started
 from tests.support.holders import eventually, gone
+from tests.support.machine import processes
 
 SMALL = Limits(segment_bytes_max=4_096, room_bytes_min=64 * 1024, reserve_bytes=48 * 1024)
 """A segment rolls after a dozen records."""
@@ -186,13 +187,7 @@ def test_a_worker_that_nobody_waits_for_is_ended(tmp_path: Path) -> None:
 
 def workers_in(journal: Path) -> list[int]:
     """The processes that make a snapshot of this journal."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            words = entry.read_bytes().split(b"\0")
-            if b"broker.runtime.snapshotter" in words and bytes(journal) in words:
-                found.append(int(entry.parent.name))
-    return found
+    return processes("broker.runtime.snapshotter", str(journal))
 
 
 # --- starts

@@ -10,16 +10,16 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
-from ackbook_tools.main import VERBS, main
+from ackbook_tools.main import VERBS
 
 from journal import Reader
 from tests.journal.damaged_corpus import CORPUS, KINDS
-from tests.support.shell import Done, House, ackbook
+from tests.support.shell import Done, House, ackbook, run_here
 
 COMMANDS = {
     "verify": ("verify",),
@@ -86,15 +86,8 @@ Run = Callable[..., Done]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """A command in this process: there are hundreds of them."""
-
-    def run_here(*arguments: str | Path) -> Done:
-        with patch("sys.argv", ["ackbook", *map(str, arguments)]):
-            code = main()
-        said = capsys.readouterr()
-        return Done(code, said.out, said.err)
-
-    return run_here
+    """A command in this process."""
+    return partial(run_here, capsys)
 
 
 @pytest.fixture(params=KINDS)
