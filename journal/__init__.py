@@ -48,6 +48,7 @@ from journal.errors import (
     SnapshotUnusable,
     TargetTaken,
     TornTail,
+    ending_of,
 )
 from journal.files import Files, OsFiles
 from journal.layout import Listing, list_directory
@@ -125,6 +126,7 @@ __all__ = [
     "check_file",
     "check_token",
     "compact",
+    "ending_of",
     "head_token",
     "holes",
     "list_directory",

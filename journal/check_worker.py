@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from journal.checking import check_file
-from journal.errors import Damage, JournalError
+from journal.errors import Damage, JournalError, ending_of
 
 _NICE: Final = 19
 """It is in no hurry at all."""
@@ -34,9 +34,10 @@ def main(arguments: list[str]) -> int:
     directory, name = arguments
     try:
         found = check_file(Path(directory), name)
-    except JournalError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
+    except (JournalError, OSError, MemoryError) as error:
+        words, code = ending_of(error)
+        sys.stderr.write(f"{words}\n")
+        return code
     sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
     return 0
 

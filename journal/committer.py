@@ -51,8 +51,9 @@ class Committer:
         """Run it on the thread. The future is done, on the loop that asks, when it returned or
         raised; cancelling the future changes nothing but who is told."""
         if self._thread is None:
-            self._thread = Thread(target=self._run, name="journal-writer", daemon=True)
-            self._thread.start()
+            thread = Thread(target=self._run, name="journal-writer", daemon=True)
+            thread.start()  # where there is no memory for it, there is none to be joined
+            self._thread = thread
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
 

@@ -1,4 +1,4 @@
-"""What a broker does when the machine fails it: the disk, the clock, the scheduler, the limits.
+"""What a broker does when the machine fails it: the disk, the clock, the scheduler.
 
 The parts are real wherever a machine lets a test break them: a file system of a few megabytes that
 is full, signals, limits of the kernel. A disk that answers with an error and a clock that leaps are
@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import errno
 import os
-import resource
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -38,13 +37,9 @@ from journal.files import Access, Handle
 from projections.facts import KINDS, AgentName
 from tests.support.brokers import QUICK, Running, idle, running
 from tests.support.engines import Seen, play, send
-from tests.support.holders import chat, eventually, gone, numbers, transcript
+from tests.support.holders import chat, eventually, numbers, transcript
 from tests.support.machine import (
-    MIB,
-    address_space,
     fill,
-    free_descriptor,
-    limit,
     parent,
     small_disk,
     stopped,
@@ -390,57 +385,6 @@ def test_a_holder_that_stood_still_holds_up_nobody_else_and_types_nothing_twice(
             assert [row["agent"] for row in waiting] == ["ann"] * 3
         broker.settled()
         assert numbers(kept["ann"]) == [0, 1, 2]
-        assert broker.stop() == 0
-        assert broker.verified()
-
-
-# --- limits of the kernel
-
-
-def succeeds(broker: Running, path: str, body: object) -> bool:
-    """Whether a request is answered, and well."""
-    with contextlib.suppress(httpx.TransportError):
-        return broker.http.post(path, json=body).is_success
-    return False
-
-
-def test_a_broker_without_descriptors_still_takes_messages_and_recovers() -> None:
-    with running() as broker:
-        broker.spawn("cat", "cat")
-        broker.http.put("/api/spawned/cat/delivery-mode", json={"mode": "manual_flush"})
-        restore = limit(broker.pid, resource.RLIMIT_NOFILE, free_descriptor(broker.pid))
-        taken = [broker.send("cat", f"number {number}")["event_id"] for number in range(20)]
-        body = {"name": "dog", "cli": "cat", "cwd": str(broker.directory)}
-        refused = broker.http.post("/api/spawn", json=body)
-        assert refused.status_code >= 400, refused.text
-        restore()
-        eventually(lambda: succeeds(broker, "/api/spawn", body), "it has descriptors again")
-        assert [row["event_id"] for row in broker.get("/api/pending")["pending"]] == taken
-        assert broker.stop() == 0
-        assert broker.verified()
-
-
-def test_a_broker_without_memory_loses_nothing_that_it_took() -> None:
-    with running({"queue_length_max": 10_000}) as broker:
-        broker.spawn("cat", "cat")
-        broker.http.put("/api/spawned/cat/delivery-mode", json={"mode": "manual_flush"})
-        limit(broker.pid, resource.RLIMIT_AS, address_space(broker.pid) + 24 * MIB)
-        taken: list[str] = []
-        with contextlib.suppress(httpx.TransportError):
-            for number in range(300):
-                text = f"number {number} " + "x" * 400_000
-                answer = broker.http.post("/api/send", json={"to": "cat", "text": text})
-                if answer.status_code != 200:
-                    break
-                taken.append(answer.json()["event_id"])
-        assert len(taken) < 300, "the memory was short"
-        if not gone(broker.pid):
-            broker.kill()
-        broker.wait()
-        broker.start()
-        waiting = [row["event_id"] for row in broker.get("/api/pending")["pending"]]
-        assert waiting[: len(taken)] == taken
-        assert len(waiting) <= len(taken) + 1, "one was on its way"
         assert broker.stop() == 0
         assert broker.verified()
 
