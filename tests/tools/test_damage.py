@@ -45,6 +45,7 @@ sealed_tail                       0    0    0    0      0       0      0   0   0
 older_backup_restored             0    0    0    0      0       0      0   0   0      0      0  0
 snapshot_cut_short                0    0    0    0      0       0      0   0   0      0      0  0
 compacted                         0    0    0    0      0       0      0   0   0      0      0  0
+compacted_by_another_version      0    0    0    0      0       0      0   0   0      0      0  0
 torn                              1    1    0    0      0       0      0   0   0      0      0  0
 zeros                             1    1    0    0      0       0      0   0   0      0      0  0
 garbage                           1    1    0    0      0       0      0   0   0      0      0  0
@@ -72,6 +73,7 @@ snapshot_beyond                   7    7    0    7      7       7      7   0   0
 only_head                         7    7    0    7      7       7      7   0   3      0      0  7
 archive_damaged                   4    4    0    4      0       7      4   0   3      0      0  0
 archive_missing                   7    7    0    7      0       7      7   0   0      0      0  0
+state_of_another_version          7    7    0    7      0       7      7   0   3      0      0  7
 archives_and_snapshots_missing    7    7    0    7      0       7      7   0   3      0      0  7
 newer_format                     10   10    0   10     10      10     10   0   0      0      0 10
 unknown_kind                     10   10    0   10     10      10     10   0   0      0      0 10
@@ -79,6 +81,7 @@ unknown_shape                    10    0   10    0      0       0      0   0  10
 """
 HEAD, *ROWS = (line.split() for line in TABLE.strip().splitlines())
 EXPECTED = {name: dict(zip(HEAD[1:], map(int, codes), strict=True)) for name, *codes in ROWS}
+WITH_SNAPSHOTS = [name for name in KINDS if list(CORPUS.glob(f"{name}/journal/snapshot-*"))]
 EVERY_VERB = {name for verbs in VERBS.values() for name in verbs}
 
 Run = Callable[..., Done]
@@ -90,28 +93,38 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return partial(run_here, capsys)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[*KINDS, *(f"{name} made now" for name in WITH_SNAPSHOTS)])
 def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A copy of each kind, under its name."""
-    copy = tmp_path / str(request.param)
-    shutil.copytree(CORPUS / copy.name, copy)
-    return copy
+    """A copy of each kind, under its name. What a snapshot holds is known to the version of the
+    fold that made it, so those with snapshots are also made by the present one."""
+    name = str(request.param).removesuffix(" made now")
+    return (
+        shutil.copytree(CORPUS / name, tmp_path / name)
+        if name == request.param
+        else made(name, tmp_path / name)
+    )
 
 
-@pytest.fixture
-def house(damaged: Path) -> Iterator[House]:
-    """What a snapshot holds is known to the version that made it only, so a journal with snapshots
-    is made anew: the others have to start for ever as they are."""
-    journal = damaged / "journal"
-    if list(journal.glob("snapshot-*")):
-        shutil.rmtree(journal)
-        shutil.copytree(CORPUS / "whole" / "journal", journal)
-        KINDS[damaged.name](journal)
-    house = House(damaged.parent, damaged.name)
+@pytest.fixture(params=KINDS)
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+    """The same for a broker, which has to load what it finds: with snapshots made now only."""
+    name = request.param
+    if name in WITH_SNAPSHOTS:
+        made(name, tmp_path / name)
+    else:
+        shutil.copytree(CORPUS / name, tmp_path / name)
+    house = House(tmp_path, name)
     try:
         yield house
     finally:
         house.close()
+
+
+def made(name: str, directory: Path) -> Path:
+    """A journal that is spoilt in this way, by the code as it is."""
+    shutil.copytree(CORPUS / "whole" / "journal", directory / "journal")
+    KINDS[name](directory / "journal")
+    return directory
 
 
 def everything(root: Path) -> dict[str, tuple[int, bytes]]:
@@ -187,6 +200,37 @@ def test_what_is_repaired_or_copied_or_salvaged_is_good(
     assert repaired.code == expected["repair"]
     if repaired.code == 0 and expected["verify"] in (0, 1):
         assert run("verify", "--dir", damaged).code == shape
+
+
+@pytest.mark.parametrize(
+    ("kind", "verb", "said"),
+    [
+        ("snapshot_cut_short", "verify", "is set aside: it has no footer"),
+        ("snapshot_beyond", "verify", "snapshot-00000000000000000044.jsonl vouches for 44"),
+        ("compacted", "verify", "good, records 1 to "),
+        ("compacted_by_another_version", "stat", "fewer than 2 snapshots verify"),
+        ("archive_missing", "verify", "were archived and are not there"),
+        ("archive_damaged", "verify", "archive/00000000000000000001-"),
+    ],
+)
+def test_what_a_kind_is_about_is_what_is_said_of_it(
+    kind: str, verb: str, said: str, run: Run
+) -> None:
+    done = run(verb, "--dir", CORPUS / kind)
+    assert said in done.out + done.err
+
+
+def test_a_start_sets_the_snapshots_of_another_version_aside(tmp_path: Path) -> None:
+    house = House(shutil.copytree(CORPUS / "compacted_by_another_version", tmp_path / "copy"), "")
+    try:
+        house.up()
+        assert house("down").code == 0
+    finally:
+        house.close()
+    *_, opened = house("cat", "--kind", "journal.opened", "--json").lines()
+    report = opened["data"]["recovery"]
+    assert "snapshot" not in report
+    assert "version 0 of the fold" in report["set_aside"][0]
 
 
 @pytest.mark.parametrize(
