@@ -131,7 +131,12 @@ class OsFiles:
     def read(self, handle: Handle, offset: int, size: int) -> bytes:
         parts = []
         while size > 0:
-            part = os.pread(handle, size, offset)
+            try:
+                part = os.pread(handle, size, offset)
+            except OSError as error:
+                # Of a medium that cannot be read, whoever looks after it wants to know the file.
+                error.filename = os.readlink(f"/proc/self/fd/{handle}")
+                raise
             if not part:
                 break
             parts.append(part)

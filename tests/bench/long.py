@@ -85,7 +85,7 @@ def main() -> int:
         for shorter, longer in steps:
             table.add_row(longer.name, *_cells(shorter), *_cells(longer))
             console.print(f"{longer.name}: {longer.wall_s:.1f} s", style="dim")
-            if _has_grown(shorter, longer):
+            if has_grown(shorter, longer):
                 grown.append(longer.name)
     console.print(table)
     for name in grown:
@@ -194,7 +194,7 @@ def _expect(step: Step, holds: bool) -> None:
         raise Failed(f"{step.name} said {step.answer[:500]}")
 
 
-def _has_grown(shorter: Step, longer: Step) -> bool:
+def has_grown(shorter: Step, longer: Step) -> bool:
     more = longer.peak_kib - shorter.peak_kib
     return more > GROWTH_KIB_MIN and longer.peak_kib > GROWTH_MAX * shorter.peak_kib
 

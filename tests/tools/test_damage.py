@@ -301,6 +301,28 @@ def test_a_name_that_stands_for_something_else_is_told_by_every_command(
     assert everything(copy) == before, "nothing is written beside it"
 
 
+@pytest.mark.parametrize("name", ["00000000000000000001.jsonl", "HEAD"])
+def test_a_medium_that_cannot_be_read_is_told_with_its_file(
+    name: str, run: Run, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(CORPUS / "whole", tmp_path / "copy")
+    path = copy / "journal" / name
+    path.unlink()
+    # The memory at address 0 is a file whose every read is answered with EIO.
+    path.symlink_to("/proc/self/mem")
+    for words in COMMANDS.values():
+        done = run(*(word.format(out=tmp_path) for word in words), "--dir", copy)
+        if done.code == 74:
+            assert "Input/output error" in done.err, (words, done)
+            assert "/mem" in done.err, (words, done)
+        else:
+            # Its size is 0, so who asks for that first takes it for empty.
+            assert done.code in (0, 4, 7), (words, done)
+            assert name == "HEAD" or name in done.out + done.err, (words, done)
+    if name != "HEAD":
+        assert run("cat", "--dir", copy).code == 74
+
+
 def test_a_token_tells_that_an_older_backup_was_restored(run: Run) -> None:
     directory = CORPUS / "older_backup_restored"
     token = (directory / "TOKEN").read_text().strip()
