@@ -100,17 +100,23 @@ def serve(
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(live())
-    except Locked as error:
-        return _refuse(f"{_another(place)} ({error.what})", EXIT_LOCKED)
-    except JournalError as error:
-        return _refuse(str(error), error.exit_code)
-    except (OSError, MemoryError) as error:
-        return _refuse(f"the broker cannot go on: {ending_of(error)[0]}", EXIT_IO)
-    except RuntimeError as error:
-        if str(error) != NO_THREAD:
-            raise
-        return _refuse(f"the broker cannot go on: {error}; is there enough memory?", EXIT_IO)
+    except (JournalError, OSError, MemoryError, RuntimeError) as error:
+        return _cannot_go_on(place, error)
     return EXIT_DONE
+
+
+def _cannot_go_on(place: Place, error: JournalError | OSError | MemoryError | RuntimeError) -> int:
+    match error:
+        case Locked():
+            return _refuse(f"{_another(place)} ({error.what})", EXIT_LOCKED)
+        case JournalError():
+            return _refuse(str(error), error.exit_code)
+        case RuntimeError():
+            if str(error) != NO_THREAD:
+                raise error
+            return _refuse(f"the broker cannot go on: {error}; is there enough memory?", EXIT_IO)
+        case _:
+            return _refuse(f"the broker cannot go on: {ending_of(error)[0]}", EXIT_IO)
 
 
 def _cannot_begin(place: Place, host: str, port: int, error: OSError) -> int:
