@@ -174,18 +174,24 @@ async def found(checker: Checker, count: int) -> None:
     await asyncio.to_thread(eventually, lambda: len(checker.wrong) >= count, "it is found")
 
 
-def test_every_older_file_gets_its_turn_while_there_is_little_to_do(tmp_path: Path) -> None:
+def test_every_older_file_gets_its_turn_again_and_again_and_is_told_once(tmp_path: Path) -> None:
     async def story() -> None:
         async with working(tmp_path, SMALL) as bench:
             await fill_segments(bench)
-            older = segments(bench.directory)[:-1]
-            assert len(older) >= 2
+            *others, last = segments(bench.directory)[:-1]
+            assert others
             with contextlib.ExitStack() as spoilt:
-                for name in older:
+                for name in others:
                     spoilt.enter_context(damaged(bench.directory / name, 500))
                 async with checking(bench) as checker:
-                    await found(checker, len(older))
-                    assert {damage.file for damage in checker.wrong} == set(older)
+                    with damaged(bench.directory / last, 500):
+                        await found(checker, len(others) + 1)
+                    # Its turn comes after that of the others, each time.
+                    await asyncio.to_thread(
+                        eventually, lambda: len(checker.wrong) == len(others), "it is looked at"
+                    )
+                    assert {damage.file for damage in checker.wrong} == set(others)
+                    assert bench.seen.kinds.count("upkeep.failed") == len(others) + 1
         assert verify(tmp_path / "journal", kinds=KINDS, full=True).ok
 
     play(story())
