@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from journal import Reader, archive_segment, compact, verify
+from journal.archive_worker import read_answer, worker_command
 from journal.files import Handle, OsFiles
 from journal.layout import list_directory, segment_name
 from journal.tidying import left_over
@@ -85,6 +86,15 @@ def test_a_worker_that_outlived_its_broker_and_the_next_one_both_come_to_their_e
     assert [path.name for path in directory.glob("archive/*")] == [made.name]
     (directory / segment_name(1)).unlink()
     assert numbers(Reader(directory)) == numbers(Reader(history))
+
+
+def test_a_worker_writes_under_a_name_that_no_other_one_has(history: Path, tmp_path: Path) -> None:
+    directory = shutil.copytree(history, tmp_path / "journal")
+    made = archive_segment(shutil.copytree(history, tmp_path / "other"), 1)
+    # Whoever wrote under the plain name would fail here.
+    (directory / "archive" / f"{made.name}.tmp").mkdir(parents=True)
+    done = subprocess.run(worker_command(directory, [1]), capture_output=True, timeout=60)
+    assert read_answer(done.stdout).name == made.name, done.stderr
 
 
 class _Outlived(OsFiles):

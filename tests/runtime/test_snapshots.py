@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -17,6 +18,7 @@ from broker.core.plan import plan
 from broker.runtime.feed import Feed
 from broker.runtime.rebuilding import begin_world
 from broker.runtime.snapshots import Since, Snapshots, Upkeep
+from broker.runtime.snapshotter import make_snapshot
 from broker.runtime.workers import WorkFailed
 from journal import (
     Corrupt,
@@ -148,6 +150,18 @@ def test_what_the_journal_says_of_itself_is_shown_at_once(tmp_path: Path) -> Non
             assert (last.seq, last.kind) == (feed.head, "journal.snapshotted")
 
     play(story())
+
+
+def test_whoever_makes_a_snapshot_has_an_unfinished_file_of_its_own(tmp_path: Path) -> None:
+    with history(tmp_path) as journal:
+        unfinished: list[str] = []
+
+        def look() -> bool:
+            unfinished.extend(path.name for path in journal.glob("*.tmp"))
+            return True
+
+        made = make_snapshot(journal, is_wanted=look)
+        assert set(unfinished) == {f"{made.name}.{os.getpid()}.tmp"}
 
 
 def test_an_attempt_that_fails_ends_nothing_else(tmp_path: Path) -> None:
