@@ -115,9 +115,10 @@ def _names_inside(files: Files, directory: Path, part: str) -> list[str]:
 
 def _check_kinds(directory: Path, part: str, kinds: dict[str, EntryKind]) -> None:
     for name, kind in kinds.items():
-        known = _is_known(name) if not part else _read_archive_name(part + name) is not None
         wanted = "directory" if not part and name in _FOLDERS else "file"
-        if known and kind != wanted:
+        if kind == wanted:
+            continue
+        if _read_archive_name(part + name) if part else _is_known(name):
             found = {"file": "a file", "directory": "a directory", "other": "neither of the two"}
             what = f"a {wanted} belongs here, and this is {found[kind]}"
             following = f"move it away, then {verify_command(directory)}"
