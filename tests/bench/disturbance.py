@@ -1,8 +1,7 @@
-"""What appends feel of a snapshot, a compaction or a check that runs beside them.
+"""What appends feel of a snapshot or a compaction that runs beside them.
 
 The processes are those that a broker runs: one folds the journal and writes a snapshot, one packs
-sealed segments, one reads one of them. Appends are timed while such a process is alive, and as many
-right before it.
+sealed segments. Appends are timed while such a process is alive, and as many right before it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from rich.console import Console
 from broker.runtime.snapshotter import snapshotter_command
 from journal import Log, open_log
 from journal.archive_worker import worker_command
-from journal.check_worker import check_command
 
 from .figures import Figure, figure, goal_of, middle, percentile, share, show
 from .loops import run, timed_rate
@@ -32,8 +30,7 @@ SEGMENTS = 4
 def measure(console: Console, journal: Path, rounds: int) -> Iterator[Figure]:
     """The p99 beside each, as a multiple of the p99 without."""
     rows = []
-    works = {"snapshot": snapshotter_command, "compaction": _packing, "check": _checking}
-    for name, command in works.items():
+    for name, command in {"snapshot": snapshotter_command, "compaction": _packing}.items():
         alone, beside = [], []
         for _ in range(rounds):
             _forget(journal)
@@ -86,10 +83,6 @@ def _waits(log: Log) -> list[float]:
 def _packing(journal: Path) -> list[str]:
     bases = sorted(int(path.stem) for path in journal.glob("0*.jsonl"))
     return worker_command(journal, bases[:SEGMENTS])
-
-
-def _checking(journal: Path) -> list[str]:
-    return check_command(journal, min(path.name for path in journal.glob("0*.jsonl")))
 
 
 def _forget(journal: Path) -> None:
