@@ -17,6 +17,7 @@ a crash can leave behind, and what follows), `writer` (the order of every write)
 from journal.appender import Appender
 from journal.archiving import ArchiveFile, archive_segment
 from journal.backup import BackupReport, backup
+from journal.checking import check_file, holes, older_files
 from journal.clock import Clock, OsClock
 from journal.compaction import (
     Compaction,
@@ -49,10 +50,12 @@ from journal.errors import (
     SnapshotUnusable,
     TargetTaken,
     TornTail,
+    ending_of,
 )
 from journal.files import Files, OsFiles
 from journal.following import Follow
 from journal.history import History, read_journal
+from journal.layout import Listing, list_directory
 from journal.limits import Limits
 from journal.log import Log, LogStatistics
 from journal.on_loop import AsyncJournal
@@ -95,6 +98,7 @@ __all__ = [
     "JournalFull",
     "Limits",
     "Line",
+    "Listing",
     "Locked",
     "Log",
     "LogStatistics",
@@ -133,10 +137,15 @@ __all__ = [
     "VerifyReport",
     "archive_segment",
     "backup",
+    "check_file",
     "check_token",
     "compact",
+    "ending_of",
     "head_token",
+    "holes",
+    "list_directory",
     "newest_snapshots",
+    "older_files",
     "open_journal",
     "open_log",
     "parse_token",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import NamedTuple
 
@@ -147,6 +148,8 @@ def main() -> int:
     except ReaderGone:
         _discard_output()
         return Exit.READER_GONE
+    except MemoryError:
+        return _fail(Exit.IO_ERROR, "there is not enough memory")
     except OSError as problem:
         _discard_output()
         where = f": {problem.filename}" if problem.filename else ""
@@ -178,4 +181,5 @@ def _open_closed_streams() -> None:
 
 def _discard_output() -> None:
     """Let the interpreter's last flush go nowhere: who should have read it is gone."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError):  # a machine that opens no file any more is said to be so
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -229,11 +229,20 @@ class Names(msgspec.Struct, frozen=True):
     agents: list[Name]
 
 
+class Reason(msgspec.Struct, frozen=True):
+    """Something that is not well with the broker, and what to do about it."""
+
+    code: str
+    what: str
+    next: str
+
+
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """What anybody may ask a broker."""
+    """What anybody may ask a broker. While it starts or ends it gives no reasons."""
 
     status: str
     version: str = ""
+    reasons: list[Reason] = []
 
 
 class Done(msgspec.Struct, frozen=True):

@@ -8,7 +8,8 @@ import pytest
 from journal import Draft, Limits, Retention, open_log
 from tests.journal.campaign import run_history
 from tests.journal.mutations import MUTATIONS, Patch
-from tests.journal.story import DIRECTORY, RETENTIONS, SMALL, Broken, Story
+from tests.journal.promises import DIRECTORY, Broken
+from tests.journal.story import RETENTIONS, SMALL, Story
 from tests.support.disk import Crash, CrashKind, SimulatedDisk
 
 PINNED = {
@@ -118,6 +119,38 @@ def _cut_recoveries_of_compactions() -> None:
             story.finish()
 
 
+def test_a_compaction_trusts_no_snapshot_whose_name_is_not_durable() -> None:
+    _cut_compactions_behind_killed_makers()
+
+
+def _cut_compactions_behind_killed_makers() -> None:
+    """Two makers of snapshots were killed in a row, each before it had synced its name."""
+    begin, end = _calls_of(_half_snapshots), _calls_of(_compacting_behind_them)
+    assert end - begin > 5, "it syncs, records, and deletes"
+    for calls in range(begin + 1, end + 1):
+        for seed in range(5):
+            story = Story(calls * 10 + seed)
+            story.disk.crash_in(calls)
+            _compacting_behind_them(story)
+            story.crash("power")
+            story.finish()
+
+
+def _half_snapshots(story: Story) -> None:
+    story.open()
+    story.append([300] * 8)
+    story.commit()
+    sealed = story.seal()
+    for position in (sealed, None):
+        story.snapshot(position, maker_is_killed=True)
+    assert story.tally["makers_killed"] == 2
+
+
+def _compacting_behind_them(story: Story) -> None:
+    _half_snapshots(story)
+    story.compact(Retention(bytes_max=0))
+
+
 def test_every_call_of_a_compaction_can_fail() -> None:
     for keep_audit in RETENTIONS[1:]:
         begin, end = _calls_of_compaction(keep_audit)
@@ -141,11 +174,14 @@ def test_every_call_of_a_life_can_fail() -> None:
 
 
 def _notice(mutation: str) -> None:
-    if mutation in PINNED:
-        _run_histories(PINNED[mutation], HISTORIES_MAX)
-    else:
-        # Two crashes in two short moments are too rare to wait for.
-        _cut_recoveries_of_compactions()
+    # Two crashes in two short moments are too rare to wait for.
+    match mutation:
+        case "removed_before_the_tail_is_durable":
+            _cut_recoveries_of_compactions()
+        case "snapshot_name_not_awaited":
+            _cut_compactions_behind_killed_makers()
+        case _:
+            _run_histories(PINNED[mutation], HISTORIES_MAX)
 
 
 def _run_histories(first: int, count: int) -> None:
@@ -259,7 +295,7 @@ def test_no_segment_is_begun_without_room_for_it() -> None:
         log.stage([draft], log.now(), expect=log.next_seq)
         log.commit()
     assert log.statistics().segments == 1
-    assert not [name for name in disk.names(DIRECTORY) if name.endswith(".tmp")]
+    assert not [name for name in disk.entries(DIRECTORY) if name.endswith(".tmp")]
     log.close()
 
 
@@ -284,6 +320,6 @@ def test_a_crash_leaves_nothing_running_in_the_simulation() -> None:
     with pytest.raises(Crash):
         open_log(DIRECTORY, files=disk)
     with pytest.raises(Crash):
-        disk.names(DIRECTORY)
+        disk.entries(DIRECTORY)
     disk.reboot("process")
     open_log(DIRECTORY, files=disk).close()
