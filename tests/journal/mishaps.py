@@ -97,5 +97,9 @@ def _files_of_history(story: Story) -> list[Path]:
     found = [DIRECTORY / name for name in sorted(names)]
     if ARCHIVE in story.disk.entries(DIRECTORY):
         folder = DIRECTORY / ARCHIVE
-        found += [folder / name for name in sorted(story.disk.entries(folder)) if name[0] == "0"]
+        found += [
+            folder / name
+            for name in sorted(story.disk.entries(folder))
+            if name[0] == "0" and not name.endswith(".tmp")
+        ]
     return found

@@ -41,7 +41,7 @@ SMALL = Limits(
     segment_bytes_max=2500,
     room_bytes_min=700,
     room_bytes_max=1500,
-    step_bytes=500,
+    step_bytes=150,
     reserve_bytes=4400,
     control_bytes=2000,
 )
