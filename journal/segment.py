@@ -8,6 +8,8 @@ Findings are named as the table of `recovery` names them; nothing is decided her
 """
 
 import contextlib
+from collections.abc import Collection
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -80,13 +82,7 @@ def look_at_tail(
 ) -> Look:
     """Walk to the last good line. `witnessed` gives the checksums that HEAD knows."""
     seen: set[str] = set()
-
-    def is_dull(first: int, last: int, present: set[str]) -> bool:
-        """Nothing is to be learned from the lines of this block, one by one."""
-        known = present <= seen and not any(kind.startswith(CONTROL_PREFIX) for kind in present)
-        return known and not any(first <= seq <= last for seq in witnessed)
-
-    walker = Walker(data, base, is_dull=is_dull)
+    walker = Walker(data, base, is_dull=partial(_is_dull, seen, witnessed))
     flaws: list[Flaw] = []
     started: SegmentStarted | None = None
     seal: Sealed | None = None
@@ -138,6 +134,14 @@ def look_at_tail(
         rest=walker.rest,
         flaws=tuple(flaws),
     )
+
+
+def _is_dull(
+    seen: set[str], witnessed: Collection[int], first: int, last: int, present: set[str]
+) -> bool:
+    """Nothing is to be learned from the lines of this block, one by one."""
+    known = present <= seen and not any(kind.startswith(CONTROL_PREFIX) for kind in present)
+    return known and not any(first <= seq <= last for seq in witnessed)
 
 
 def _first_line_flaws(
