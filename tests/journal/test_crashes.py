@@ -33,7 +33,6 @@ PINNED = {
     "snapshot_renamed_unsynced": 105,
     "archive_renamed_unsynced": 105,
     "archive_name_unsynced": 144,
-    "compaction_left_half_done": 255,
     "compacted_beyond_the_snapshots": 142,
     "snapshots_bear_no_witness": 244,
 }
@@ -215,7 +214,7 @@ def _notice(mutation: str) -> None:
     match mutation:
         case "ground_laid_through_the_descriptor_of_the_appends":
             _fail_beside_batches()
-        case "removed_before_the_tail_is_durable":
+        case "removed_before_the_tail_is_durable" | "compaction_left_half_done":
             _cut_recoveries_of_compactions()
         case "snapshot_name_not_awaited":
             _cut_compactions_behind_killed_makers()
