@@ -193,7 +193,7 @@ def test_a_full_disk_refuses_messages_and_loses_no_report() -> None:
         disk.write_text("full")
         accepted = []
         for number in range(4_000):
-            answer = broker.http.post("/api/send", json={"to": "cat", "text": f"{number} " * 50})
+            answer = broker.http.post("/api/send", json={"to": "cat", "text": f"{number} " * 250})
             if answer.status_code == 507:
                 break
             if answer.status_code == 200:
