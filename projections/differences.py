@@ -65,36 +65,46 @@ class Differences(msgspec.Struct, frozen=True):
 def differences(a: World, b: World) -> Differences:
     """What is not the same in both."""
     return Differences(
-        broker=[*_changes("broker", _broker(a), _broker(b)), *_policy_changes(a, b)],
-        agents=agent_changes(a, agent_fields(a), b),
-        counts=count_changes(counts(a), b),
+        broker=changes(broker_fields(a), broker_fields(b)),
+        agents=changes(agent_fields(a), agent_fields(b)),
+        counts=count_changes(counts(a), counts(b)),
         deliveries=list(_moved(a, b)),
     )
 
 
-AgentFields = dict[str, dict[str, Plain]]
+Things = dict[str, dict[str, Plain]]
+"""Plain values by the name of their field, by the key of what has them."""
 
 
-def agent_fields(world: World) -> AgentFields:
+def agent_fields(world: World) -> Things:
     """Each agent's state as plain values, by its key."""
     return {key: _agent(agent) for key, agent in sorted(world.agents.items())}
 
 
-def agent_changes(a: World, before: AgentFields, b: World) -> list[Change]:
-    """What became of the agents."""
-    after = agent_fields(b)
-    return [
-        change
-        for key in sorted({*before, *after})
-        for change in _changes(
-            (b.agents.get(key) or a.agents[key]).name, before.get(key, {}), after.get(key, {})
-        )
-    ]
+def broker_fields(world: World) -> Things:
+    """The same of the broker and the policy in force."""
+    return {
+        "broker": {"running": world.running, "epoch": world.epoch},
+        "policy": msgspec.structs.asdict(world.policy),
+    }
 
 
-def count_changes(before: Mapping[str, int], b: World) -> list[Change]:
+def changes(before: Things, after: Things) -> list[Change]:
+    """What became of each thing, field by field."""
+    found: list[Change] = []
+    for key in sorted({*before, *after}):
+        was, now = before.get(key, {}), after.get(key, {})
+        name = str(now.get("name") or was.get("name") or key)
+        found += [
+            Change(name, field, was.get(field), now.get(field))
+            for field in {**was, **now}
+            if was.get(field) != now.get(field)
+        ]
+    return found
+
+
+def count_changes(before: Mapping[str, int], after: Mapping[str, int]) -> list[Change]:
     """Which counts are others now; one that is not there is 0."""
-    after = counts(b)
     return [
         Change("counts", name, before.get(name, 0), after.get(name, 0))
         for name in {**before, **after}
@@ -150,6 +160,7 @@ def _agent_of(a: World, b: World, delivery_id: DeliveryId) -> str:
 def _agent(agent: Agent) -> dict[str, Plain]:
     head = agent.flowing or agent.head()
     return {
+        "name": agent.name,
         "generation": agent.generation,
         "pid": agent.pid if agent.alive else None,
         "state": agent.state,
@@ -164,19 +175,3 @@ def _agent(agent: Agent) -> dict[str, Plain]:
         "restarts": agent.restart_count,
         "ended": None if agent.exited is None else agent.exited.reason,
     }
-
-
-def _broker(world: World) -> dict[str, Plain]:
-    return {"running": world.running, "epoch": world.epoch}
-
-
-def _policy_changes(a: World, b: World) -> Iterator[Change]:
-    before: dict[str, Plain] = msgspec.structs.asdict(a.policy)
-    after: dict[str, Plain] = msgspec.structs.asdict(b.policy)
-    yield from _changes("policy", before, after)
-
-
-def _changes(of: str, before: dict[str, Plain], after: dict[str, Plain]) -> Iterator[Change]:
-    for field in {**before, **after}:
-        if before.get(field) != after.get(field):
-            yield Change(of, field, before.get(field), after.get(field))

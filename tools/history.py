@@ -56,6 +56,10 @@ class History:
         with self._failing():
             yield from self._reader.lines(after, through)
 
+    def line(self, seq: int) -> Line | None:
+        """The verified line of this record; None where there is none, or it cannot be read."""
+        return next(self.lines(seq - 1, seq), None) if seq > 0 else None
+
     def blocks(self, after: int = 0, through: int | None = None) -> Iterator[Block]:
         """The same by the block, as bytes and as typed entries."""
         with self._failing():

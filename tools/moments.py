@@ -56,7 +56,7 @@ def at_seq(history: History, seq: int) -> Moment:
     head = history.head()
     if seq > head:
         raise Failure(Exit.USAGE, f"the journal ends at {head}, there is no record {seq} yet")
-    line = next(history.lines(seq - 1, seq), None) if seq else None
+    line = history.line(seq)
     return Moment(seq, line.at if line else 0)
 
 

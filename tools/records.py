@@ -6,14 +6,13 @@ anywhere in its data; so an id finds the whole story, also where it is one of ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 
 import msgspec
 
 from journal import Line
 
-from .history import History
 from .output import evidence_text, plain
 
 AGENT_KEYS = ("agent", "name", "worker_name")
@@ -45,14 +44,14 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         return self.identity is None or self.identity in _texts(data)
 
 
-def decision_of(history: History, line: Line) -> Line | None:
+def decision_of(line: Line, look_up: Callable[[int], Line | None]) -> Line | None:
     """The first record of the decision that this record is of: it says which command was decided.
     None where there was no decision (the journal wrote it), or its first record is gone."""
     if line.by is not None:
         return line
     if not line.cause:
         return None
-    first = next(history.lines(line.cause[0] - 1, line.cause[0]), None)
+    first = look_up(line.cause[0])
     return first if first is not None and first.by is not None else None
 
 

@@ -18,6 +18,7 @@ from .moments import Moment, at_seq, at_time
 from .options import json_option, place_option
 from .output import bold, dim, emit, full_time, plain, say, tell
 from .place import Place
+from .records import Wanted
 from .replay_bisect import bisect
 from .replay_diff import diff
 from .shapes import AgentRow, DeadLetterRow, PendingRow, WaitingRow
@@ -62,12 +63,14 @@ def replay(
         raise click.UsageError("--to and --at name two moments; compare them with: replay diff")
     if not stepping and (agent is not None or identity is not None):
         raise click.UsageError("--agent and --id go with --step")
+    if stepping and as_json:
+        raise click.UsageError("--step is for people; programs read: ackbook cat, replay --to")
     history = History(place)
     moment = _moment(history, through, time)
     if stepping:
         from .replay_step import step
 
-        step(history, moment, agent=agent, identity=identity)
+        step(history, moment, Wanted(agent=agent, identity=identity))
         return
     world = world_at(history, history.head() if moment is None else moment.seq)
     if as_json:

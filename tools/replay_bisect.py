@@ -89,8 +89,9 @@ def _between(history: History, after: int, through: int) -> Iterator[tuple[Entry
 
 
 def _record(history: History, entry: Entry) -> FoundRecord:
-    [line] = history.lines(entry.seq - 1, entry.seq)
-    decided = decision_of(history, line)
+    line = history.line(entry.seq)
+    assert line is not None, "its entry was just read"
+    decided = decision_of(line, history.line)
     by = None if decided is None else decided.by
     return FoundRecord(
         seq=line.seq,

@@ -20,7 +20,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from broker.runtime.rebuilding import begin_world
-from journal import Line, OsFiles
+from journal import OsFiles
 from journal.layout import list_directory
 from journal.record import parse_line
 from journal.sources import sources_of
@@ -67,12 +67,30 @@ class Worlds:
 
     def at(self, seq: int) -> World:
         """The world after this record; after the last one before a hole, where there is a hole."""
-        return self._reach(seq).world
+        return self.reach(seq).world
+
+    def reach(self, seq: int) -> Reached:
+        """The same, and how it goes on."""
+        return self.go_on(self._begin(seq), seq)
+
+    def go_on(self, reached: Reached, through: int) -> Reached:
+        """Fold on from there up to this record or a hole; the world that was reached moves along.
+        Now and then one is kept."""
+        world, keeps, accepted = reached
+        kept = world.seq
+        for block in self._history.blocks(world.seq, through):
+            if not _fold_block(world, block.entries, accepted):
+                break
+            accepted = kind_of(block.entries[-1]) == ACCEPTED
+            if keeps and self._is_due(world, kept):
+                self._keep(world, block)
+                kept = world.seq
+        return Reached(world, keeps, accepted)
 
     def since(self, seq: int) -> Iterator[tuple[Entry, World]]:
         """Every entry after this record, each with the world that it led to, up to the end or to
         a hole. It is one world that goes on: it has to be looked at before the next is taken."""
-        world, _, accepted = self._reach(seq)
+        world, _, accepted = self.reach(seq)
         if world.seq < seq:
             return
         for entry in self._history.entries(seq):
@@ -81,19 +99,6 @@ class Worlds:
             fold(world, entry)
             yield entry, world
             accepted = kind_of(entry) == ACCEPTED
-
-    def _reach(self, seq: int) -> Reached:
-        """Fold from the latest beginning on, block by block, and keep a world now and then."""
-        world, keeps, accepted = self._begin(seq)
-        kept = world.seq
-        for block in self._history.blocks(world.seq, seq):
-            if not _fold_block(world, block.entries, accepted):
-                break
-            accepted = kind_of(block.entries[-1]) == ACCEPTED
-            if keeps and self._is_due(world, kept):
-                self._keep(world, block)
-                kept = world.seq
-        return Reached(world, keeps, accepted)
 
     def _begin(self, seq: int) -> Reached:
         """The latest beginning at or before this record."""
@@ -114,7 +119,7 @@ class Worlds:
             named = _NAME.fullmatch(name)
             if named is None or int(named[1]) > seq or named[3] != self._foundation(int(named[1])):
                 continue
-            line = self._line(int(named[1]))
+            line = self._history.line(int(named[1]))
             content = self._cache.get(name) if line and line.crc == named[2] else None
             if content is not None:
                 with suppress(UnreadableWorld):
@@ -122,7 +127,7 @@ class Worlds:
         return None
 
     def _reached(self, world: World, *, keeps: bool) -> Reached:
-        line = self._line(world.seq)
+        line = self._history.line(world.seq)
         return Reached(world, keeps, accepted=line is not None and line.kind == ACCEPTED)
 
     def _is_due(self, world: World, kept: int) -> bool:
@@ -153,9 +158,6 @@ class Worlds:
                 return None
             told.append(f"{source.name} {status.st_size} {status.st_mtime_ns}")
         return sha256("\n".join(told).encode()).hexdigest()[:32]
-
-    def _line(self, seq: int) -> Line | None:
-        return next(self._history.lines(seq - 1, seq), None) if seq else None
 
 
 def world_at(history: History, seq: int) -> World:
