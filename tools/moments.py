@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 
 from .failures import Exit, Failure
 from .history import History
-from .output import full_time, plain
+from .output import exact_time, plain
 
 FORMS = "2026-01-31T18:32:05, 18:32, -5m, or end"
 """What may stand for a time."""
@@ -41,7 +41,9 @@ class Moment(NamedTuple):
     at: int
 
     def told(self) -> str:
-        return f"record {self.seq}, {full_time(self.at)}" if self.seq else "before the first record"
+        return (
+            f"record {self.seq}, {exact_time(self.at)}" if self.seq else "before the first record"
+        )
 
 
 def moment_of(history: History, text: str) -> Moment:

@@ -24,7 +24,7 @@ from .failures import Exit
 from .history import History
 from .moments import END, moment_of
 from .options import json_option, place_option
-from .output import bold, dim, duration, emit, full_time, hanging, tell
+from .output import bold, dim, duration, emit, exact_time, hanging, tell
 from .place import Place
 from .records import command_told, decision_of, fields_of, subject_of
 from .shapes import BisectReply, FoundRecord
@@ -122,7 +122,7 @@ def _show(reply: BisectReply) -> None:
         return
     if reply.before:
         tell(f"it held already before record {begun}, where the search began; earlier: --from 0")
-    tell(f"it held first after {bold(f'record {first.seq}')}, {full_time(first.at)}")
+    tell(f"it held first after {bold(f'record {first.seq}')}, {exact_time(first.at)}")
     if until is None:
         tell(f"and from then on, up to record {ended}")
     else:

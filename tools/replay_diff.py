@@ -28,6 +28,9 @@ from .worlds import world_at
 DELIVERIES_SHOWN_MAX = 40
 """Deliveries that people get to see; programs get all of them."""
 
+MOMENTS_AS_ARGUMENTS = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
+"""-5m and -1h are moments, and no options."""
+
 
 class Side(NamedTuple):
     """One of the two that are compared."""
@@ -44,9 +47,9 @@ class Side(NamedTuple):
         return f"{self.moment.told()}, {self.history.directory}"
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings=MOMENTS_AS_ARGUMENTS)
 @click.argument("first", metavar="A")
-@click.argument("second", metavar="B", default=END)
+@click.argument("second", metavar="[B]", default=END)
 @json_option
 @place_option
 def diff(first: str, second: str, as_json: bool, place: Place) -> Exit:

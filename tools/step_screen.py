@@ -193,14 +193,13 @@ def _heading(text: str) -> Row:
 
 def _cut(row: Row, columns: int) -> Row:
     """As much of a row as there is room for; the last place says that there is more."""
+    if sum(get_cwidth(text) for _, text, *_ in row) <= columns:
+        return row
     kept: Row = []
-    left = columns
+    left = max(0, columns - 1)
     for style, text, *_ in row:
-        if get_cwidth(text) <= left:
-            kept.append((style, text))
-            left -= get_cwidth(text)
-            continue
-        while get_cwidth(text) > left - 1:
+        while get_cwidth(text) > left:
             text = text[:-1]
-        return [*kept, (style, text), (DIM, "…")]
-    return kept
+        kept.append((style, text))
+        left -= get_cwidth(text)
+    return [*kept, (DIM, "…")]
