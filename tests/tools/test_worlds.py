@@ -17,7 +17,7 @@ from ackbook_tools.place import Place
 from ackbook_tools.worlds import Worlds
 from hypothesis import settings
 
-from journal import Position, SnapshotFile, compact, write_snapshot
+from journal import Position, Reader, SnapshotFile, compact, salvage, write_snapshot
 from projections.codec import kind_of
 from projections.snapshot import FOLD_VERSION, dump
 from projections.world import World, fold
@@ -233,6 +233,26 @@ def test_a_snapshot_of_the_journal_itself_is_begun_from_and_leaves_nothing(tmp_p
         seq: worlds[seq] for seq in (20, 25, max(worlds))
     }
     assert kept.files() == []
+
+
+def test_a_hole_that_somebody_accepted_is_gone_over_and_others_are_not(tmp_path: Path) -> None:
+    torn = CORPUS / "hole_in_a_sealed_segment" / "journal"
+    salvage(torn, tmp_path / "journal")
+    kept = Kept(tmp_path / "cache", tmp_path / "journal")
+    worlds = folded(kept.journal)
+    head = History(Place(kept.journal)).head()
+    assert max(worlds) == head
+    assert len(worlds) < head + 1, "there is a hole"
+    for _ in ("cold", "warm"):
+        assert {seq: kept.at(seq) for seq in worlds} == worlds
+    [repaired] = [
+        line.seq for line in Reader(kept.journal).lines() if line.kind == "journal.repaired"
+    ]
+    _snapshot(kept.journal, repaired, worlds[repaired])
+    assert kept.at(head) == worlds[head]
+    torn_worlds = folded(torn)
+    assert Kept(tmp_path / "other", torn).at(head) == torn_worlds[max(torn_worlds)]
+    assert max(torn_worlds) < head
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in CORPUS.iterdir()))
