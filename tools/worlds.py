@@ -36,8 +36,7 @@ INTERVAL = 50_000
 """Records between kept worlds: 0.15 s of folding, about four times what loading one takes."""
 
 ACCEPTED = "journal.repaired"
-"""The record behind which a hole may be: somebody has seen it and went on."""
-
+"""The record behind which a hole may be: somebody saw it, and went on."""
 
 _NAME = re.compile(r"(\d{20})-([0-9a-f]{8})-([0-9a-f]{32})")
 """The position, the checksum of its line, and the foundation."""
@@ -80,7 +79,7 @@ class Worlds:
         kept = world.seq
         for block in self._history.blocks(world.seq, through):
             if not _fold_block(world, block.entries, accepted):
-                break
+                return Reached(world, keeps)
             accepted = kind_of(block.entries[-1]) == ACCEPTED
             if keeps and self._is_due(world, kept):
                 self._keep(world, block)

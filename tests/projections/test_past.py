@@ -162,7 +162,7 @@ def check_what_moved_is_told(worlds: list[World]) -> None:
 
 
 Explored.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=40, deadline=None, print_blob=True
+    max_examples=40, stateful_step_count=40, deadline=None, print_blob=True
 )
 TestExplored = Explored.TestCase
 
@@ -234,6 +234,33 @@ def test_agents_that_came_and_went_and_the_policy_differ(broker: Simulated) -> N
     assert ("bob", "ended", None, "exited") in {(c.of, c.field, c.a, c.b) for c in found.agents}
     back = differences(broker.world, before)
     assert ("amy", "state", None) in {(c.of, c.field, c.b) for c in back.agents}
+
+
+def test_each_recipient_of_one_message_is_asked_about(broker: Simulated) -> None:
+    for name in ("amy", "cid"):
+        spawn(broker, name, "dev")
+        become(broker, name, "blocked", "dialog")
+    broker.do(message("#dev"))
+    enqueued = next(e for e in broker.entries if kind_of(e) == "message.enqueued")
+    for name in ("amy", "cid"):
+        found = first_held(past_of(broker), Condition(agent=name, pending_over=0))
+        assert found is not None
+        assert found.first == enqueued
+
+
+def test_dead_letters_are_told_apart_by_agent_and_told_as_different(broker: Simulated) -> None:
+    before = copy_of(broker.world)
+    sent = broker.sent(message("bob")).deliveries[0][0]
+    ended(broker, "bob", "exited")
+    [letter] = broker.world.dead_letters.values()
+    assert letter.delivery_id == sent
+    for name, seq in ((None, letter.seq), ("BOB", letter.seq), ("amy", None)):
+        found = first_held(past_of(broker), Condition(agent=name, dead_letters_over=0))
+        assert (None if found is None else found.first.seq) == seq
+    [moved] = differences(before, broker.world).deliveries
+    assert moved.a is None
+    assert moved.b is not None
+    assert (moved.delivery_id, moved.b.state) == (sent, "dead_letter")
 
 
 def test_what_there_is_of_a_condition_is_asked_and_no_agent_alone() -> None:

@@ -249,10 +249,15 @@ def test_a_hole_that_somebody_accepted_is_gone_over_and_others_are_not(tmp_path:
         line.seq for line in Reader(kept.journal).lines() if line.kind == "journal.repaired"
     ]
     _snapshot(kept.journal, repaired, worlds[repaired])
-    assert kept.at(head) == worlds[head]
+    assert Kept(tmp_path / "empty", kept.journal).at(head) == worlds[head]
     torn_worlds = folded(torn)
     assert Kept(tmp_path / "other", torn).at(head) == torn_worlds[max(torn_worlds)]
     assert max(torn_worlds) < head
+    for journal, expected in ((kept.journal, worlds), (torn, torn_worlds)):
+        history = Kept(tmp_path / "none", journal).worlds().since(0)
+        assert [(entry.seq, list(dump(world))) for entry, world in history] == [
+            item for item in expected.items() if item[0]
+        ]
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in CORPUS.iterdir()))
@@ -304,6 +309,18 @@ def test_the_cache_is_bounded_and_the_least_used_goes_first(tmp_path: Path) -> N
     assert cache.get("0") is not None
     cache.put("3", os.urandom(100))
     assert cache.names() == ["0", "2", "3"]
+
+
+def test_an_entry_that_is_not_what_was_put_there_is_removed_and_not_given(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, "things")
+    for name in ("one", "two"):
+        cache.put(name, name.encode() * 50)
+        assert cache.get(name) == name.encode() * 50
+    one, two = (tmp_path / "things" / name for name in ("one", "two"))
+    one.write_bytes(one.read_bytes()[:32] + two.read_bytes()[32:])  # unpacks well
+    two.write_bytes(b"")
+    assert (cache.get("one"), cache.get("two")) == (None, None)
+    assert cache.names() == []
 
 
 def test_the_cache_is_where_the_user_keeps_caches(
