@@ -58,6 +58,7 @@ from journal.history import History, read_journal
 from journal.layout import Listing, list_directory
 from journal.limits import Limits
 from journal.log import Log, LogStatistics
+from journal.moments import position_at
 from journal.on_loop import AsyncJournal
 from journal.opening import open_log
 from journal.reader import Reader
@@ -150,6 +151,7 @@ __all__ = [
     "open_log",
     "parse_token",
     "plan_compaction",
+    "position_at",
     "read_control",
     "read_journal",
     "read_snapshot",
