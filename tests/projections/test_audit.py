@@ -1,0 +1,158 @@
+"""The audit tells what the world counts, and what a model that charges every moment says."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import get_args
+
+from broker.core.commands import Cancel, Release, SetMode, StopBroker
+from projections.audit import audit, lives
+from projections.codec import Entry
+from projections.facts import (
+    AgentName,
+    BrokerStarted,
+    BrokerStopped,
+    HeldReason,
+    MessageEnqueued,
+    Policy,
+)
+from projections.lives import Life
+from projections.waits import CAUSES, Hold
+from projections.world import World, fold
+from tests.core.test_properties import Broker
+from tests.support.orders import become, message, report_of, spawn
+from tests.support.simulated import Simulated
+
+
+def waits_by_brute_force(entries: list[Entry]) -> dict[str, Counter[str]]:
+    """Between two entries, what each delivery waits for as the world stands then."""
+    world, charged, stopped = World(), defaultdict[str, Counter[str]](Counter), False
+    for entry, following in zip(entries, [*entries[1:], entries[-1]], strict=True):
+        fold(world, entry)
+        if isinstance(entry.fact, BrokerStarted | BrokerStopped):
+            stopped = isinstance(entry.fact, BrokerStopped)
+        for agent in world.agents.values():
+            for delivery in agent.queue:
+                if stopped:
+                    cause = "no_broker"
+                elif agent.flowing is not None or agent.head() is not delivery:
+                    cause = "behind"
+                elif agent.held is not None and agent.held.delivery_id == delivery.delivery_id:
+                    cause = agent.held.reason
+                else:
+                    cause = "retry" if delivery.failures else "pace"
+                charged[delivery.delivery_id][cause] += following.at - entry.at
+    return {who: Counter({c: us for c, us in of.items() if us}) for who, of in charged.items()}
+
+
+def check_audit(broker: Simulated) -> None:
+    """What must be true of the audit of any history."""
+    rows = list(lives(broker.entries))
+    assert len({row.delivery_id for row in rows}) == len(rows)
+    world = broker.world
+    counts = Counter(row.outcome for row in rows)
+    counts["acked"] = counts.pop("verified", 0) + counts.pop("unverified", 0)
+    assert counts.pop("open", 0) == len(world.deliveries)
+    ended = {name: n for name, n in world.counts.items() if name != "enqueued" and n}
+    assert +counts == Counter(ended)
+    model = waits_by_brute_force(broker.entries)
+    for row in rows:
+        assert row.waited == model.get(row.delivery_id, Counter()), row
+        until = world.at if row.ended_at is None else row.ended_at
+        assert sum(row.waited.values()) + row.typing_us + row.awaiting_us == (
+            until - row.enqueued_at
+        )
+        assert (row.typed_at is None) == (row.attempts == 0)
+        settled = world.settled.get(row.delivery_id)
+        if settled is not None:
+            assert settled.state in ("dropped", row.outcome, "acked")
+            assert settled.new_delivery_id == row.redelivered_as
+            if settled.state == "acked":
+                assert (settled.level, settled.verification) == (row.level, row.verification)
+                assert settled.level not in row.reached or row.outcome == "verified"
+
+
+def check_audit_from_the_middle(broker: Simulated) -> None:
+    """An audit that goes on from a world gives the same rows for what is enqueued after it."""
+    middle = len(broker.entries) // 2
+    world = World()
+    for entry in broker.entries[:middle]:
+        fold(world, entry)
+    after = world.seq
+    whole = {r.delivery_id: r for r in lives(broker.entries) if r.enqueued_seq > after}
+    rest = list(lives(broker.entries[middle:], world))
+    assert {r.delivery_id: r for r in rest if r.enqueued_seq > after} == whole
+    assert all(row.whole == (row.enqueued_seq > after) for row in rest)
+
+
+class Audited(Broker):
+    def teardown(self) -> None:
+        check_audit(self.broker)
+        check_audit_from_the_middle(self.broker)
+
+
+Audited.TestCase.settings = Broker.TestCase.settings
+TestAudited = Audited.TestCase
+
+
+def history() -> Simulated:
+    """bob is on hold by tester for 20 s, his oldest message cancelled meanwhile, and let go."""
+    broker = Simulated(Policy())
+    spawn(broker, "bob")
+    become(broker, "bob", "ready")
+    broker.do(SetMode(name=AgentName("bob"), mode="manual_flush", by="tester"))
+    first = broker.sent(message("bob", "one"))
+    broker.sent(message("bob", "two"))
+    broker.wait(5_000)
+    broker.do(Cancel(id=first.event_id))
+    broker.wait(15_000)
+    broker.do(Release(name=AgentName("bob")))
+    return broker
+
+
+def test_a_hold_goes_on_when_the_head_of_its_queue_goes() -> None:
+    holds = [found for found in audit(history().entries) if isinstance(found, Hold)]
+    [hold] = [each for each in holds if each.reason == "manual_flush"]
+    assert hold.until_at is not None
+    assert (hold.agent, hold.by, hold.over) == ("bob", "tester", True)
+    assert hold.until_at - hold.since_at == 20_000_000
+
+
+def test_waits_say_who_was_first_and_who_behind() -> None:
+    first, second = lives(history().entries)
+    assert (first.outcome, first.waited) == ("cancelled", {"manual_flush": 5_000_000})
+    assert second.outcome == "released"
+    assert second.waited == {"behind": 5_000_000, "manual_flush": 15_000_000}
+
+
+def test_time_without_a_broker_is_nobody_elses() -> None:
+    broker = Simulated(Policy())
+    spawn(broker, "bob", ready=False)
+    broker.sent(message("bob", "x"))
+    broker.wait(1_000)
+    broker.do(StopBroker(reason="down"))
+    broker.at += 3_600_000_000
+    broker.start()
+    [life] = lives(broker.entries)
+    assert (life.restarts, life.waited["no_broker"]) == (1, 3_600_000_000)
+    assert life.waited["not_ready"] == 1_000_000
+
+
+def test_a_life_is_given_once_others_enough_have_ended_after_it() -> None:
+    broker = Simulated(Policy())
+    spawn(broker, "bob")
+    for number in range(5):
+        broker.sent(message("bob", str(number)))
+        [effect] = broker.typed()
+        broker.do(report_of(effect, "written", seen=True, submitted=True, input_empty=True))
+        broker.wait(100)
+    unread = iter(broker.entries)
+    first = next(f for f in audit(unread, kept_max=2) if isinstance(f, Life))
+    assert first.delivery_id == broker.facts(MessageEnqueued)[0].deliveries[0].delivery_id
+    fourth = broker.facts(MessageEnqueued)[4]
+    assert fourth in [entry.fact for entry in unread]
+    assert len(list(audit(broker.entries, kept_max=0))) == len(list(audit(broker.entries)))
+
+
+def test_the_list_of_causes_is_closed() -> None:
+    assert set(get_args(HeldReason)) < set(CAUSES)
