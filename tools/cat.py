@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from .history import History
-from .options import json_option, place_option
+from .options import json_option, past_option
 from .output import plain, tell
 from .place import Place
 
@@ -32,7 +32,7 @@ _decode = msgspec.json.Decoder().decode
 @click.option("--agent", metavar="NAME", help="Records that name this agent.")
 @click.option("--id", "identity", metavar="ID", help="Records of this message or delivery.")
 @json_option
-@place_option
+@past_option
 def cat(
     first: int,
     last: int | None,

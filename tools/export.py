@@ -25,7 +25,7 @@ from .deliveries import COLUMNS, Cell, Row, Wanted, lives_of, read_audit, row_of
 from .failures import Exit, Failure
 from .history import History
 from .moments import Moment, since_option, until_option
-from .options import place_option
+from .options import past_option
 from .output import say
 from .place import Place
 from .table_file import write_table
@@ -59,7 +59,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
     "--outcome", "outcomes", multiple=True, type=click.Choice(get_args(Outcome)), help="Repeatable."
 )
 @click.option("--bodies", is_flag=True, help="With the text of each message.")
-@place_option
+@past_option
 def export(
     form: Format | None,
     path: Path | None,

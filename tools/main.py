@@ -58,6 +58,7 @@ VERBS: dict[str, dict[str, Verb]] = {
         "cat": Verb("cat", "cat", "Print records of the journal."),
         "report": Verb("report", "report", "Outcomes, latencies and holds, in short."),
         "export": Verb("export", "export", "One row a delivery, as jsonl, csv or SQLite."),
+        "bundle": Verb("bundle", "bundle", "What explains a delivery, in one file to pass on."),
     },
     "Journal": {
         "verify": Verb("verify", "verify", "Check every byte of the journal."),

@@ -12,7 +12,7 @@ from projections.world import World, fold
 
 from .failures import Exit, Failure
 from .history import History
-from .options import json_option, place_option
+from .options import json_option, past_option
 from .output import bold, dim, emit, full_time, poor, say, tell
 from .place import Place
 from .shapes import AgentRow, DeadLetterRow, PendingRow, WaitingRow
@@ -24,7 +24,7 @@ from .tables import show_agents, show_dead_letters, show_pending
     "--to", "through", type=click.IntRange(min=0), metavar="SEQ", help="The last record to fold."
 )
 @json_option
-@place_option
+@past_option
 def replay(through: int | None, as_json: bool, place: Place) -> None:
     """Fold the journal up to SEQ, or to its end, and show the world there. Needs no broker.
 

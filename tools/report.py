@@ -13,7 +13,7 @@ from projections.waits import CAUSES, Hold
 from .deliveries import Wanted, read_audit
 from .history import History
 from .moments import Moment, since_option, until_option
-from .options import json_option, place_option
+from .options import json_option, past_option
 from .output import (
     bad,
     bold,
@@ -41,7 +41,7 @@ _STYLES = {"verified": "green", "unverified": "yellow", "open": "cyan"}
 @until_option
 @click.option("--agent", "agents", multiple=True, metavar="NAME", help="Repeatable.")
 @json_option
-@place_option
+@past_option
 def report(
     since: Moment | None,
     until: Moment | None,

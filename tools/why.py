@@ -10,12 +10,13 @@ from __future__ import annotations
 import click
 import msgspec
 
+from broker.runtime.rebuilding import begin_audit
 from projections.timeline import Story
 from projections.timeline import why as tell_story
 
 from .failures import Exit, Failure
 from .history import History
-from .options import json_option, place_option
+from .options import json_option, past_option
 from .output import (
     bad,
     bold,
@@ -64,10 +65,12 @@ class Row(msgspec.Struct, frozen=True):
 @click.command()
 @click.argument("id")
 @json_option
-@place_option
+@past_option
 def why(id: str, as_json: bool, place: Place) -> None:  # noqa: A002 - as the argument is called
     """Why the message or delivery ID is where it is. Needs no broker."""
-    story = tell_story(History(place).entries(), id)
+    history = History(place)
+    world = begin_audit(history.directory, history.oldest(), lambda _: False)
+    story = tell_story(history.entries(), id, world)
     if story is None:
         raise Failure(
             Exit.NOT_FOUND,
