@@ -1,7 +1,7 @@
 """Digest: what an audit comes to in a few numbers, in memory that does not grow with the history.
 
-Quantiles are kept to three digits: a span is counted under itself with the others made zero, so
-that a few thousand counters hold any number of spans. The longest is kept exactly. The holds are
+Quantiles are kept to three digits: a span is counted under itself, rounded up to them, so that a
+few thousand counters hold any number of spans. The longest is kept exactly. The holds are
 the longest ones only.
 """
 
@@ -38,7 +38,7 @@ class Spread(msgspec.Struct):
         unit = 1
         while us // unit >= _DIGITS:
             unit *= 10
-        self.spans[us // unit * unit] += 1
+        self.spans[-(-us // unit) * unit] += 1
 
     def quantile(self, share: float) -> int | None:
         """A span that this share of all does not exceed, to three digits; None without any."""
@@ -46,7 +46,7 @@ class Spread(msgspec.Struct):
         for us in sorted(self.spans):
             left -= self.spans[us]
             if left <= 0:
-                return us
+                return min(us, self.longest)
         return None
 
 

@@ -82,7 +82,7 @@ def bundle(
     """Put what explains a message or delivery into FILE: records, the state before them, the
     policy, versions, and the screens that evidence was taken from. Needs no broker.
 
-    It opens with --dir FILE in why, replay, cat, events, report and export, and is checked by
+    It opens with --dir FILE in why, replay, cat, report and export, and is checked by
     `ackbook verify --slice FILE`.
     """
     if (id is None) == (asked_range is None):

@@ -29,9 +29,11 @@ from .output import (
     hanging,
     plain,
     poor,
+    say,
     tell,
 )
 from .place import Place
+from .screens import kept_stills, show_still
 
 LEFT_OUT = frozenset(
     "seq at kind cause event_id agent from target content salt salted_body salted_typed throttle "
@@ -62,11 +64,21 @@ class Row(msgspec.Struct, frozen=True):
     cause: list[int] = []
 
 
+class Attempted(msgspec.Struct, frozen=True):
+    """Which attempt a line is about; 0 where it is about none."""
+
+    delivery_id: str = ""
+    attempt: int = 0
+
+
 @click.command()
 @click.argument("id")
+@click.option(
+    "--screen", is_flag=True, help="Also what stood on the screen when evidence was taken."
+)
 @json_option
 @past_option
-def why(id: str, as_json: bool, place: Place) -> None:  # noqa: A002 - as the argument is called
+def why(id: str, screen: bool, as_json: bool, place: Place) -> None:  # noqa: A002 - as the argument is called
     """Why the message or delivery ID is where it is. Needs no broker."""
     history = History(place)
     world = begin_audit(history.directory, history.oldest(), lambda _: False)
@@ -77,10 +89,23 @@ def why(id: str, as_json: bool, place: Place) -> None:  # noqa: A002 - as the ar
             f"no record names {id}",
             "ids are shown by: ackbook send, ackbook pending, ackbook events",
         )
+    stills = kept_stills(place, _attempts(story)) if screen else []
     if as_json:
-        emit(story.to_dict())
-    else:
-        _show(story)
+        told = story.to_dict()
+        emit(told | {"screens": stills} if screen else told)
+        return
+    _show(story)
+    for still in stills:
+        tell()
+        show_still(still)
+    if screen and not stills:
+        say(f"{poor('note:')} no screen of it is kept")
+
+
+def _attempts(story: Story) -> list[tuple[str, int]]:
+    """The attempts that the story tells of: delivery and number."""
+    rows = (msgspec.convert(row, Attempted) for row in story.timeline)
+    return [(row.delivery_id, row.attempt) for row in rows]
 
 
 def _show(story: Story) -> None:

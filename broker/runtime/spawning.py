@@ -164,6 +164,7 @@ class Spawner:
             env=self._environment | terminal | order.env | own,
             socket=str(path),
             spool=str(self._directory / "spool"),
+            screens=str(self._directory / "screens" / f"{path.stem}.jsonl"),
             rows=order.rows,
             cols=order.cols,
             profile=order.profile,
