@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from zlib import crc32
 
+import msgspec
 from msgspec import Struct
 
-from journal.control import SEGMENT, Reach, SegmentStarted, control_draft
+from journal.control import SEGMENT, Reach, SegmentStarted, control_draft, read_control
 from journal.errors import Corrupt, Damage
 from journal.files import Files, OsFiles
 from journal.limits import FORMAT
@@ -34,13 +35,19 @@ from journal.snapshot import write_snapshot
 
 
 class Slice(Struct, frozen=True):
-    """Lines `first` to `last` of a journal; `crc_before` is that of the line before them, which
-    says nothing where that is the first of its file."""
+    """Lines `first` to `last` of a journal; `crc_before` is that of the line before them. To be
+    opened it must not begin with the first line of a file other than the first one of all: there
+    would be no place for what stands before it; see `slice_start`."""
 
     journal: str
     first: int
     last: int
     crc_before: str
+
+
+def slice_start(line: Line) -> int:
+    """Where a slice begins that shall begin with this line: there, or with the seal before it."""
+    return line.seq - 1 if line.kind == SEGMENT and line.seq > 1 else line.seq
 
 
 def check_slice(part: Slice, lines: Iterable[bytes], name: str) -> Iterator[Line]:
@@ -95,7 +102,7 @@ def rebuild_slice(
     for line in lines:
         if before and line.seq == part.first:
             builder.take(_first_line(part, line, reach))
-        builder.take(line)
+        builder.take(_within(line, reach))
     builder.finish(0)
     if before:
         write_snapshot(
@@ -109,16 +116,29 @@ def rebuild_slice(
 
 
 def _first_line(part: Slice, following: Line, reach: Reach) -> Line:
+    base = part.first - 1
     started = SegmentStarted(
         part.journal,
         FORMAT,
-        part.first - 1,
+        base,
         epoch=1,
         kept_from=reach.kept_from,
         archived_from=reach.archived_from,
     )
-    times = time_part(following.at, min(following.d, part.first - 2))
-    raw, _ = encode_line(control_draft(started), part.first - 1, times, 0)
+    return _line(started, base, time_part(following.at, min(following.d, base - 1)))
+
+
+def _within(line: Line, reach: Reach) -> Line:
+    """The line; a first line of a segment says how far back a journal goes, and here it is less."""
+    started = read_control(line) if line.kind == SEGMENT else None
+    if not isinstance(started, SegmentStarted) or started.kept_from >= reach.kept_from:
+        return line
+    less = msgspec.structs.replace(started, **msgspec.structs.asdict(reach))
+    return _line(less, line.seq, time_part(line.at, line.d))
+
+
+def _line(started: SegmentStarted, seq: int, times: bytes) -> Line:
+    raw, _ = encode_line(control_draft(started), seq, times, 0)
     line = parse_line(raw[:-1])
     assert line is not None, "it was just made"
     return line

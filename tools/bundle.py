@@ -24,7 +24,7 @@ from broker.runtime.rebuilding import begin_audit, begin_world
 from broker.wire.stills import Still
 from journal import Line, Reader
 from journal import verify as verify_journal
-from journal.slices import Slice, change_slice
+from journal.slices import Slice, change_slice, slice_start
 from projections import snapshot
 from projections.codec import decode
 from projections.extent import REACH_BACK_MAX, Extent, extent_of
@@ -123,7 +123,9 @@ class _Bundle:
 
     def __init__(self, history: History, extent: Extent, asked: str | None, redact: bool) -> None:
         self._history = history
-        self._extent = extent
+        begin = next(history.lines(extent.first - 1, extent.first), None)
+        first = extent.first if begin is None else slice_start(begin)
+        self._extent = msgspec.structs.replace(extent, first=first)
         self._asked = asked
         self._redactor = Redactor(secrets.token_bytes(_SALT_BYTES)) if redact else None
         self._journal = Reader(history.directory).journal_id or "0"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from typing import get_args
 
 from broker.core.commands import Cancel, Release, SetMode, StopBroker
 from projections.audit import audit, lives
 from projections.codec import Entry
+from projections.digest import Spread
+from projections.extent import extent_of
 from projections.facts import (
     AgentName,
     BrokerStarted,
@@ -17,6 +20,7 @@ from projections.facts import (
     Policy,
 )
 from projections.lives import Life
+from projections.timeline import why
 from projections.waits import CAUSES, Hold
 from projections.world import World, fold
 from tests.core.test_properties import Broker
@@ -85,9 +89,26 @@ def check_audit_from_the_middle(broker: Simulated) -> None:
     assert all(row.whole == (row.enqueued_seq > after) for row in rest)
 
 
+def check_extents(broker: Simulated) -> None:
+    """From the state before its extent and the records in it, a story is told as from all."""
+    ids = [fact.event_id for fact in broker.facts(MessageEnqueued)[-3:]]
+    ids += [r.delivery_id for fact in broker.facts(MessageEnqueued)[-3:] for r in fact.deliveries]
+    for wanted in ids:
+        extent = extent_of(broker.entries, wanted)
+        assert extent is not None
+        world = World()
+        for entry in broker.entries[: extent.first - 1]:
+            fold(world, entry)
+        part = broker.entries[extent.first - 1 : extent.last]
+        whole = why(broker.entries, wanted)
+        assert whole is not None
+        assert why(part, wanted, world) == whole
+
+
 class Audited(Broker):
     def teardown(self) -> None:
         check_audit(self.broker)
+        check_extents(self.broker)
         check_audit_from_the_middle(self.broker)
 
 
@@ -152,6 +173,20 @@ def test_a_life_is_given_once_others_enough_have_ended_after_it() -> None:
     fourth = broker.facts(MessageEnqueued)[4]
     assert fourth in [entry.fact for entry in unread]
     assert len(list(audit(broker.entries, kept_max=0))) == len(list(audit(broker.entries)))
+
+
+def test_quantiles_are_exact_to_three_digits() -> None:
+    spread = Spread.empty()
+    spans = sorted((n * n * 7919) % 90_000_017 for n in range(1, 3_000))
+    for span in spans:
+        spread.add(span)
+    for share in (0.5, 0.9, 0.99, 1.0):
+        exact = spans[math.ceil(share * len(spans)) - 1]
+        found = spread.quantile(share)
+        assert found is not None
+        assert exact <= found <= exact * 1.01
+    assert spread.quantile(1.0) == spread.longest == spans[-1]
+    assert len(spread.spans) < len(spans)
 
 
 def test_the_list_of_causes_is_closed() -> None:
