@@ -23,10 +23,11 @@ from pathlib import Path
 
 import msgspec
 
-from journal import Line
+from journal import JournalError, Line
 from journal.slices import Slice, check_slice, rebuild_slice
 
 from .failures import Exit, Failure
+from .history import as_failure
 
 BUNDLE_FORMAT = 1
 MANIFEST, SLICE, WORLD, SCREENS = "manifest.json", "slice.jsonl", "world.jsonl", "screens.jsonl"
@@ -145,16 +146,19 @@ def unpack_bundle(path: Path, directory: Path) -> Manifest:
 
 
 def open_bundle(path: Path, directory: Path) -> Manifest:
-    """The same, and `journal/` beside them. Raises `Failure`, and `Corrupt` where lines are bad."""
+    """The same, and `journal/` beside them. Raises `Failure`."""
     manifest = unpack_bundle(path, directory)
     world = directory / WORLD
-    rebuild_slice(
-        manifest.part,
-        slice_lines(manifest, directory),
-        directory / "journal",
-        state=_lines(world) if world.is_file() else (),
-        fold_version=manifest.fold,
-    )
+    try:
+        rebuild_slice(
+            manifest.part,
+            slice_lines(manifest, directory),
+            directory / "journal",
+            state=_lines(world) if world.is_file() else (),
+            fold_version=manifest.fold,
+        )
+    except JournalError as problem:
+        raise as_failure(problem) from None
     return manifest
 
 
