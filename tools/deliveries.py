@@ -85,7 +85,7 @@ def _world_before(history: History, since: Moment | None) -> World:
     oldest = history.oldest()
     world = begin_audit(history.directory, oldest, is_before)
     if oldest > 1 and (since is None or since.is_after(world.seq, world.at)):
-        say(f"{poor('missing:')} deliveries that were enqueued up to record {world.seq}")
+        say(f"{poor('missing:')} what had ended up to record {world.seq}, and what it had waited")
     return world
 
 

@@ -120,8 +120,9 @@ def _show(found: Digest) -> None:
     tell(_totals(found))
     tell()
     _show_outcomes(found)
-    tell()
-    _show_latencies(found)
+    if any(spread.count for spread in found.since_enqueued.values()):
+        tell()
+        _show_latencies(found)
     if found.waited:
         tell()
         _show_waits(found)
