@@ -50,7 +50,6 @@ def extent_of(entries: Iterable[Entry], wanted: str, world: World | None = None)
             own.append(entry.seq)
             leans_on.update(entry.cause)
             names.update(_names_of(entry))
-            leans_on.update(_conditions(world, names))
         fold(world, entry)
         if concerned:
             leans_on.update(_conditions(world, names))
@@ -115,9 +114,5 @@ def _made_by(agent: Agent) -> Iterator[int]:
         yield agent.state_seq
     if agent.mode == "manual_flush":
         yield agent.mode_seq
-    if agent.occupied is not None:
-        yield agent.occupied_seq
     if agent.held is not None:
         yield agent.held.seq
-    if agent.flowing is not None:
-        yield agent.flowing.attempted_seq

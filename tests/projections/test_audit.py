@@ -175,6 +175,58 @@ def test_a_life_is_given_once_others_enough_have_ended_after_it() -> None:
     assert len(list(audit(broker.entries, kept_max=0))) == len(list(audit(broker.entries)))
 
 
+def test_an_attempt_that_was_undone_counts_as_none() -> None:
+    broker = Simulated(Policy())
+    spawn(broker, "bob")
+    broker.sent(message("bob", "x"))
+    broker.wait(40)
+    broker.do(report_of(broker.typed()[0], "not_begun", held="dialog"))
+    broker.wait(60)
+    [undone] = lives(broker.entries)
+    assert (undone.attempts, undone.typed_seq, undone.typing_us) == (0, None, 40_000)
+    become(broker, "bob", "ready")
+    [begun] = lives(broker.entries)
+    assert (begun.attempts, begun.typed_at) == (1, broker.at)
+    assert begun.waited == {"dialog": 60_000}
+
+
+def test_an_extent_begins_with_what_kept_the_queue() -> None:
+    """An evicted message that was never at the head: nothing it is caused by names the hold."""
+    broker = Simulated(Policy(queue_length_max=2))
+    spawn(broker, "bob")
+    broker.do(SetMode(name=AgentName("bob"), mode="manual_flush", by="tester"))
+    hold = broker.entries[-1].seq
+    broker.sent(message("bob", "head"))
+    spawn(broker, "amy")
+    later = broker.sent(message("bob", "evicted", priority=4))
+    broker.sent(message("bob", "newcomer"))
+    evicted = broker.entries[-1].seq
+    for _ in range(3):
+        broker.sent(message("amy", "elsewhere"))
+    extent = extent_of(broker.entries, later.event_id)
+    assert extent is not None
+    assert (extent.first, extent.last) == (hold, evicted)
+    part = broker.entries[extent.first - 1 : extent.last]
+    world = World()
+    for entry in broker.entries[: extent.first - 1]:
+        fold(world, entry)
+    story = why(part, later.event_id, world)
+    assert story is not None
+    assert "set by tester" in story.sentence
+
+
+def test_an_extent_takes_along_what_a_record_names_as_its_cause() -> None:
+    broker = Simulated(Policy())
+    spawn(broker, "bob", ready=False)
+    started = broker.entries[-1].seq
+    broker.wait(10)
+    sent = broker.sent(message("bob", "x"))
+    become(broker, "bob", "ready")
+    extent = extent_of(broker.entries, sent.event_id)
+    assert extent is not None
+    assert extent.first == started
+
+
 def test_quantiles_are_exact_to_three_digits() -> None:
     spread = Spread.empty()
     spans = sorted((n * n * 7919) % 90_000_017 for n in range(1, 3_000))

@@ -16,6 +16,7 @@ import pytest
 
 from broker.core.commands import Send
 from journal import Reader
+from journal.slices import Slice, change_slice, check_slice
 from projections.facts import EventId
 from tests.support.past import Past, a_busy_day
 from tests.support.shell import Done, House, ackbook
@@ -223,7 +224,10 @@ def test_a_bundle_that_was_changed_is_refused(
     _pack(tmp_path / "escapes", held | {"../evil": b"x"})
     _pack(tmp_path / "empty", {})
     (tmp_path / "text").write_text("no bundle")
-    for name in ("changed", "forged", "escapes", "empty", "text"):
+    later = held["world.jsonl"].replace(b'"epoch":1', b'"epoch":2')
+    assert later != held["world.jsonl"]
+    _pack(tmp_path / "later", held | {"world.jsonl": later})
+    for name in ("changed", "forged", "later", "escapes", "empty", "text"):
         for command in (("verify", "--slice", tmp_path / name), ("cat", "--dir", tmp_path / name)):
             done = ackbook(*command, cwd=tmp_path)
             assert done.code == 4, (name, command, done)
@@ -242,6 +246,33 @@ def test_a_bundle_of_another_journal_is_told_apart(
         done = ackbook("verify", "--slice", path, "--against", tmp_path, cwd=tmp_path)
         assert done.code == 4
         assert "is not of this journal" in done.err
+
+
+@pytest.mark.parametrize("redact", [[], ["--redact"]], ids=["whole", "redacted"])
+def test_a_slice_with_sums_that_fit_is_still_not_the_journals(
+    redact: list[str], told: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    root, ids = told
+    path = tmp_path / "one.ackbundle"
+    assert on(root, "bundle", ids["evicted"], *redact, "-o", path).code == 0
+    held = members(path)
+    manifest = json.loads(held["manifest.json"])
+    part = Slice(
+        manifest["journal"], manifest["first"], manifest["last"], manifest["before"]["crc"]
+    )
+    lines = check_slice(part, held["slice.jsonl"].splitlines(), "slice")
+    forged = [(line, line.data.replace(b'"cap":2', b'"cap":3'), line.by) for line in lines]
+    other = b"".join(raw + b"\n" for raw in change_slice(part, forged))
+    assert other != held["slice.jsonl"]
+    manifest["files"]["slice.jsonl"]["sha256"] = hashlib.sha256(other).hexdigest()
+    manifest["after"] = None
+    changed = {"manifest.json": json.dumps(manifest).encode(), "slice.jsonl": other}
+    _pack(tmp_path / "forged", held | changed)
+    check = ("verify", "--slice", tmp_path / "forged")
+    assert ackbook(*check, cwd=tmp_path).code == 0
+    done = ackbook(*check, "--against", root, cwd=tmp_path)
+    assert done.code == 4
+    assert "record 23 is another one there" in done.err
 
 
 def test_only_what_reads_opens_a_bundle(told: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
