@@ -94,12 +94,14 @@ class Story(msgspec.Struct, kw_only=True):
         return told
 
 
-def why(entries: Iterable[Entry], wanted: str) -> Story | None:
+def why(entries: Iterable[Entry], wanted: str, world: World | None = None) -> Story | None:
     """The story of a message (`evt_...`) or delivery (`del_...`); None where no entry names it.
 
-    The entries are those of a whole journal, in order, up to the moment that is asked about.
+    The entries are those of a whole journal, in order, up to the moment that is asked about. Where
+    the beginning of one is gone, `world` is the state at some later record: what is told before
+    that record is not folded.
     """
-    teller = _Teller(wanted)
+    teller = _Teller(wanted, World() if world is None else world)
     for entry in entries:
         teller.hear(entry)
     return teller.tell()
@@ -108,10 +110,10 @@ def why(entries: Iterable[Entry], wanted: str) -> Story | None:
 class _Teller:
     """Listens to the entries, and remembers what concerns one id."""
 
-    def __init__(self, wanted: str) -> None:
+    def __init__(self, wanted: str, world: World) -> None:
         self.wanted = wanted
+        self.world = world
         self.is_message = wanted.startswith("evt_")
-        self.world = World()
         self.rows: list[dict[str, object]] = []
         self.told: set[int] = set()
         self.fates: dict[DeliveryId, Fate] = {}
@@ -122,7 +124,8 @@ class _Teller:
     def hear(self, entry: Entry) -> None:
         if self._concerns(entry):
             self._note(entry)
-        fold(self.world, entry)
+        if entry.seq > self.world.seq:
+            fold(self.world, entry)
         if kind_of(entry).startswith("agent."):
             self.context[entry.seq] = entry
             if len(self.context) > CONTEXT_MAX:

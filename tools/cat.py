@@ -7,7 +7,7 @@ import sys
 import click
 
 from .history import History
-from .options import json_option, place_option
+from .options import json_option, past_option
 from .output import plain, tell
 from .place import Place
 from .records import Wanted
@@ -22,7 +22,7 @@ from .records import Wanted
 @click.option("--agent", metavar="NAME", help="Records that name this agent.")
 @click.option("--id", "identity", metavar="ID", help="Records of this message or delivery.")
 @json_option
-@place_option
+@past_option
 def cat(
     first: int,
     last: int | None,

@@ -57,6 +57,9 @@ VERBS: dict[str, dict[str, Verb]] = {
         "events": Verb("events", "events", "The feed of everything that happened."),
         "replay": Verb("replay", "replay", "The world as it was at a position."),
         "cat": Verb("cat", "cat", "Print records of the journal."),
+        "report": Verb("report", "report", "Outcomes, latencies and holds, in short."),
+        "export": Verb("export", "export", "One row a delivery, as jsonl, csv or SQLite."),
+        "bundle": Verb("bundle", "bundle", "What explains a delivery, in one file to pass on."),
     },
     "Journal": {
         "verify": Verb("verify", "verify", "Check every byte of the journal."),

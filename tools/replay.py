@@ -15,7 +15,7 @@ from projections.world import World
 
 from .history import History
 from .moments import Moment, at_seq, at_time
-from .options import json_option, place_option
+from .options import json_option, past_option
 from .output import bold, dim, emit, full_time, plain, say, tell
 from .place import Place
 from .records import Wanted
@@ -40,7 +40,7 @@ from .worlds import world_at
 @click.option("--agent", metavar="NAME", help="With --step: n and p go by what names it.")
 @click.option("--id", "identity", metavar="ID", help="With --step: the same, a message's.")
 @json_option
-@place_option
+@past_option
 @click.pass_context
 def replay(
     context: click.Context,

@@ -10,12 +10,13 @@ from __future__ import annotations
 import click
 import msgspec
 
+from broker.runtime.rebuilding import begin_audit
 from projections.timeline import Story
 from projections.timeline import why as tell_story
 
 from .failures import Exit, Failure
 from .history import History
-from .options import json_option, place_option
+from .options import json_option, past_option
 from .output import (
     bad,
     bold,
@@ -28,9 +29,11 @@ from .output import (
     hanging,
     plain,
     poor,
+    say,
     tell,
 )
 from .place import Place
+from .screens import kept_stills, show_still
 
 LEFT_OUT = frozenset(
     "seq at kind cause event_id agent from target content salt salted_body salted_typed throttle "
@@ -61,23 +64,48 @@ class Row(msgspec.Struct, frozen=True):
     cause: list[int] = []
 
 
+class Attempted(msgspec.Struct, frozen=True):
+    """Which attempt a line is about; 0 where it is about none."""
+
+    delivery_id: str = ""
+    attempt: int = 0
+
+
 @click.command()
 @click.argument("id")
+@click.option(
+    "--screen", is_flag=True, help="Also what stood on the screen when evidence was taken."
+)
 @json_option
-@place_option
-def why(id: str, as_json: bool, place: Place) -> None:  # noqa: A002 - as the argument is called
+@past_option
+def why(id: str, screen: bool, as_json: bool, place: Place) -> None:  # noqa: A002 - as the argument is called
     """Why the message or delivery ID is where it is. Needs no broker."""
-    story = tell_story(History(place).entries(), id)
+    history = History(place)
+    world = begin_audit(history.directory, history.oldest(), lambda _: False)
+    story = tell_story(history.entries(), id, world)
     if story is None:
         raise Failure(
             Exit.NOT_FOUND,
             f"no record names {id}",
             "ids are shown by: ackbook send, ackbook pending, ackbook events",
         )
+    stills = kept_stills(place, _attempts(story)) if screen else []
     if as_json:
-        emit(story.to_dict())
-    else:
-        _show(story)
+        told = story.to_dict()
+        emit(told | {"screens": stills} if screen else told)
+        return
+    _show(story)
+    for still in stills:
+        tell()
+        show_still(still)
+    if screen and not stills:
+        say(f"{poor('note:')} no screen of it is kept")
+
+
+def _attempts(story: Story) -> list[tuple[str, int]]:
+    """The attempts that the story tells of: delivery and number."""
+    rows = (msgspec.convert(row, Attempted) for row in story.timeline)
+    return [(row.delivery_id, row.attempt) for row in rows]
 
 
 def _show(story: Story) -> None:
