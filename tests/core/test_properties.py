@@ -15,6 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from broker.core.again import check
 from broker.core.commands import (
     Accepted,
     Cancel,
@@ -28,6 +29,7 @@ from broker.core.commands import (
 from broker.core.effects import Ask, Type
 from broker.core.plan import plan
 from projections import snapshot
+from projections.codec import decode
 from projections.facts import (
     AgentName,
     DeliveryAttempted,
@@ -37,7 +39,7 @@ from projections.facts import (
     RestartPolicy,
 )
 from projections.timeline import why
-from projections.world import next_deadline
+from projections.world import World, next_deadline
 from tests.support.orders import adopt, become, ended, message, report_of, spawn
 from tests.support.simulated import Simulated, dump
 
@@ -200,10 +202,18 @@ class Broker(RuleBasedStateMachine):
         assert len({e.agent for e in owed if isinstance(e, Type)}) == len(typed)
 
     def teardown(self) -> None:
+        check_every_decision_is_made_again(self.broker)
         check_every_removal_has_one_record(self.broker)
         check_first_in_first_out(self.broker)
         check_no_attempt_is_intended_twice(self.broker)
         check_every_delivery_can_be_explained(self.broker)
+
+
+def check_every_decision_is_made_again(broker: Simulated) -> None:
+    world = World()
+    for found in check(world, map(decode, broker.lines)):
+        assert found is None
+    assert dump(world) == dump(broker.world)
 
 
 def check_every_removal_has_one_record(broker: Simulated) -> None:
