@@ -10,6 +10,7 @@ from projections.codec import kind_of
 from projections.reports import agent_rows, counts, dead_letter_rows, pending_rows
 from projections.world import World, fold
 
+from .check import check as check_decisions
 from .failures import Exit, Failure
 from .history import History
 from .options import json_option, place_option
@@ -23,13 +24,22 @@ from .tables import show_agents, show_dead_letters, show_pending
 @click.option(
     "--to", "through", type=click.IntRange(min=0), metavar="SEQ", help="The last record to fold."
 )
+@click.option("--check", is_flag=True, help="Decide everything again, and show what differs.")
+@click.option("--all", "show_all", is_flag=True, help="With --check: every one that differs.")
 @json_option
 @place_option
-def replay(through: int | None, as_json: bool, place: Place) -> None:
+def replay(
+    through: int | None, check: bool, show_all: bool, as_json: bool, place: Place
+) -> int | None:
     """Fold the journal up to SEQ, or to its end, and show the world there. Needs no broker.
 
     Ages are counted to that moment, not to now.
+
+    With --check every recorded decision is put to the rules of this version once more; the exit
+    code is 1 when one of them is made otherwise.
     """
+    if check:
+        return check_decisions(place, show_all, as_json)
     world = fold_through(History(place), through)
     if as_json:
         emit(
@@ -46,6 +56,7 @@ def replay(through: int | None, as_json: bool, place: Place) -> None:
         )
     else:
         _show(world)
+    return None
 
 
 def fold_through(history: History, through: int | None) -> World:
