@@ -18,6 +18,7 @@ from .output import bold, dim, emit, full_time, poor, say, tell
 from .place import Place
 from .shapes import AgentRow, DeadLetterRow, PendingRow, WaitingRow
 from .tables import show_agents, show_dead_letters, show_pending
+from .whatif import what_if
 
 
 @click.command()
@@ -25,11 +26,21 @@ from .tables import show_agents, show_dead_letters, show_pending
     "--to", "through", type=click.IntRange(min=0), metavar="SEQ", help="The last record to fold."
 )
 @click.option("--check", is_flag=True, help="Decide everything again, and show what differs.")
-@click.option("--all", "show_all", is_flag=True, help="With --check: every one that differs.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="With --diff: another policy."
+)
+@click.option("--diff", is_flag=True, help="What that would have changed, delivery by delivery.")
+@click.option("--all", "show_all", is_flag=True, help="Every one that differs, not the first.")
 @json_option
 @place_option
 def replay(
-    through: int | None, check: bool, show_all: bool, as_json: bool, place: Place
+    through: int | None,
+    check: bool,
+    settings: tuple[str, ...],
+    diff: bool,
+    show_all: bool,
+    as_json: bool,
+    place: Place,
 ) -> int | None:
     """Fold the journal up to SEQ, or to its end, and show the world there. Needs no broker.
 
@@ -37,9 +48,15 @@ def replay(
 
     With --check every recorded decision is put to the rules of this version once more; the exit
     code is 1 when one of them is made otherwise.
+
+    With --set every recorded wish is put to the rules under another policy, and the deliveries
+    that would have fared otherwise are shown. The keys are those of `policy` in a record
+    policy.changed; a wrong one is answered with all of them.
     """
     if check:
         return check_decisions(place, show_all, as_json)
+    if settings or diff:
+        return what_if(place, settings, show_all, as_json)
     world = fold_through(History(place), through)
     if as_json:
         emit(

@@ -54,3 +54,46 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     cut_short: int
     divergences: list[DivergenceRow]
     not_checked: list[SkippedRow]
+
+
+class FateRow(msgspec.Struct, frozen=True):
+    """How a delivery fared: `delivered` `unconfirmed` `evicted` `expired` `cancelled` `released`
+    `dead_letter` `refused`, `waiting` (not settled at the end) or `absent` (it never was), since
+    `at`."""
+
+    outcome: str
+    reason: str | None
+    at: int | None
+    attempts: int
+
+
+class ChangedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that would have fared otherwise. `event_seq`: the record that its wish led to;
+    `delivery_id` null: there is none in the recording. `moved_ms`: how much later it would have
+    settled, in the same way; null: it would have ended in another."""
+
+    event_seq: int
+    delivery_id: str | None
+    agent: str
+    redelivery_of: str | None
+    recorded: FateRow
+    what_if: FateRow
+    moved_ms: int | None
+
+
+class WhatIfReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `replay --set`: deliveries by outcome on both sides, and each that differs.
+
+    `assumed`: attempts that were answered as their agent usually answers; `assumes`: all else that
+    had to be taken for granted. Records behind `through`, up to `head`, follow on a loss.
+    """
+
+    changes: dict[str, object]
+    decisions: int
+    through: int
+    head: int
+    recorded: dict[str, int]
+    what_if: dict[str, int]
+    differences: list[ChangedRow]
+    assumed: int
+    assumes: list[str]

@@ -42,6 +42,7 @@ from projections.timeline import why
 from projections.world import World, next_deadline
 from tests.support.orders import adopt, become, ended, message, report_of, spawn
 from tests.support.simulated import Simulated, dump
+from tests.support.what_if import elsewhere
 
 NAMES = ("amy", "bob", "Cid")
 POLICIES = (
@@ -203,6 +204,8 @@ class Broker(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         check_every_decision_is_made_again(self.broker)
+        check_an_unchanged_policy_changes_nothing(self.broker)
+        check_another_policy_gives_a_sound_world(self.broker)
         check_every_removal_has_one_record(self.broker)
         check_first_in_first_out(self.broker)
         check_no_attempt_is_intended_twice(self.broker)
@@ -214,6 +217,25 @@ def check_every_decision_is_made_again(broker: Simulated) -> None:
     for found in check(world, map(decode, broker.lines)):
         assert found is None
     assert dump(world) == dump(broker.world)
+
+
+def check_an_unchanged_policy_changes_nothing(broker: Simulated) -> None:
+    other = elsewhere(map(decode, broker.lines))
+    assert other.fates.differences == []
+    assert other.fates.recorded.counts == other.fates.other.counts
+    assert other.assumed == 0
+    assert dump(other.there) == dump(other.here) == dump(broker.world)
+
+
+def check_another_policy_gives_a_sound_world(broker: Simulated) -> None:
+    for other in ({"queue_length_max": 1_000, "window_ms": 1}, {"throttle_ms_min": 9_000}):
+        made = elsewhere(map(decode, broker.lines), **other)
+        made.there.check()
+        for side in (made.fates.recorded, made.fates.other):
+            assert not side.ended
+            assert not side.open
+        if "queue_length_max" in other:
+            assert made.fates.other.counts["evicted"] == 0
 
 
 def check_every_removal_has_one_record(broker: Simulated) -> None:
