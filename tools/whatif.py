@@ -7,6 +7,7 @@ How programs would have reacted nobody can know: what is assumed instead stands 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
@@ -182,6 +183,8 @@ def _show(report: WhatIfReport, policy: Policy, show_all: bool) -> None:
     if not report.differences:
         tell(good("no delivery would have fared otherwise"))
     else:
+        _show_changes(report.differences)
+        tell()
         _show_rows(report, show_all)
     tell()
     if report.through < report.head:
@@ -202,6 +205,23 @@ def _show_counts(report: WhatIfReport) -> None:
             more = Text(f"{other - recorded:+,}" if other != recorded else "", "yellow")
             table.add_row(words, f"{recorded:,}", f"{other:,}", more)
     console().print(table)
+
+
+def _show_changes(rows: Sequence[ChangedRow]) -> None:
+    """How many of each kind: other outcomes by what they were and would be, other times by way."""
+    others = Counter(
+        f"{OUTCOMES[row.recorded.outcome]} -> {OUTCOMES[row.what_if.outcome]}"
+        for row in rows
+        if row.moved_ms is None
+    )
+    for words, count in others.most_common():
+        tell(f"{bold(f'{count:>9,}')}  {words}")
+    for way, sign in (("later", 1), ("earlier", -1)):
+        moved = sorted(ms for row in rows if (ms := sign * (row.moved_ms or 0)) > 0)
+        if moved:
+            middle, most = (duration(ms * 1_000) for ms in (moved[len(moved) // 2], moved[-1]))
+            told = f"settled {way}: by {middle} in the middle, {most} at most"
+            tell(f"{bold(f'{len(moved):>9,}')}  {told}")
 
 
 def _show_rows(report: WhatIfReport, show_all: bool) -> None:

@@ -26,8 +26,8 @@ from broker.core.reactions import Reactions
 from broker.core.twins import Twins, begun
 from projections.codec import Entry
 from projections.facts import DeliveryAttempted, Policy
-from projections.fates import Comparison
-from projections.world import World, fold, fold_all
+from projections.fates import Comparison, Fate
+from projections.world import World, fold, fold_all, key_of
 
 Change = Callable[[Policy], Policy]
 
@@ -49,6 +49,10 @@ class Elsewhere:
         self._twins = Twins()
         self._owed: list[tuple[int, int, ReportAttempt]] = []
         self._count = 0
+        for side, world in ((self.fates.recorded, here), (self.fates.other, there)):
+            for each in world.deliveries.values():
+                known = Fate((each.joined, key_of(each.agent), ""), each.agent, each.delivery_id)
+                side.begin(known)
         there.policy = change(there.policy)
         for agent in there.agents.values():
             there.schedule(agent)

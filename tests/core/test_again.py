@@ -150,6 +150,17 @@ def test_what_only_the_rules_say_is_a_divergence_too(
     assert isinstance(other.decided.fact, DeliveryAttempted)
 
 
+def test_another_cause_of_the_same_fact_is_a_divergence(broker: Simulated) -> None:
+    broker.sent(message("bob"))
+    lines = list(broker.lines)
+    attempted = lines[-1]
+    assert b'"cause":[5]' in attempted
+    lines[-1] = attempted.replace(b'"cause":[5]', b'"cause":[5,2]')
+    (other,) = checked(lines)
+    assert isinstance(other, Divergence)
+    assert other.sides == ("cause",)
+
+
 def test_a_decision_that_a_crash_cut_short_is_no_divergence(broker: Simulated) -> None:
     broker.sent(message("bob"))
     deliver(broker, broker.typed()[0])

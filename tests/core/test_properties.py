@@ -181,6 +181,11 @@ class Broker(RuleBasedStateMachine):
         due = next_deadline(self.broker.world)
         assert due is None or due > self.broker.at
 
+    @rule(ms=st.sampled_from([3, 700, 6_000]))
+    def be_late(self, ms: int) -> None:
+        """Whatever is due now is met only after what comes next."""
+        self.broker.at += ms * 1_000
+
     @invariant()
     def replay_equals_live(self) -> None:
         world = self.broker.replayed()

@@ -210,6 +210,44 @@ def test_a_program_that_ends_takes_what_is_typed_there_with_it(broker: Simulated
     assert (other.outcome, other.reason) == ("dead_letter", "outcome_unknown")
 
 
+def test_what_is_typed_later_is_answered_later_by_the_same(broker: Simulated) -> None:
+    for number in range(2):
+        broker.sent(message("bob", f"{number}"))
+    arrive(broker, 10)
+    begun = broker.typed()[0]
+    broker.wait(1_000)
+    broker.ask(report_of(begun))
+    broker.wait(1_000)
+    broker.ask(report_of(begun, submitted=True))
+    broker.wait(2_000)
+    broker.do(Flush(name=BOB))
+    (found,) = elsewhere(broker.entries, throttle_ms_min=600).fates.differences
+    assert found.recorded.outcome == "delivered"
+    assert found.moved_us == 500_000
+
+
+def test_no_deadline_is_met_while_there_is_no_broker(broker: Simulated) -> None:
+    broker.sent(message("bob"))
+    broker.ask(report_of(broker.typed()[0], "not_written"))
+    broker.at += 60_000_000
+    broker.start()
+    adopt(broker, "bob")
+    become(broker, "bob", "ready")
+    arrive(broker)
+    assert elsewhere(broker.entries, retry_delay_ms=200).fates.differences == []
+
+
+def test_a_broker_that_is_late_is_late_in_both_worlds(broker: Simulated) -> None:
+    broker.sent(message("bob"))
+    broker.ask(report_of(broker.typed()[0], "not_written"))
+    broker.at += 1_700_000
+    broker.wait(0)
+    arrive(broker)
+    made = elsewhere(broker.entries)
+    assert made.fates.differences == []
+    assert dump(made.there) == dump(made.here)
+
+
 def test_the_same_question_has_the_same_answer(broker: Simulated) -> None:
     hold(broker)
     for number in range(5):

@@ -10,16 +10,12 @@ import pytest
 
 from broker.core import standing
 from broker.core.commands import SetMode
-from journal import Position, Reader, open_log, salvage, write_snapshot
-from projections import snapshot
-from projections.codec import decode
+from journal import open_log, salvage
 from projections.facts import AgentName, Policy
-from projections.snapshot import FOLD_VERSION
-from projections.world import World, fold
 from tests.decisions.make import write_journal
 from tests.decisions.stories import Told
 from tests.support.orders import deliver, message, spawn
-from tests.support.past import SMALL, Past, a_busy_day
+from tests.support.past import SMALL, Past, a_busy_day, make_snapshot
 from tests.support.shell import Done, ackbook
 
 KEYS = {
@@ -46,21 +42,6 @@ def otherwise(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             told.ask(SetMode(name=AgentName("bob"), mode="auto_inject"))
     write_journal(directory, told)
     return directory
-
-
-def make_snapshot(directory: Path, seq: int) -> None:
-    """A snapshot of the world at this record."""
-    reader, world = Reader(directory), World()
-    lines = list(reader.lines(through=seq))
-    for line in lines:
-        fold(world, decode(line.raw))
-    write_snapshot(
-        directory,
-        journal_id=reader.journal_id or "",
-        position=Position(seq, lines[-1].at, lines[-1].crc),
-        fold_version=FOLD_VERSION,
-        lines=snapshot.dump(world),
-    )
 
 
 def test_a_journal_of_these_rules_is_the_same(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from projections.facts import Policy
-from tests.support.past import a_busy_day
+from tests.support.past import SMALL, a_busy_day, make_snapshot
 from tests.support.shell import Done, ackbook
 
 KEYS = {
@@ -89,6 +89,17 @@ def test_a_wrong_key_is_answered_with_all_of_them(told: tuple[Path, dict[str, st
     root, _ = told
     said = asked(root, "--set", "speed=9").err
     assert all(key in said for key in Policy.__struct_fields__)
+
+
+def test_what_waits_in_a_snapshot_is_compared_too(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    ids = a_busy_day(journal, SMALL)
+    make_snapshot(journal, 21)
+    sorted(journal.glob("0*.jsonl"))[0].unlink()
+    report = asked(tmp_path, "--set", "queue_length_max=3", "--diff", "--json").json()
+    (row,) = report["differences"]
+    assert (row["delivery_id"], row["what_if"]["outcome"]) == (ids["evicted"], "waiting")
+    assert asked(tmp_path, "--diff", "--json").json()["differences"] == []
 
 
 def test_where_there_is_no_record_there_is_nothing_to_ask(tmp_path: Path) -> None:
