@@ -13,6 +13,7 @@ import msgspec
 from projections.reports import agent_rows, counts, dead_letter_rows, pending_rows
 from projections.world import World
 
+from .check import check as check_decisions
 from .history import History
 from .moments import Moment, at_seq, at_time
 from .options import json_option, past_option
@@ -23,6 +24,7 @@ from .replay_bisect import bisect
 from .replay_diff import diff
 from .shapes import AgentRow, DeadLetterRow, PendingRow, WaitingRow
 from .tables import show_agents, show_dead_letters, show_pending
+from .whatif import what_if
 from .worlds import world_at
 
 
@@ -39,6 +41,14 @@ from .worlds import world_at
 @click.option("--step", "stepping", is_flag=True, help="Go through the records, one by one.")
 @click.option("--agent", metavar="NAME", help="With --step: n and p go by what names it.")
 @click.option("--id", "identity", metavar="ID", help="With --step: the same, a message's.")
+@click.option("--check", is_flag=True, help="Decide everything again, and show what differs.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="With --diff: another policy."
+)
+@click.option(
+    "--diff", "compare", is_flag=True, help="What that would have changed, delivery by delivery."
+)
+@click.option("--all", "show_all", is_flag=True, help="Every one that differs, not the first.")
 @json_option
 @past_option
 @click.pass_context
@@ -49,16 +59,31 @@ def replay(
     stepping: bool,
     agent: str | None,
     identity: str | None,
+    check: bool,
+    settings: tuple[str, ...],
+    compare: bool,
+    show_all: bool,
     as_json: bool,
     place: Place,
-) -> None:
+) -> int | None:
     """Show the world as it was at a moment, by default the end. Needs no broker.
 
     Ages are counted to that moment, not to now.
+
+    With --check every recorded decision is put to the rules of this version once more; the exit
+    code is 1 when one of them is made otherwise.
+
+    With --set every recorded wish is put to the rules under another policy, and the deliveries
+    that would have fared otherwise are shown. The keys are those of `policy` in a record
+    policy.changed; a wrong one is answered with all of them.
     """
     if context.invoked_subcommand is not None:
         context.find_root().obj = place.directory
-        return
+        return None
+    if check:
+        return check_decisions(place, show_all, as_json)
+    if settings or compare:
+        return what_if(place, settings, show_all, as_json)
     if through is not None and time is not None:
         raise click.UsageError("--to and --at name two moments; compare them with: replay diff")
     if not stepping and (agent is not None or identity is not None):
@@ -71,12 +96,13 @@ def replay(
         from .replay_step import step
 
         step(history, moment, Wanted(agent=agent, identity=identity))
-        return
+        return None
     world = world_at(history, history.head() if moment is None else moment.seq)
     if as_json:
         emit(_row(world))
     else:
         _show(world)
+    return None
 
 
 replay.add_command(diff)
