@@ -45,11 +45,13 @@ class History:
 
     def journal_id(self) -> str | None:
         """The id of the journal, which every copy of it has, too; None where nothing says it."""
-        return self._reader.journal_id
+        with self._failing():
+            return self._reader.journal_id
 
     def oldest(self) -> int:
         """The oldest position from which on nothing is missing, archives included; 0 for none."""
-        return self._reader.first_seq
+        with self._failing():
+            return self._reader.first_seq
 
     def lines(self, after: int = 0, through: int | None = None) -> Iterator[Line]:
         """The verified lines with `after < seq <= through`, in order."""
