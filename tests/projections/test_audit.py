@@ -227,6 +227,20 @@ def test_an_extent_takes_along_what_a_record_names_as_its_cause() -> None:
     assert extent.first == started
 
 
+def test_an_extent_ends_with_the_decision_that_it_ends_in() -> None:
+    broker = Simulated(Policy())
+    spawn(broker, "bob", ready=False)
+    first = broker.sent(message("bob", "one"))
+    broker.sent(message("bob", "two"))
+    broker.do(Cancel(id=first.event_id))
+    assert broker.kinds()[-2:] == ["delivery.cancelled", "delivery.held"]
+    decided = broker.entries[-1].seq
+    broker.sent(message("bob", "three"))
+    extent = extent_of(broker.entries, first.event_id)
+    assert extent is not None
+    assert extent.last == decided
+
+
 def test_quantiles_are_exact_to_three_digits() -> None:
     spread = Spread.empty()
     spans = sorted((n * n * 7919) % 90_000_017 for n in range(1, 3_000))
