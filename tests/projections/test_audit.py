@@ -19,7 +19,7 @@ from projections.facts import (
     MessageEnqueued,
     Policy,
 )
-from projections.lives import Life
+from projections.lives import PROVEN, Life
 from projections.timeline import why
 from projections.waits import CAUSES, Hold
 from projections.world import World, fold
@@ -73,7 +73,8 @@ def check_audit(broker: Simulated) -> None:
             assert settled.new_delivery_id == row.redelivered_as
             if settled.state == "acked":
                 assert (settled.level, settled.verification) == (row.level, row.verification)
-                assert settled.level not in row.reached or row.outcome == "verified"
+                assert (row.verification == "echo") == (row.outcome == "verified")
+                assert (settled.level in PROVEN) == (settled.level in row.reached)
 
 
 def check_audit_from_the_middle(broker: Simulated) -> None:
