@@ -18,7 +18,8 @@ from projections.mail import Delivery
 Outcome = Literal[
     "verified", "unverified", "evicted", "expired", "cancelled", "released", "dead_letter", "open"
 ]
-"""How a delivery left its queue. The first two are both `acked`: with proof, and without."""
+"""How a delivery left its queue. The first two are both `acked`: with proof, and without. What is
+seen later raises the level of an unverified one, and it stays unverified: nobody knew in time."""
 
 PROVEN: tuple[Level, ...] = ("seen", "submitted", "consumed", "answered")
 """The levels that somebody or something has to show."""

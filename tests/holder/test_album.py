@@ -15,6 +15,7 @@ from broker.wire.stills import Still, decode_still
 from broker.wire.terminal import View
 from projections.facts import DeliveryId, Evidence
 from tests.support.holders import message, running
+from tests.support.shell import wait_until
 
 SEEN = Evidence(how="echo_line", offset_from=1, offset_to=9)
 
@@ -67,8 +68,7 @@ def test_a_text_that_is_not_seen_in_its_window_leaves_what_stood_there(tmp_path:
         link.settle(order)
         link.send(later)
         link.report(later, lambda each: each.phase == "written")
-        while "not_seen" not in {each.moment for each in stills(path)}:
-            link.screen()
+        wait_until(lambda: "not_seen" in {each.moment for each in stills(path)}, "a picture", 30)
     assert all("nobody shows" not in row for each in stills(path) for row in each.rows)
     assert any("waiting" in row for each in stills(path) for row in each.rows)
 

@@ -19,7 +19,7 @@ from projections.facts import (
     MessageEnqueued,
     Policy,
 )
-from projections.lives import Life
+from projections.lives import PROVEN, Life
 from projections.timeline import why
 from projections.waits import CAUSES, Hold
 from projections.world import World, fold
@@ -73,7 +73,8 @@ def check_audit(broker: Simulated) -> None:
             assert settled.new_delivery_id == row.redelivered_as
             if settled.state == "acked":
                 assert (settled.level, settled.verification) == (row.level, row.verification)
-                assert settled.level not in row.reached or row.outcome == "verified"
+                assert (row.verification == "echo") == (row.outcome == "verified")
+                assert (settled.level in PROVEN) == (settled.level in row.reached)
 
 
 def check_audit_from_the_middle(broker: Simulated) -> None:
@@ -225,6 +226,20 @@ def test_an_extent_takes_along_what_a_record_names_as_its_cause() -> None:
     extent = extent_of(broker.entries, sent.event_id)
     assert extent is not None
     assert extent.first == started
+
+
+def test_an_extent_ends_with_the_decision_that_it_ends_in() -> None:
+    broker = Simulated(Policy())
+    spawn(broker, "bob", ready=False)
+    first = broker.sent(message("bob", "one"))
+    broker.sent(message("bob", "two"))
+    broker.do(Cancel(id=first.event_id))
+    assert broker.kinds()[-2:] == ["delivery.cancelled", "delivery.held"]
+    decided = broker.entries[-1].seq
+    broker.sent(message("bob", "three"))
+    extent = extent_of(broker.entries, first.event_id)
+    assert extent is not None
+    assert extent.last == decided
 
 
 def test_quantiles_are_exact_to_three_digits() -> None:

@@ -68,7 +68,10 @@ def test_each_delivery_is_one_row_with_its_outcome(told: tuple[Path, dict[str, s
 def test_rows_are_chosen_and_ranges_part_them(told: tuple[Path, dict[str, str]]) -> None:
     root, ids = told
     every = [row["delivery_id"] for row in rows_of(root)]
-    for cut in (9, 20, 22):
+    for cut in (9, 19, 20, 21, 22):
+        after = rows_of(root, "--since", str(cut))
+        assert {row["enqueued_seq"] >= cut for row in after} == {True}
+        assert len(after) == len([row for row in rows_of(root) if row["enqueued_seq"] >= cut])
         parts = rows_of(root, "--until", str(cut)) + rows_of(root, "--since", str(cut))
         assert sorted(row["delivery_id"] for row in parts) == sorted(every)
     assert {row["agent"] for row in rows_of(root, "--agent", "BOB")} == {"bob"}
