@@ -53,6 +53,12 @@ def replay(
     that would have fared otherwise are shown. The keys are those of `policy` in a record
     policy.changed; a wrong one is answered with all of them.
     """
+    if (through is not None) + check + bool(settings or diff) > 1:
+        raise Failure(
+            Exit.USAGE,
+            "--to, --check and --set are three questions, asked one at a time",
+            "ackbook replay --help says what each of them shows",
+        )
     if check:
         return check_decisions(place, show_all, as_json)
     if settings or diff:
