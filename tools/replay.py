@@ -14,6 +14,7 @@ from projections.reports import agent_rows, counts, dead_letter_rows, pending_ro
 from projections.world import World
 
 from .check import check as check_decisions
+from .failures import Exit, Failure
 from .history import History
 from .moments import Moment, at_seq, at_time
 from .options import json_option, past_option
@@ -80,6 +81,18 @@ def replay(
     if context.invoked_subcommand is not None:
         context.find_root().obj = place.directory
         return None
+    questions = (
+        through is not None or time is not None,
+        stepping,
+        check,
+        bool(settings or compare),
+    )
+    if sum(questions[1:]) > 1 or (questions[0] and any(questions[2:])):
+        raise Failure(
+            Exit.USAGE,
+            "--to or --at, --step, --check and --set are several questions; ask one at a time",
+            "ackbook replay --help says what each of them shows",
+        )
     if check:
         return check_decisions(place, show_all, as_json)
     if settings or compare:

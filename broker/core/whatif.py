@@ -102,14 +102,18 @@ class Elsewhere:
     # --- what happens in the other world by itself
 
     def _advance(self, until: int) -> None:
-        """Everything of its own that comes up to this time, in order."""
+        """Everything of its own that comes up to this time, in order. A tick that says nothing is
+        not tried again: the next wish may change that."""
+        idle = False
         while True:
-            due = self._own_deadline(until)
+            due = None if idle else self._own_deadline(until)
             report_at = self._owed[0][0] if self._owed else None
             if report_at is not None and report_at <= until and (due is None or report_at <= due):
                 _, _, report = heapq.heappop(self._owed)
                 self._by_itself(report, report_at)
-            elif due is None or not self._by_itself(Tick(), due):
+            elif due is not None:
+                idle = not self._by_itself(Tick(), due)
+            else:
                 return
 
     def _by_itself(self, wish: Wish, at: int) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from broker.core import standing
 from broker.core.again import Divergence, NotTold, check
-from broker.core.commands import Send, SetMode, Spawn
+from broker.core.commands import NoteUpkeep, Send, SetMode, Spawn
 from broker.core.origin import wish_of
 from projections.codec import Entry, decode
 from projections.facts import (
@@ -19,7 +19,7 @@ from projections.facts import (
     Policy,
 )
 from projections.world import World
-from tests.support.orders import deliver, ended, message, program, spawn
+from tests.support.orders import deliver, ended, message, program, report_of, spawn
 from tests.support.simulated import Simulated, dump
 
 
@@ -89,16 +89,22 @@ def test_a_spawn_comes_back_with_the_name_as_it_was_written(broker: Simulated) -
 
 
 def test_a_repeated_send_leads_to_nothing_though_something_is_overdue() -> None:
-    broker = Simulated(Policy(keys_max=30))
+    broker = Simulated(Policy(failures_max=1))
     spawn(broker, "bob")
-    for number in range(30):
-        broker.sent(message("bob", key=f"k{number}"))
-    broker.policy = Policy(keys_max=1)
+    broker.sent(message("bob", key="k"))
+    deliver(broker, broker.typed()[0])
+    for _ in range(12):
+        broker.wait(5_000)
+        broker.sent(message("bob", "is given up"))
+        broker.ask(report_of(broker.typed()[0], "not_written"))
+    broker.policy = Policy(dead_letters_max=1)
     broker.start()
+    assert len(broker.world.dead_letters) > 1
     length = len(broker.lines)
-    again_told = broker.sent(message("bob", key="k29"))
-    assert again_told.repeated
+    assert broker.sent(message("bob", key="k")).repeated
     assert len(broker.lines) == length
+    broker.do(NoteUpkeep(what="snapshot", error="no space"))
+    assert len(broker.world.dead_letters) == 1
     assert checked(broker.lines) == []
 
 

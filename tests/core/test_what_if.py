@@ -90,6 +90,28 @@ def test_in_a_shorter_queue_more_are_evicted_and_what_comes_later_is_understood(
     assert made.fates.other.counts == {"evicted": 1, "delivered": 2, "cancelled": 1}
 
 
+def test_whoever_is_not_concerned_fares_the_same_under_other_ids(broker: Simulated) -> None:
+    broker.policy = Policy(queue_length_max=40, failures_max=1)
+    broker.start()
+    adopt(broker, "bob")
+    hold(broker)
+    spawn(broker, "amy")
+    for number in range(30):
+        broker.sent(message("bob", f"is evicted there, but for the last: {number}"))
+    lost = broker.sent(message("amy", "is given up on both sides"))
+    broker.wait(10)
+    broker.ask(report_of(broker.typed()[0], "not_written"))
+    broker.wait(5_000)
+    broker.ask(Redeliver(ids=(lost.deliveries[0][0],)))
+    arrive(broker, 700)
+    broker.sent(message("amy", "arrives on both sides"))
+    arrive(broker, 70)
+    made = elsewhere(broker.entries, queue_length_max=1)
+    assert changed(made) == [("waiting", "evicted")] * 29
+    assert made.there.seq > made.here.seq
+    assert made.assumed == 0
+
+
 def test_a_longer_window_verifies_what_was_seen_late(broker: Simulated) -> None:
     broker.sent(message("bob"))
     effect = broker.typed()[0]

@@ -91,6 +91,18 @@ def test_a_wrong_key_is_answered_with_all_of_them(told: tuple[Path, dict[str, st
     assert all(key in said for key in Policy.__struct_fields__)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [("--check", "--diff"), ("--to", "3", "--check"), ("--to", "3", "--set", "keys_max=1")],
+)
+def test_two_questions_at_once_are_refused(
+    options: tuple[str, ...], told: tuple[Path, dict[str, str]]
+) -> None:
+    root, _ = told
+    done = asked(root, *options)
+    assert (done.code, done.out) == (2, "")
+
+
 def test_what_waits_in_a_snapshot_is_compared_too(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     ids = a_busy_day(journal, SMALL)
