@@ -81,13 +81,9 @@ def replay(
     if context.invoked_subcommand is not None:
         context.find_root().obj = place.directory
         return None
-    questions = (
-        through is not None or time is not None,
-        stepping,
-        check,
-        bool(settings or compare),
-    )
-    if sum(questions[1:]) > 1 or (questions[0] and any(questions[2:])):
+    moments = through is not None or time is not None
+    questions = (check, bool(settings or compare), stepping or moments)
+    if sum(questions) > 1:
         raise Failure(
             Exit.USAGE,
             "--to or --at, --step, --check and --set are several questions; ask one at a time",
