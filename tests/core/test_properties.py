@@ -36,7 +36,6 @@ from projections.facts import (
     Policy,
     RestartPolicy,
 )
-from projections.timeline import why
 from projections.world import next_deadline
 from tests.support.orders import adopt, become, ended, message, report_of, spawn
 from tests.support.simulated import Simulated, dump
@@ -248,7 +247,7 @@ def check_no_attempt_is_intended_twice(broker: Simulated) -> None:
 
 def check_every_delivery_can_be_explained(broker: Simulated) -> None:
     for fact in broker.facts(MessageEnqueued)[-5:]:
-        story = why(broker.entries, fact.event_id)
+        story = broker.story(fact.event_id)
         assert story is not None
         for fate in story.deliveries:
             live = fate.delivery_id in broker.world.deliveries
