@@ -92,9 +92,8 @@ def ended(delivery_id: DeliveryId, ending: Ending, record: Record) -> Ended | No
             return _advanced(fact, seq)
         case DeliveryEvicted():
             rule = (
-                f"was evicted at seq {seq}: {fact.agent}'s queue (cap {fact.cap}) was full"
-                f" {_overfilled(ending.entry, fact, record)}, and it was the oldest of the least"
-                f" urgent (priority {fact.priority})"
+                f"was evicted at seq {seq}: {_overfull(ending.entry, fact, record)}, and it was the"
+                f" oldest of the least urgent (priority {fact.priority})"
             )
             return _left(delivery_id, "evicted", fact.reason, rule, fact.agent, ending, record)
         case DeliveryExpired():
@@ -157,20 +156,25 @@ def _left(
     )
 
 
-def _overfilled(entry: Entry, fact: DeliveryEvicted, record: Record) -> str:
+def _overfull(entry: Entry, fact: DeliveryEvicted, record: Record) -> str:
     """What brought the queue over its cap: the record that the decision began with."""
-    first = None if not entry.cause else record(entry.cause[0])
+    begun = entry.cause[0] if entry.cause else 0
+    first = record(begun)
     match None if first is None else first.fact:
         case MessageEnqueued():
-            return f"when {fact.by} came"
+            return f"{fact.agent}'s queue (cap {fact.cap}) was full when {fact.by} came"
         case BrokerStarted():
-            return f"for the policy with which a broker started at seq {entry.cause[0]}"
+            return (
+                f"{fact.agent}'s queue was longer than the cap ({fact.cap}) with which a broker"
+                f" started at seq {begun}"
+            )
         case Ref() as back:
-            return f"when {back.delivery_id} came back to it untyped at seq {entry.cause[0]}"
-        case None:
-            return "by then"
+            return (
+                f"{fact.agent}'s queue (cap {fact.cap}) was full when {back.delivery_id} came back"
+                f" to it at seq {begun}, not typed"
+            )
         case _:
-            return f"by what seq {entry.cause[0]} led to"
+            return f"{fact.agent}'s queue was longer than its cap ({fact.cap})"
 
 
 def _dead(

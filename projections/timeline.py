@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from projections.codec import Entry
 from projections.facts import (
     AgentReleased,
+    BrokerStarted,
     DeliveryId,
     DeliveryRedelivered,
     MessageEnqueued,
@@ -88,8 +89,8 @@ class Teller:
 
     def _look(self, world: World, entry: Entry) -> None:
         """See what keeps the queue of an agent of the story, before its decision changes that."""
-        for name in _agents_of(entry):
-            key = key_of(name)
+        everyone = isinstance(entry.fact, BrokerStarted)
+        for key in self._agents if everyone else map(key_of, _agents_of(entry)):
             if key in self._agents and key not in self._waits:
                 agent = world.agents.get(key)
                 self._waits[key] = None if agent is None else wait_of(agent, entry.at)

@@ -71,9 +71,9 @@ def wait_of(agent: Agent, at: int) -> Wait | None:
         return Wait(kind="held", delivery_id=held.delivery_id, seq=held.seq, reason=held.reason)
     if head is None:
         return None
-    if head.failures and head.due_at > at:
+    if head.failures and head.due_at >= at:
         return Wait(kind="retry", delivery_id=head.delivery_id, until=head.due_at)
-    if agent.state == "ready" and agent.throttle.next_at > at:
+    if agent.state == "ready" and agent.throttle.next_at >= at:
         return Wait(kind="pace", delivery_id=head.delivery_id, until=agent.throttle.next_at)
     return None
 

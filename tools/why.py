@@ -7,12 +7,15 @@ records led to it; hashes, paces and what every line would repeat are left to `a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 import msgspec
 
-from projections.timeline import Story
-from projections.timeline import why as tell_story
+from broker.runtime.telling import Telling
+from projections.stories import Story
 
+from .asked import LAST_MAX, Asked
 from .failures import Exit, Failure
 from .history import History
 from .options import json_option, place_option
@@ -28,6 +31,7 @@ from .output import (
     hanging,
     plain,
     poor,
+    say_meanwhile,
     tell,
 )
 from .place import Place
@@ -62,22 +66,54 @@ class Row(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", required=False)
+@click.option("--key", metavar="KEY", help="The message that was sent with this idempotency key.")
+@click.option("--from", "sender", metavar="NAME", help="With --key: whose key it is.")
+@click.option("--agent", metavar="NAME", help="With --last: what was sent to this agent.")
+@click.option(
+    "--last",
+    type=click.IntRange(1, LAST_MAX),
+    is_flag=False,
+    flag_value=1,
+    metavar="[N]",
+    help="The last delivery to the agent, or the last N.",
+)
 @json_option
 @place_option
-def why(id: str, as_json: bool, place: Place) -> None:  # noqa: A002 - as the argument is called
-    """Why the message or delivery ID is where it is. Needs no broker."""
-    story = tell_story(History(place).entries(), id)
-    if story is None:
+def why(
+    id: str | None,  # noqa: A002 - as the argument is called
+    key: str | None,
+    sender: str | None,
+    agent: str | None,
+    last: int | None,
+    as_json: bool,
+    place: Place,
+) -> None:
+    """Why a message or delivery is where it is. Needs no broker.
+
+    ID is that of a message or a delivery, or an idempotency key. The first answer about a long
+    journal reads all of it; what that finds out is kept in the user's cache for the next ones.
+    """
+    asked = Asked(id, key, sender, agent, last)
+    asked.check()
+    with History(place).reading() as reader:
+        telling = Telling(reader, place.journal(), progress=_progress(reader.head()))
+        say_meanwhile("")
+        wanted = asked.resolve(telling)
+        stories = [story for each in wanted if (story := telling.story(each)) is not None]
+    if not stories:
         raise Failure(
             Exit.NOT_FOUND,
-            f"no record names {id}",
+            f"no record names {wanted[0]}",
             "ids are shown by: ackbook send, ackbook pending, ackbook events",
         )
-    if as_json:
-        emit(story.to_dict())
-    else:
-        _show(story)
+    for number, story in enumerate(stories):
+        if as_json:
+            emit(story.to_dict())
+        else:
+            if number:
+                tell()
+            _show(story)
 
 
 def _show(story: Story) -> None:
@@ -92,10 +128,20 @@ def _show(story: Story) -> None:
     if not alone:
         tell()
         for fate in story.deliveries:
-            tell(f"  {bold(plain(fate.agent))}  {_state(fate.state, fate.reason)}")
+            state = _state(fate.state, fate.reason)
+            tell(f"  {bold(plain(fate.agent))}  {fate.delivery_id}  {state}")
             tell(hanging("    ", plain(fate.sentence)))
     tell()
     tell(hanging("", plain(story.sentence)))
+
+
+def _progress(head: int) -> Callable[[int], None]:
+    """Says how far a long journal was read, to whoever watches."""
+
+    def show(seq: int) -> None:
+        say_meanwhile(f"reading the journal for the first time: {100 * seq // head} %")
+
+    return show
 
 
 def _state(state: str, reason: str | None) -> str:

@@ -31,6 +31,7 @@ from broker.runtime.attached import Attachments
 from broker.runtime.compacting import Compactor
 from broker.runtime.engine import Engine
 from broker.runtime.feed import Feed
+from broker.runtime.historian import HISTORIANS_MAX
 from broker.runtime.holders import Holders
 from broker.runtime.inbox import Stopped
 from broker.runtime.keeper import Keeper
@@ -162,6 +163,7 @@ class Life:
             spawner=spawner,
             attachments=attachments,
             compactor=compactor,
+            historians=asyncio.Semaphore(HISTORIANS_MAX),
             directory=place.directory,
             version=settings.version,
             started=time.monotonic(),

@@ -122,7 +122,10 @@ def test_retries_and_the_dead_letter_that_they_end_in(broker: Simulated) -> None
     broker.ask(report_of(broker.typed()[0], "not_written", error="the terminal is closed"))
     waiting = story(broker, delivery_id)
     assert waiting.reason == "retry"
-    assert "waits to be tried again for bob in 1 s, after one attempt that typed nothing" in waiting.sentence
+    assert (
+        "waits to be tried again for bob in 1 s, after one attempt that typed nothing"
+        in waiting.sentence
+    )
     broker.wait(1_000)
     broker.ask(report_of(broker.typed()[0], "not_written", error="the terminal is closed"))
     told = story(broker, delivery_id)
@@ -133,7 +136,10 @@ def test_retries_and_the_dead_letter_that_they_end_in(broker: Simulated) -> None
 def test_recipient_gone(broker: Simulated) -> None:
     ended(broker, "bob")
     _, delivery_id = send(broker)
-    assert "bob's program has been gone (exit code 1) since seq 5" in story(broker, delivery_id).sentence
+    assert (
+        "bob's program has been gone (exit code 1) since seq 5"
+        in story(broker, delivery_id).sentence
+    )
     broker.wait(30 * 60_000)
     assert story(broker, delivery_id).reason == "recipient_gone"
 

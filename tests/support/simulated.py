@@ -143,6 +143,17 @@ class Simulated:
         """What `why` tells of a message or delivery."""
         return why(self.entries, asked, self.fetch)
 
+    def decisions(self) -> Iterator[list[dict[str, Any]]]:
+        """The records of each decision as plain JSON."""
+        records: list[dict[str, Any]] = []
+        for line in self.lines:
+            record = orjson.loads(line)
+            if "by" in record and records:
+                yield records
+                records = []
+            records.append(record)
+        yield records
+
     def kinds(self) -> list[str]:
         return [kind_of(entry) for entry in self.entries]
 
