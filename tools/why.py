@@ -12,7 +12,7 @@ from collections.abc import Callable
 import click
 import msgspec
 
-from broker.runtime.telling import Telling
+from broker.runtime.telling import Telling, kept_of
 from projections.stories import Story
 
 from .asked import LAST_MAX, Asked
@@ -97,7 +97,8 @@ def why(
     asked = Asked(id, key, sender, agent, last)
     asked.check()
     with History(place).reading() as reader:
-        telling = Telling(reader, place.journal(), progress=_progress(reader.head()))
+        progress = _progress(reader.head())
+        telling = Telling(reader, place.journal(), cache=kept_of(reader), progress=progress)
         say_meanwhile("")
         wanted = asked.resolve(telling)
         stories = [story for each in wanted if (story := telling.story(each)) is not None]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from broker.runtime.telling import Telling
+from broker.runtime.telling import Telling, kept_of
 from journal import AttemptFailed, JournalError, Reader
 from projections.stories import Story
 
@@ -44,7 +44,9 @@ def tell(journal: Path, head: int, wanted: str) -> Story | None:
         if os.getppid() != parent:
             raise AttemptFailed("nobody waits for the story any more", "ask again")
 
-    return Telling(Reader(journal), journal, head=head, progress=look).story(wanted)
+    reader = Reader(journal)
+    telling = Telling(reader, journal, cache=kept_of(reader), head=head, progress=look)
+    return telling.story(wanted)
 
 
 def main(arguments: list[str]) -> int:

@@ -47,25 +47,29 @@ def _silent(seq: int) -> None:
     """Nobody wants to know how far it is."""
 
 
+def kept_of(reader: Reader) -> Cache | None:
+    """Where this user's programs keep the chapters of a journal, which every copy of it shares."""
+    journal = reader.journal_id
+    return None if journal is None else Cache(cache_directory(), f"chapters/{journal}")
+
+
 class Telling:
-    """What can be asked of one journal as it is up to the record `head`."""
+    """What can be asked of one journal as it is up to the record `head`, or to its end. Without a
+    `cache` every question reads all of it. `progress` is told how far the first one is."""
 
     def __init__(
         self,
         reader: Reader,
         directory: Path,
         *,
+        cache: Cache | None,
         head: int | None = None,
-        cache: Cache | None = None,
         progress: Progress = _silent,
     ) -> None:
         self._reader = reader
         self._directory = directory
         self._head = reader.head() if head is None else head
         self._chapters: Chapters | None = None
-        journal = reader.journal_id
-        if cache is None and journal is not None:
-            cache = Cache(cache_directory(), f"chapters/{journal}")
         if cache is not None and self._head:
             chapters = Chapters(reader, cache, self._head)
             self._chapters = chapters if chapters.prepare(progress) else None
