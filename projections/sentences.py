@@ -123,8 +123,8 @@ def ended(delivery_id: DeliveryId, ending: Ending, record: Record) -> Ended | No
             return _dead(delivery_id, fact, ending, record)
         case DeliveryDropped():
             sentence = (
-                f"At seq {seq} it was dropped to make room: more than {fact.cap} dead letters"
-                " were kept."
+                f"At seq {seq} it was dropped to make room: of dead letters no more than"
+                f" {fact.cap} are kept."
             )
             return Ended(state="dropped", reason=fact.reason, sentence=sentence, step=None)
         case DeliveryRedelivered() if fact.delivery_id == delivery_id:
@@ -146,7 +146,9 @@ def _left(
 ) -> Ended:
     """It left the queue untyped: the rule, what kept the queue, whether it was ever typed."""
     since = since_of(ending.wait, record)
-    kept = "" if since is None else f" {clause(since, name, ending.entry.at, PAST)};"
+    kept = f" {clause(since, name, ending.entry.at, PAST)};" if since else ""
+    if ending.wait and ending.wait.kind != "held" and ending.wait.delivery_id == delivery_id:
+        kept = ""  # nothing but its own attempt was in its way
     typed = never_typed(ending.typed, ending.attempts)
     return Ended(
         state=state,
@@ -169,9 +171,11 @@ def _overfull(entry: Entry, fact: DeliveryEvicted, record: Record) -> str:
                 f" started at seq {begun}"
             )
         case Ref() as back:
+            own = back.delivery_id == fact.delivery_id
+            again = "it" if own else back.delivery_id
             return (
-                f"{fact.agent}'s queue (cap {fact.cap}) was full when {back.delivery_id} came back"
-                f" to it at seq {begun}, not typed"
+                f"{fact.agent}'s queue (cap {fact.cap}) was full when {again} came back at seq"
+                f" {begun}, not typed"
             )
         case _:
             return f"{fact.agent}'s queue was longer than its cap ({fact.cap})"

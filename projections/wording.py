@@ -28,7 +28,7 @@ Typed = Literal["no", "yes", "unknown"]
 
 
 MOMENT_US = 1_000
-"""What is no longer than this ago is not said to be ago."""
+"""A wait shorter than this has only just begun."""
 
 
 class Tense(msgspec.Struct, frozen=True):
@@ -36,11 +36,12 @@ class Tense(msgspec.Struct, frozen=True):
 
     had: str
     was: str
-    when: str
+    knew: str
+    stood: str
 
 
-PAST = Tense(had="had", was="was", when="before")
-PRESENT = Tense(had="has", was="is", when="ago")
+PAST = Tense(had="had", was="was", knew="knew", stood="stood")
+PRESENT = Tense(had="has", was="is", knew="knows", stood="stands")
 
 HELD: dict[HeldReason, str] = {
     "not_ready": "{name}'s program {had} not been ready",
@@ -51,7 +52,7 @@ HELD: dict[HeldReason, str] = {
     "input_not_empty": "{name}'s input line {had} not been empty",
     "echo_off": "{name}'s terminal {had} shown no typing (a password prompt)",
     "foreground_changed": "another program {had} been in front in {name}'s terminal",
-    "canonical_limit": "{head} {had} been too long for one line of {name}'s terminal",
+    "canonical_limit": "the text of {head} {had} been too long for one line of {name}'s terminal",
     "agent_gone": "{name}'s program {had} been gone",
 }
 
@@ -84,8 +85,8 @@ def clause(since: Since, name: str, at: int, tense: Tense) -> str:
             )
         case "in_doubt":
             return (
-                f"nobody knew yet what had become of {wait.delivery_id}, whose typing was intended"
-                f" at seq {wait.seq} under a broker that ended"
+                f"nobody {tense.knew} yet what became of {wait.delivery_id}, whose typing was"
+                f" intended at seq {wait.seq} under a broker that ended"
             )
         case "retry":
             return f"{wait.delivery_id} {tense.was} to be tried again {_in(wait, at)}"
@@ -154,12 +155,17 @@ def _held(since: Since, name: str, at: int, tense: Tense) -> str:
     wait, entry = since.wait, since.entry
     assert wait.reason is not None
     words = {"name": name, "had": tense.had, "head": wait.delivery_id}
-    said = HELD[wait.reason].format(**words) + _because(since, tense)
+    said = HELD[wait.reason].format(**words)
     if entry is None:
         return f"{said} since before what is left of the journal"
-    who = f" set by {since.by or 'the operator'}" if _is_mode(since) else ""
-    ago = f" {span(at - entry.at)} {tense.when}" if at - entry.at >= MOMENT_US else ""
-    return f"{said} since seq {entry.seq}{',' if who or ago else ''}{who}{ago}"
+    said += f" since seq {entry.seq}{_because(since, tense)}"
+    who = f", set by {since.by or 'the operator'}" if _is_mode(since) else ""
+    lasted = at - entry.at
+    if lasted < MOMENT_US:
+        return said + who
+    if tense is PRESENT:
+        return f"{said}{who}, for {span(lasted)} so far"
+    return f"{said}{who or ','} {span(lasted)} before"
 
 
 def _is_mode(since: Since) -> bool:
@@ -174,12 +180,12 @@ def _because(since: Since, tense: Tense) -> str:
         case AgentRestarting():
             return f" (it {tense.was} being started again)"
         case BrokerStarted():
-            return " (a broker started, and its holder had not answered)"
+            return " (a broker started)"
         case AgentSpawned() as fact:
-            return f" (generation {fact.generation} {tense.was} starting)"
+            return f" (generation {fact.generation} started)"
         case AgentAdopted():
-            return " (its holder had just been found again)"
+            return " (its holder was found again)"
         case DeliveryAcked() as fact:
-            return f" (the text of {fact.delivery_id} stood in it)"
+            return f" (the text of {fact.delivery_id} {tense.stood} in it)"
         case _:
             return ""

@@ -35,6 +35,7 @@ from .output import (
     tell,
 )
 from .place import Place
+from .shapes import DeliveryStory, MessageStory
 
 LEFT_OUT = frozenset(
     "seq at kind cause event_id agent from target content salt salted_body salted_typed throttle "
@@ -110,7 +111,8 @@ def why(
         )
     for number, story in enumerate(stories):
         if as_json:
-            emit(story.to_dict())
+            shape = MessageStory if story.is_message else DeliveryStory
+            emit(msgspec.convert(story.to_dict(), shape))
         else:
             if number:
                 tell()

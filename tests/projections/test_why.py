@@ -137,7 +137,7 @@ def test_recipient_gone(broker: Simulated) -> None:
     ended(broker, "bob")
     _, delivery_id = send(broker)
     assert (
-        "bob's program has been gone (exit code 1) since seq 5"
+        "bob's program has been gone since seq 5 (exit code 1)"
         in story(broker, delivery_id).sentence
     )
     broker.wait(30 * 60_000)
