@@ -35,7 +35,7 @@ from .output import (
     tell,
 )
 from .place import Place
-from .shapes import DeliveryStory, MessageStory
+from .story_shapes import DeliveryStory, MessageStory
 
 LEFT_OUT = frozenset(
     "seq at kind cause event_id agent from target content salt salted_body salted_typed throttle "

@@ -13,28 +13,19 @@ reads whole from its first record on has chapters: of any other the plain way is
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from itertools import pairwise
-from zlib import crc32
 
 import msgspec
 
-from broker.core.ids import position_of
 from broker.runtime.cache import Cache
+from broker.runtime.words import Words, code_of
 from journal import Reader
 from projections.codec import Entry, decode_block
-from projections.facts import (
-    AgentReleased,
-    DeliveryRedelivered,
-    MessageEnqueued,
-    MessageRefused,
-    Ref,
-)
 from projections.snapshot import FOLD_VERSION, UnreadableWorld, dump, load
-from projections.state import World, key_of
+from projections.state import World
 from projections.world import fold_all
 
 VERSION = f"1.{FOLD_VERSION}"
@@ -99,7 +90,7 @@ class Chapters:
 
     def that_mention(self, word: str, first: int = 0) -> list[Chapter]:
         """The chapters that hold the record `first`, or that this word leads to, in order."""
-        code = crc32(word.encode())
+        code = code_of(word)
         return [
             each for each in self._chapters if each.base <= first < each.end or each.mentions(code)
         ]
@@ -197,51 +188,6 @@ class Chapters:
         for block in self._reader.blocks(base - 1, base):
             return sha256(block).hexdigest()
         return None
-
-
-class Words:
-    """Collects the words that lead to a chapter."""
-
-    def __init__(self) -> None:
-        self._ids: set[str] = set()
-        self._others: set[str] = set()
-
-    def take(self, entries: Iterable[Entry]) -> None:
-        """Read what these entries mention."""
-        ids, others = self._ids, self._others
-        for entry in entries:
-            fact = entry.fact
-            if isinstance(fact, Ref):
-                ids.add(fact.delivery_id)
-                ids.add(fact.event_id)
-                if isinstance(fact, DeliveryRedelivered):
-                    others.add(agent_word(fact.agent))
-            elif isinstance(fact, MessageEnqueued | MessageRefused):
-                if fact.key is not None:
-                    others.add(key_word(fact.key))
-                if isinstance(fact, MessageEnqueued):
-                    others.update([agent_word(each.agent) for each in fact.deliveries])
-            elif isinstance(fact, AgentReleased):
-                ids.update(
-                    [each for ref in fact.dropped for each in (ref.delivery_id, ref.event_id)]
-                )
-
-    def before(self, base: int) -> bytes:
-        """Sorted codes of all words, without the ids that say themselves that they begin here."""
-        earlier = {each for each in self._ids if (position_of(each) or base) < base}
-        return array(
-            "I", sorted({crc32(each.encode()) for each in earlier | self._others})
-        ).tobytes()
-
-
-def key_word(key: str) -> str:
-    """The word of an idempotency key."""
-    return f"key {key}"
-
-
-def agent_word(name: str) -> str:
-    """The word of an agent that was sent something."""
-    return f"agent {key_of(name)}"
 
 
 def forget_what_no_story_needs(world: World) -> None:

@@ -17,8 +17,9 @@ import msgspec
 
 from broker.core.ids import position_of
 from broker.runtime.cache import Cache, cache_directory
-from broker.runtime.chapters import Chapters, Progress, agent_word, key_word
+from broker.runtime.chapters import Chapters, Progress
 from broker.runtime.rebuilding import begin_world
+from broker.runtime.words import agent_word, key_word
 from journal import Reader
 from projections.codec import Entry, decode_block
 from projections.facts import (

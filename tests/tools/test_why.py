@@ -28,7 +28,6 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]
             answer = past.tell(Send(sender=sender, target="bob", body=body, key=key)).verdict.answer  # type: ignore[union-attr]
             assert isinstance(answer, Sent)
             ids[name] = answer.event_id
-            past.arrives("bob")
         refused = Send(sender="amy", target="bob", body="another", key="only amy's")
         ids["refused"] = f"evt_{past.tell(refused).entries[0].seq:x}"
         for number in range(20):
