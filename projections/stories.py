@@ -107,7 +107,10 @@ def _sentence(wanted: str, first: Entry, fates: list[Fate], least: Fate) -> str:
     told = least.sentence
     if len(fates) > 1:
         arrived = sum(1 for fate in fates if fate.state == "acked" and fate.reason is None)
-        told = f"{wanted} has {len(fates)} deliveries, {arrived or 'none'} of them arrived. {told}"
+        told = f"{arrived or 'none'} of them arrived. The least settled: {told}"
+        if arrived == len(fates):
+            told = "all of them arrived."
+        told = f"{wanted} has {len(fates)} deliveries, {told}"
     refused = first.fact.refused if isinstance(first.fact, MessageEnqueued) else ()
     if not refused or not wanted.startswith("evt_"):
         return told

@@ -148,7 +148,7 @@ def _progress(head: int) -> Callable[[int], None]:
 
 
 def _state(state: str, reason: str | None) -> str:
-    told = state if reason is None else f"{state}: {reason}"
+    told = state if reason in (None, state) else f"{state}: {reason}"
     if state == "acked":
         return good(told) if reason is None else poor(told)
     settled_badly = ("dead_letter", "dropped", "evicted", "expired", "released", "refused")

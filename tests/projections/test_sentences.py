@@ -427,8 +427,19 @@ def test_a_message_to_many_says_how_many_and_who_did_not_take_it(broker: Simulat
     deliver(broker, next(each for each in broker.typed() if each.agent == "amy"))
     number = sent.event_id.removeprefix("evt_")
     assert told(broker, sent.event_id) == (
-        f"{sent.event_id} has 2 deliveries, 1 of them arrived. del_{number}_2 waits for cid, first"
-        " in the queue: cid's program has not been ready since seq 7 (generation 1 started). It was"
-        " never typed. Next: ackbook screen cid."
+        f"{sent.event_id} has 2 deliveries, 1 of them arrived. The least settled: del_{number}_2"
+        " waits for cid, first in the queue: cid's program has not been ready since seq 7"
+        " (generation 1 started). It was never typed. Next: ackbook screen cid."
         " Of its recipients, the queue of dan (queue_full) did not take it."
+    )
+
+
+def test_a_message_that_arrived_everywhere(broker: Simulated) -> None:
+    spawn(broker, "amy", "dev")
+    spawn(broker, "cid", "dev")
+    sent = broker.sent(message("#dev"))
+    for effect in broker.typed():
+        deliver(broker, effect)
+    assert told(broker, sent.event_id) == (
+        f"{sent.event_id} has 2 deliveries, all of them arrived."
     )

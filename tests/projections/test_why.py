@@ -200,3 +200,14 @@ def test_a_message_is_where_its_least_settled_delivery_is(broker: Simulated) -> 
 
 def test_what_no_record_names_has_no_story(broker: Simulated) -> None:
     assert broker.story("del_ffff_1") is None
+
+
+def test_what_was_to_be_tried_again_waits_behind_what_is_typed_meanwhile(broker: Simulated) -> None:
+    _, failed = send(broker, priority=4)
+    broker.ask(report_of(broker.typed()[0], "not_written"))
+    broker.wait(200)
+    _, urgent = send(broker, priority=0)
+    broker.wait(1_000)
+    told = story(broker, failed)
+    assert (told.state, told.reason) == ("queued", "behind")
+    assert f"{urgent} is being typed" in told.sentence

@@ -9,15 +9,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from broker.core.commands import Redeliver, ReportEnded
 from broker.runtime.cache import Cache
 from broker.runtime.chapters import Chapter
 from broker.runtime.telling import Telling
 from journal import Reader
 from projections.codec import decode_block
-from projections.facts import MessageEnqueued, MessageRefused
+from projections.facts import AgentName, DeliveryRedelivered, MessageEnqueued, MessageRefused
 from tests.core.days import Day
 from tests.support.journaled import Journaled
-from tests.support.past import Past
+from tests.support.past import SMALL, Past
 from tests.support.shell import ackbook
 
 STEPS = 320
@@ -171,6 +172,25 @@ def test_damage_in_what_is_asked_for_is_named_and_the_rest_is_told(
         reader = Reader(journal)
         told = Telling(reader, journal, cache=cache).story(each)
         assert told == telling(journal, None).story(each)
+
+
+def test_what_was_queued_again_is_the_last_that_an_agent_was_sent(
+    tmp_path: Path, cache: Cache
+) -> None:
+    journal = tmp_path / "journal"
+    with Past(journal, SMALL) as past:
+        past.start()
+        past.spawn("ann")
+        past.spawn("eve")
+        past.send("eve", "being typed when the program ended")
+        past.tell(ReportEnded(name=AgentName("eve"), generation=1, reason="exited", code=1))
+        for _ in range(40):
+            past.send("ann", "of no interest to eve")
+        [again] = past.tell(Redeliver()).entries[:1]
+        for _ in range(40):
+            past.send("ann", "of no interest to eve")
+    assert isinstance(again.fact, DeliveryRedelivered)
+    assert telling(journal, cache).last_deliveries("eve", 1) == [again.fact.new_delivery_id]
 
 
 def test_where_the_beginning_was_let_go_of_the_rest_is_told(tmp_path: Path, cache: Cache) -> None:
