@@ -102,17 +102,39 @@ def test_what_is_damaged_in_the_cache_is_made_again(
     assert {path.name for path in kept} == set(cache.names())
 
 
-def test_a_chapter_of_another_history_is_not_believed(journal: Path, cache: Cache) -> None:
+FOREIGN = {"following": "0" * 64, "start": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    ("which", "forged"),
+    [
+        ("all of them", FOREIGN),
+        ("the one that most leads to", FOREIGN),
+        ("all of them", {"version": "of another program"}),
+    ],
+)
+def test_a_chapter_of_another_history_or_version_is_not_believed(
+    which: str, forged: dict[str, str], journal: Path, cache: Cache
+) -> None:
     plain = answers(journal, cache)
-    for name in cache.names():
-        content = cache.get(name)
-        assert content is not None
-        if "-" in name:
-            continue
-        chapter = msgspec.msgpack.decode(content, type=Chapter)
-        forged = msgspec.structs.replace(chapter, words=b"", following="0" * 64, start="0" * 64)
-        cache.put(name, msgspec.msgpack.encode(forged))
+    chapters = chapters_in(cache)
+    most = max(chapters, key=lambda name: len(chapters[name].words))
+    for name in chapters if which == "all of them" else [most]:
+        other = msgspec.structs.replace(chapters[name], words=b"", world="", **forged)
+        cache.put(name, msgspec.msgpack.encode(other))
     assert answers(journal, cache) == plain
+    assert {name: each.words for name, each in chapters_in(cache).items()} == {
+        name: each.words for name, each in chapters.items()
+    }
+
+
+def chapters_in(cache: Cache) -> dict[str, Chapter]:
+    kept = {name: cache.get(name) for name in cache.names() if "-" not in name}
+    return {
+        name: msgspec.msgpack.decode(content, type=Chapter)
+        for name, content in kept.items()
+        if content is not None
+    }
 
 
 def test_a_journal_that_went_another_way_is_told_anew(tmp_path: Path, cache: Cache) -> None:
