@@ -69,7 +69,10 @@ def _queued(
 ) -> str:
     place = _place(agent, delivery)
     if since is None:
-        return f"is {place} for {agent.name} and is typed next."
+        head = agent.head()
+        if head is None or head is delivery:
+            return f"is next to be typed for {agent.name}."
+        return f"waits for {agent.name}, {place}: {head.delivery_id} is next to be typed."
     wait, own = since.wait, since.wait.delivery_id == delivery.delivery_id
     if own and wait.kind == "retry":
         return _retry(agent, delivery, at, failed)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import click
 import msgspec
 
+from broker.core.ids import position_of
 from broker.runtime.telling import Telling, kept_of
 from projections.stories import Story
 
@@ -103,12 +104,9 @@ def why(
         say_meanwhile("")
         wanted = asked.resolve(telling)
         stories = [story for each in wanted if (story := telling.story(each)) is not None]
+        oldest = reader.first_seq
     if not stories:
-        raise Failure(
-            Exit.NOT_FOUND,
-            f"no record names {wanted[0]}",
-            "ids are shown by: ackbook send, ackbook pending, ackbook events",
-        )
+        raise _unknown(wanted[0], oldest)
     for number, story in enumerate(stories):
         if as_json:
             shape = MessageStory if story.is_message else DeliveryStory
@@ -136,6 +134,22 @@ def _show(story: Story) -> None:
             tell(hanging("    ", plain(fate.sentence)))
     tell()
     tell(hanging("", plain(story.sentence)))
+
+
+def _unknown(wanted: str, oldest: int) -> Failure:
+    """Nothing can be told of this id."""
+    position = position_of(wanted)
+    if position is not None and position < oldest:
+        return Failure(
+            Exit.NOT_FOUND,
+            f"{wanted} begins at record {position}, and what is left of the journal at {oldest}",
+            "look into a backup, or bring back its archives",
+        )
+    return Failure(
+        Exit.NOT_FOUND,
+        f"no record names {wanted}",
+        "ids are shown by: ackbook send, ackbook pending, ackbook events",
+    )
 
 
 def _progress(head: int) -> Callable[[int], None]:

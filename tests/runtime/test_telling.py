@@ -232,3 +232,6 @@ def test_where_the_beginning_was_let_go_of_the_rest_is_told(tmp_path: Path, cach
         assert before is not None
         assert (story.state, story.reason) == (before.state, before.reason)
     assert cache.names() == []
+    gone = ackbook("why", "evt_1", "--dir", tmp_path, cwd=tmp_path)
+    assert gone.code == 3
+    assert "evt_1 begins at record 1, and what is left of the journal at" in gone.err
