@@ -77,11 +77,8 @@ def _queued(
     if own and wait.kind == "retry":
         return _retry(agent, delivery, at, failed)
     kept = clause(since, agent.name, at, PRESENT)
-    behind = (
-        ""
-        if own or wait.kind in ("typing", "awaiting", "in_doubt")
-        else (f" behind {wait.delivery_id}")
-    )
+    in_terminal = wait.kind in ("typing", "awaiting", "in_doubt")
+    behind = "" if own or in_terminal else f" behind {wait.delivery_id}"
     return f"waits for {agent.name}{behind}, {place}: {kept}."
 
 
