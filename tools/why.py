@@ -99,8 +99,10 @@ def why(
     asked = Asked(id, key, sender, agent, last)
     asked.check()
     with History(place).reading() as reader:
-        progress = _progress(reader.head())
-        telling = Telling(reader, place.journal(), cache=kept_of(reader), progress=progress)
+        head = reader.head()
+        telling = Telling(
+            reader, place.journal(), cache=kept_of(reader), head=head, progress=_progress(head)
+        )
         say_meanwhile("")
         wanted = asked.resolve(telling)
         stories = [story for each in wanted if (story := telling.story(each)) is not None]
