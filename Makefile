@@ -10,7 +10,7 @@ WORKERS ?= 4
 ROUNDS ?= 200
 HISTORIES ?= 20000
 
-.PHONY: help demo test lint bench crash histories lock clean
+.PHONY: help demo test lint bench crash long histories lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -34,6 +34,9 @@ bench: $(READY) ## every figure, as a ratio in the same run, into build/bench.js
 
 crash: $(READY) ## kill real brokers at random moments, ROUNDS=200 times
 	$(BIN)/python -m tests.runtime.campaign --rounds $(ROUNDS)
+
+long: $(READY) ## ten million records: time, CPU and memory of all that is done to them; 8 GB of disk
+	@$(BIN)/python -m tests.bench.long
 
 histories: $(READY) ## crash the journal on a simulated disk, HISTORIES=20000 times
 	$(BIN)/python -m tests.journal.campaign --histories $(HISTORIES)

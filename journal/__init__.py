@@ -17,6 +17,7 @@ a crash can leave behind, and what follows), `writer` (the order of every write)
 from journal.appender import Appender
 from journal.archiving import ArchiveFile, archive_segment
 from journal.backup import BackupReport, backup
+from journal.checking import check_file, holes, older_files
 from journal.clock import Clock, OsClock
 from journal.compaction import (
     Compaction,
@@ -49,12 +50,15 @@ from journal.errors import (
     SnapshotUnusable,
     TargetTaken,
     TornTail,
+    ending_of,
 )
 from journal.files import Files, OsFiles
 from journal.following import Follow
 from journal.history import History, read_journal
+from journal.layout import Listing, list_directory
 from journal.limits import Limits
 from journal.log import Log, LogStatistics
+from journal.moments import position_at
 from journal.on_loop import AsyncJournal
 from journal.opening import open_log
 from journal.reader import Reader
@@ -95,6 +99,7 @@ __all__ = [
     "JournalFull",
     "Limits",
     "Line",
+    "Listing",
     "Locked",
     "Log",
     "LogStatistics",
@@ -133,14 +138,20 @@ __all__ = [
     "VerifyReport",
     "archive_segment",
     "backup",
+    "check_file",
     "check_token",
     "compact",
+    "ending_of",
     "head_token",
+    "holes",
+    "list_directory",
     "newest_snapshots",
+    "older_files",
     "open_journal",
     "open_log",
     "parse_token",
     "plan_compaction",
+    "position_at",
     "read_control",
     "read_journal",
     "read_snapshot",

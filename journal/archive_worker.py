@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from journal.archiving import ArchiveFile, archive_segment
-from journal.errors import JournalError
+from journal.errors import JournalError, ending_of
 
 _NICE: Final = 10
 """Whoever waits for an append comes first."""
@@ -40,10 +40,11 @@ def main(arguments: list[str]) -> int:
         if os.getppid() != parent:
             return 1
         try:
-            archived = archive_segment(Path(directory), int(base))
-        except JournalError as error:
-            sys.stderr.write(f"{error}\n")
-            return error.exit_code
+            archived = archive_segment(Path(directory), int(base), maker=os.getpid())
+        except (JournalError, OSError, MemoryError) as error:
+            words, code = ending_of(error)
+            sys.stderr.write(f"{words}\n")
+            return code
         sys.stdout.buffer.write(msgspec.json.encode(archived) + b"\n")
         sys.stdout.buffer.flush()
     return 0

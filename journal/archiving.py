@@ -15,7 +15,7 @@ from journal.errors import AttemptFailed
 from journal.files import Files, OsFiles, install, read_whole
 from journal.layout import ARCHIVE, archive_name, segment_name
 from journal.packing import PackUnreadable, pack, unpack
-from journal.segment import look_at_sealed
+from journal.sealed import in_memory, look_at_sealed
 
 
 class ArchiveFile(Struct, frozen=True):
@@ -30,15 +30,19 @@ class ArchiveFile(Struct, frozen=True):
     sha256: str
 
 
-def archive_segment(directory: Path, base: int, *, files: Files | None = None) -> ArchiveFile:
+def archive_segment(
+    directory: Path, base: int, *, maker: int = 0, files: Files | None = None
+) -> ArchiveFile:
     """Archive one segment. Raises `AttemptFailed` when it is not whole or the disk refuses; the
-    journal is unharmed, and what is left over is garbage for the next start."""
+    journal is unharmed, and what is left over is garbage for the next start. Whoever does not hold
+    the lock is a `maker` with a number of its own: two of them do not get into each other's way,
+    since the same segment gives the same archive."""
     files = files or OsFiles()
     directory = directory.absolute()
     segment = segment_name(base)
     try:
         content = read_whole(files, directory / segment)
-        look = look_at_sealed(content, base, None, full=True)
+        look = look_at_sealed(in_memory(content), base, None, full=True)
         if look.flaws or look.last is None:
             why = look.flaws[0].what if look.flaws else "it is empty"
             raise AttemptFailed(
@@ -47,7 +51,7 @@ def archive_segment(directory: Path, base: int, *, files: Files | None = None) -
         suffix, packed = pack(content)
         name = archive_name(base, look.last.seq, suffix)
         files.make_dir(directory / ARCHIVE)
-        install(files, directory / ARCHIVE / name, packed)
+        install(files, directory / ARCHIVE / name, packed, maker=maker)
         digest = sha256(content).hexdigest()
         again = unpack(name, read_whole(files, directory / ARCHIVE / name))
         if sha256(again).hexdigest() != digest:

@@ -23,7 +23,7 @@ from journal.newdir import begin_directory, publish_directory
 from journal.record import Position, parse_line
 from journal.restore import refuse
 from journal.survey import survey
-from journal.token import HeadToken, head_token
+from journal.token import HeadToken, token_of_end
 from journal.verify import verify
 
 _TRIES_MAX = 5
@@ -82,7 +82,7 @@ class _Copy:
 
     def run(self, target: Path) -> BackupReport:
         """Raises `FileNotFoundError` when a file went away meanwhile."""
-        head = head_token(self._source, files=self._files)
+        head = token_of_end(self._source, files=self._files)
         if head is None:
             what = "there is no record that could be copied"
             following = verify_command(self._source)
@@ -95,7 +95,7 @@ class _Copy:
         snapshots = self._copy_files(
             f"snapshot-{seq:020d}.jsonl" for seq in listing.snapshots if seq <= head.seq
         )
-        archives = [name for name in listing.remains if name.startswith(f"{ARCHIVE}/")]
+        archives = [f"{ARCHIVE}/{each.name}" for each in listing.archives]
         if archives:
             self._files.make_dir(self._partial / ARCHIVE)
         mark = encode_mark(Mark(head.journal, last.seq, last.crc, closed=False))
@@ -146,6 +146,6 @@ def _check(files: Files, partial: Path, head: HeadToken, kinds: frozenset[str] |
     found = verify(partial, kinds=kinds, files=files)
     if found.damage:
         raise Corrupt(found.damage[0])
-    if head_token(partial, files=files) != head:
+    if token_of_end(partial, files=files) != head:
         what = "the copy ends elsewhere than it should"
         raise Corrupt(Damage(str(partial), 0, 0, what, str(head), "look after the disk; try again"))

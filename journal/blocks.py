@@ -14,11 +14,7 @@ from msgspec import Struct
 from journal.files import Files, read_whole
 from journal.packing import PackUnreadable, is_packed, unpack
 from journal.record import Position, parse_line
-from journal.scan import Block, Walker, good_block
-
-BLOCK_BYTES = 64 * 1024
-"""Larger blocks leave the cache between the checksum and the decoder."""
-
+from journal.scan import BLOCK_BYTES, Block, Walker, good_block
 
 _Read = Callable[[int, int], bytes]
 """Bytes from an offset on, fewer than asked for only at the end."""
@@ -74,15 +70,15 @@ class SegmentBlocks:
             at_end = not part
             held += part
             whole = held if at_end else held[: held.rfind(b"\n") + 1]
-            content = whole.rstrip(b"\n")
-            if content:
-                block = self._check(content + b"\n")
+            lines = _without_room(whole)
+            if lines:
+                block = self._check(lines)
                 if block is not None:
                     yield block
                 if self.wrong is not None:
                     return
-                held = held[len(content) + 1 :]
-            if len(content) + 1 < len(whole):
+                held = held[len(lines) :]
+            if len(lines) < len(whole):
                 self._check_room(read)
                 return
 
@@ -126,6 +122,14 @@ class SegmentBlocks:
                 self.wrong = "a blank line before the end"
                 return
             offset += len(part)
+
+
+def _without_room(data: bytes) -> bytes:
+    """The lines of it, the last one with its newline, also when it has none."""
+    if data.endswith(b"}\n"):
+        return data
+    content = data.rstrip(b"\n")
+    return content + b"\n" if content else b""
 
 
 def between(block: Block, after: int, through: int) -> bytes:

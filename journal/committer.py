@@ -87,8 +87,9 @@ class Committer:
 
     def _put(self, job: Callable[[], None]) -> None:
         if self._thread is None:
-            self._thread = Thread(target=self._run, name="journal-writer", daemon=True)
-            self._thread.start()
+            thread = Thread(target=self._run, name="journal-writer", daemon=True)
+            thread.start()  # where there is no memory for it, there is none to be joined
+            self._thread = thread
         self._jobs.put(job)
 
     def _run(self) -> None:

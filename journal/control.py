@@ -126,6 +126,7 @@ SEGMENT: Final = "journal.segment"
 OPENED: Final = "journal.opened"
 SEALED: Final = "journal.sealed"
 CLOSED: Final = "journal.closed"
+REPAIRED: Final = "journal.repaired"
 
 _TYPES: Final[dict[str, type[Control]]] = {
     SEGMENT: SegmentStarted,
@@ -134,7 +135,7 @@ _TYPES: Final[dict[str, type[Control]]] = {
     CLOSED: Closed,
     "journal.snapshotted": Snapshotted,
     "journal.compacted": Compacted,
-    "journal.repaired": Repaired,
+    REPAIRED: Repaired,
 }
 _KINDS: Final = {kind: name for name, kind in _TYPES.items()}
 

@@ -142,6 +142,17 @@ class RecordRefused(JournalError):
         self.reason = reason
 
 
+def ending_of(error: JournalError | OSError | MemoryError) -> tuple[str, int]:
+    """What a command says that ends with this error, and its exit code."""
+    match error:
+        case JournalError():
+            return str(error), error.exit_code
+        case MemoryError():
+            return "there is not enough memory", JournalError.exit_code
+        case OSError():
+            return str(error), JournalError.exit_code
+
+
 def verify_command(directory: Path) -> str:
     """The command that looks at everything and changes nothing."""
     return f"ackbook verify --dir {directory}"

@@ -18,6 +18,8 @@ from typing import Literal, NewType, Protocol, assert_never
 
 Handle = NewType("Handle", int)
 Access = Literal["read", "write", "create"]
+EntryKind = Literal["file", "directory", "other"]
+"""Of what a name stands for, links followed; a pipe or a link into nowhere is an `other`."""
 
 SPACE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What a disk says when there is no room, as opposed to when it is broken."""
@@ -38,8 +40,8 @@ class Files(Protocol):
         """Make it with its parents, 0700, names durable; nothing when it is there."""
         ...
 
-    def names(self, directory: Path) -> list[str]:
-        """The names in it, in any order."""
+    def entries(self, directory: Path) -> dict[str, EntryKind]:
+        """The names in it, in any order, each with what it stands for."""
         ...
 
     def open(self, path: Path, access: Access) -> Handle:
@@ -108,13 +110,14 @@ class OsFiles:
                 each.mkdir(mode=0o700)
             self.sync_dir(each.parent)
 
-    def names(self, directory: Path) -> list[str]:
-        return os.listdir(directory)
+    def entries(self, directory: Path) -> dict[str, EntryKind]:
+        with os.scandir(directory) as found:
+            return {entry.name: _kind_of(entry) for entry in found}
 
     def open(self, path: Path, access: Access) -> Handle:
         match access:
             case "read":
-                flags = os.O_RDONLY
+                flags = os.O_RDONLY | os.O_NONBLOCK  # a pipe in its place is not waited for
             case "write":
                 flags = os.O_RDWR
             case "create":
@@ -132,7 +135,12 @@ class OsFiles:
     def read(self, handle: Handle, offset: int, size: int) -> bytes:
         parts = []
         while size > 0:
-            part = os.pread(handle, size, offset)
+            try:
+                part = os.pread(handle, size, offset)
+            except OSError as error:
+                # Of a medium that cannot be read, whoever looks after it wants to know the file.
+                error.filename = os.readlink(f"/proc/self/fd/{handle}")
+                raise
             if not part:
                 break
             parts.append(part)
@@ -179,7 +187,7 @@ class OsFiles:
 
     def locked(self, path: Path) -> bool:
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:
             return False
         try:
@@ -230,10 +238,16 @@ def read_whole(files: Files, path: Path) -> bytes:
         files.close(handle)
 
 
-def install(files: Files, path: Path, content: bytes) -> None:
+def temporary_of(path: Path, maker: int = 0) -> Path:
+    """What a file is called until it is whole. Whoever makes one without holding the lock names
+    itself, so that two of them (one may have outlived its broker) never write into one file."""
+    return path.with_name(f"{path.name}.{maker}.tmp" if maker else f"{path.name}.tmp")
+
+
+def install(files: Files, path: Path, content: bytes, *, maker: int = 0) -> None:
     """Put a whole file in place: after this it is there with this content, whatever happens;
     before, the old one (or none) is. A crash in between leaves a `.tmp`, which is garbage."""
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = temporary_of(path, maker)
     handle = files.open(temporary, "create")
     try:
         write_all(files, handle, 0, content)
@@ -242,3 +256,9 @@ def install(files: Files, path: Path, content: bytes) -> None:
         files.close(handle)
     files.rename(temporary, path)
     files.sync_dir(path.parent)
+
+
+def _kind_of(entry: os.DirEntry[str]) -> EntryKind:
+    if entry.is_file():
+        return "file"
+    return "directory" if entry.is_dir() else "other"

@@ -60,10 +60,11 @@ def encode_mark(mark: Mark) -> bytes:
 
 
 def read_head(files: Files, directory: Path) -> HeadReading:
-    """Both slots; an absent file reads like one without valid slots."""
+    """Both slots; an absent file reads like one without valid slots, and so does a directory in
+    its place, which the listing names."""
     try:
         content = read_whole(files, directory / HEAD)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return HeadReading()
     slots = [content[at : at + SLOT_BYTES] for at in range(0, 2 * SLOT_BYTES, SLOT_BYTES)]
     marks = [mark for mark in map(_decode_mark, slots) if mark is not None]

@@ -10,7 +10,8 @@ DIR/
   quarantine/                       what recovery set aside
   *.tmp                             garbage of an interrupted step
 ```
-A name that fits no pattern is reported and never touched.
+A name that fits no pattern is reported and never touched. One that fits and stands for something
+else (a directory where a file belongs, a pipe) is damage: nothing is read or written beside it.
 """
 
 import re
@@ -18,7 +19,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from journal.files import Files
+from journal.errors import Corrupt, Damage, verify_command
+from journal.files import EntryKind, Files
 
 LOCK = "LOCK"
 HEAD = "HEAD"
@@ -28,7 +30,8 @@ QUARANTINE = "quarantine"
 _SEGMENT = re.compile(r"([0-9]{20})\.jsonl")
 _SNAPSHOT = re.compile(r"snapshot-([0-9]{20})\.jsonl")
 _ARCHIVE = re.compile(r"([0-9]{20})-([0-9]{20})\.jsonl\.(?:gz|zst)")
-_TEMPORARY = re.compile(r"(HEAD|[0-9]{20}\.jsonl|snapshot-[0-9]{20}\.jsonl)\.tmp")
+_TEMPORARY = re.compile(r"(HEAD|[0-9]{20}\.jsonl|snapshot-[0-9]{20}\.jsonl)(\.[0-9]+)?\.tmp")
+_FOLDERS = (ARCHIVE, QUARANTINE)
 _KNOWN = frozenset({LOCK, HEAD, ARCHIVE, QUARANTINE})
 
 
@@ -69,18 +72,21 @@ def archive_name(first: int, last: int, suffix: str) -> str:
 
 
 def list_directory(files: Files, directory: Path) -> Listing:
-    """Sort the names; an absent directory is an empty one."""
+    """Sort the names; an absent directory is an empty one. Raises `Corrupt` where a name stands
+    for something that it cannot stand for."""
     try:
-        names = sorted(files.names(directory))
+        kinds = files.entries(directory)
     except FileNotFoundError:
         return Listing()
+    names = sorted(kinds)
+    _check_kinds(directory, "", kinds)
     segments = [int(m[1]) for m in map(_SEGMENT.fullmatch, names) if m]
     snapshots = [int(m[1]) for m in map(_SNAPSHOT.fullmatch, names) if m]
     inside = [
         f"{part}/{name}"
-        for part in (ARCHIVE, QUARANTINE)
-        if part in names
-        for name in sorted(files.names(directory / part))
+        for part in _FOLDERS
+        if part in kinds
+        for name in _names_inside(files, directory, part)
     ]
     temporary = [name for name in names if _TEMPORARY.fullmatch(name)]
     temporary += [name for name in inside if name.endswith(".tmp")]
@@ -99,6 +105,24 @@ def cut_name(base: int, offset: int, checksum: int) -> str:
     """Where the bytes that were cut off a segment at `offset` are kept. The same cut has the same
     name, so that a recovery that is interrupted and done again leaves one file."""
     return f"cut-{base:020d}-{offset}-{checksum:08x}.bytes"
+
+
+def _names_inside(files: Files, directory: Path, part: str) -> list[str]:
+    kinds = files.entries(directory / part)
+    _check_kinds(directory, f"{part}/", kinds)
+    return sorted(kinds)
+
+
+def _check_kinds(directory: Path, part: str, kinds: dict[str, EntryKind]) -> None:
+    for name, kind in kinds.items():
+        wanted = "directory" if not part and name in _FOLDERS else "file"
+        if kind == wanted:
+            continue
+        if _read_archive_name(part + name) if part else _is_known(name):
+            found = {"file": "a file", "directory": "a directory", "other": "neither of the two"}
+            what = f"a {wanted} belongs here, and this is {found[kind]}"
+            following = f"move it away, then {verify_command(directory)}"
+            raise Corrupt(Damage(part + name, 0, 0, what, "", following))
 
 
 def _read_archive_name(name: str) -> Archived | None:

@@ -175,9 +175,7 @@ class Log:
         if not self._writer.staged:
             return None
         if idle and self._writer.is_quick:
-            self._writer.commit()
-            if (ground := self._writer.lay_ground()) is not None:
-                self._committer.lend(ground.step)
+            self._commit_and_lend()
             return None
         self._in_flight = True
         return self._committer.submit(self._commit_in_flight)
@@ -256,9 +254,14 @@ class Log:
 
     def _commit_in_flight(self) -> None:
         try:
-            self._writer.commit()
+            self._commit_and_lend()
         finally:
             self._in_flight = False
+
+    def _commit_and_lend(self) -> None:
+        self._writer.commit()
+        if (ground := self._writer.lay_ground()) is not None:
+            self._committer.lend(ground.step)
 
     def _check_turn(self) -> None:
         assert not self._closed, "the log is open"

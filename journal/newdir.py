@@ -44,6 +44,8 @@ def _check_free(files: Files, target: Path) -> None:
 
 def _names(files: Files, directory: Path) -> list[str]:
     try:
-        return files.names(directory)
+        return list(files.entries(directory))
     except FileNotFoundError:
         return []
+    except NotADirectoryError:
+        raise TargetTaken(f"{directory} is no directory", "name another one") from None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from journal.control import Reach
 from journal.errors import (
     Damage,
     repair_command,
@@ -58,6 +59,34 @@ def observe(seen: Evidence) -> list[Observation]:
     return found
 
 
+def observe_pair(directory: Path, look: Look, following: Look) -> list[Observation]:
+    """What is wrong with one sealed segment, and between it and the one that comes next."""
+    found = [_place(directory, look, flaw) for flaw in look.flaws]
+    return found + _chain(directory, (look, following))
+
+
+def missing_front(directory: Path, first: int, kept_from: int) -> Observation:
+    """The first segment begins later than the journal says."""
+    what = f"the history before {first} is missing"
+    proof = f"no record says that {kept_from} to {first - 1} were removed"
+    return _whole(directory, Finding.BROKEN, segment_name(first), what, proof)
+
+
+def missing_archives(directory: Path, listing: Listing, reach: Reach) -> list[Observation]:
+    """Archives that no record removed and that are not there, by the names of the others."""
+    compacted, forgotten = reach.kept_from - 1, reach.archived_from - 1
+    found, expected = [], forgotten + 1
+    ends = [(each.first, each.last) for each in listing.archives if each.last > forgotten]
+    for first, last in (*ends, (compacted + 1, compacted)):
+        if first > expected and expected <= compacted:
+            name = f"{ARCHIVE}/{archive_name(expected, first - 1, '*')}"
+            what = f"records {expected} to {first - 1} were archived and are not there"
+            proof = f"records up to {compacted} were compacted, up to {forgotten} removed"
+            found.append(_whole(directory, Finding.UNREACHABLE, name, what, proof))
+        expected = max(expected, last + 1)
+    return found
+
+
 def _front(seen: Evidence) -> list[Observation]:
     """Whether what is not in the segments was removed on purpose, and is where it should be."""
     if not seen.looks:
@@ -65,10 +94,7 @@ def _front(seen: Evidence) -> list[Observation]:
     first, tail, directory = seen.looks[0], seen.looks[-1], seen.directory
     name = segment_name(first.base)
     if first.base != tail.compacted + 1 and tail.started is not None:
-        missing = f"{tail.compacted + 1} to {first.base - 1}"
-        what = f"the history before {first.base} is missing"
-        proof = f"no record says that {missing} were removed"
-        return [_whole(directory, Finding.BROKEN, name, what, proof)]
+        return [missing_front(directory, first.base, tail.compacted + 1)]
     oldest = oldest_of(sources_of(seen.listing))
     found = []
     if seen.needs_state and seen.trusted + 1 < oldest:
@@ -76,20 +102,8 @@ def _front(seen: Evidence) -> list[Observation]:
         why = "; ".join(f"{each.name}: {each.why}" for each in seen.snapshots.aside)
         found.append(_whole(directory, Finding.UNREACHABLE, name, what, why or "there is none"))
     if seen.archives_read:
-        found.extend(_holes(seen, tail))
-    return found
-
-
-def _holes(seen: Evidence, tail: Look) -> list[Observation]:
-    found, expected = [], tail.forgotten + 1
-    ends = [(each.first, each.last) for each in seen.listing.archives if each.last > tail.forgotten]
-    for first, last in (*ends, (tail.compacted + 1, tail.compacted)):
-        if first > expected and expected <= tail.compacted:
-            name = f"{ARCHIVE}/{archive_name(expected, first - 1, '*')}"
-            what = f"records {expected} to {first - 1} were archived and are not there"
-            proof = f"records up to {tail.compacted} were compacted, up to {tail.forgotten} removed"
-            found.append(_whole(seen.directory, Finding.UNREACHABLE, name, what, proof))
-        expected = max(expected, last + 1)
+        reach = Reach(tail.compacted + 1, tail.forgotten + 1)
+        found.extend(missing_archives(directory, seen.listing, reach))
     return found
 
 

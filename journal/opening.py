@@ -30,14 +30,14 @@ from journal.errors import (
 from journal.files import READ_ONLY_ERRORS, Files, Handle, OsFiles, write_all
 from journal.groundwork import RunningHash
 from journal.head import Head
-from journal.layout import LOCK, segment_name
+from journal.layout import LOCK, list_directory, segment_name
 from journal.limits import FORMAT, SECOND_US, Limits
 from journal.log import Log
 from journal.record import UNREADABLE, Position, encode_line, time_part
 from journal.restore import refuse, restore
 from journal.survey import Survey, survey
 from journal.tail import Preparation, Tail
-from journal.tidying import left_over, remove
+from journal.tidying import discard, left_over, remove
 from journal.writer import Writer
 
 
@@ -113,7 +113,7 @@ class _Starting:
 
     def start(self, lock: Handle, new_id: str) -> Log:
         for name in self._found.listing.temporary:
-            self._files.unlink(self._directory / name)
+            discard(self._files, self._directory / name)
         before, reach = self._found.tail, self._found.reach
         if before is None:
             journal, epoch, report = new_id, 1, RecoveryReport(verdict="new")
@@ -184,6 +184,7 @@ class _Starting:
 def take_lock(files: Files, directory: Path, allow_network_fs: bool) -> Handle:
     """The writer's lock, until it is given back. Raises `Locked` and `NetworkFileSystem`."""
     files.make_dir(directory)
+    list_directory(files, directory)  # where a name stands for something else, nothing is opened
     network = files.network(directory)
     if network is not None and not allow_network_fs:
         raise NetworkFileSystem(

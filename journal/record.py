@@ -35,10 +35,13 @@ LINE_START = b'{"seq":'
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 """What the decoder raises for bytes that a disk made up."""
 
-_HEAD = re.compile(
+HEAD = (
     rb'\{"seq":([1-9][0-9]{0,12}),"at":(0|[1-9][0-9]{0,15}),"d":(0|[1-9][0-9]{0,12}),'
     rb'"kind":"([a-z0-9_.]{1,64})",'
 )
+"""How every line begins: its seq, at, d and kind."""
+
+_HEAD = re.compile(HEAD)
 _TRAILER = re.compile(rb',"crc":"[0-9a-f]{8}"\}')
 
 

@@ -1,10 +1,10 @@
 """How much room there is ahead of the last line, who writes more of it, and when.
 
-When half of the room is used up, more ground may be laid by whoever has a thread; then the next
-segment, whole. Without a thread the writer does both itself, when little is left or a segment is
-full, and waits. Where the disk has little space left, others need it, too: room is taken in small
-pieces, and nothing is laid beside the batches. A disk that is full is asked again every second, and
-everything goes on in the room that there is.
+When a quarter of the room is used up, more ground may be laid by whoever has a thread; then the
+next segment, whole. Without a thread the writer does both itself, when half of it is used up or a
+segment is full, and waits. Where the disk has little space left, others need it, too: room is taken
+in small pieces, and nothing is laid beside the batches. A disk that is full is asked again every
+second, and everything goes on in the room that there is.
 
 Every method may raise `OSError`, after which nobody knows what is durable.
 """
@@ -160,7 +160,7 @@ class Room:
         room_end = self._tail.room_end
         self._plenty = self._tail.free_space() >= SPARE_TIMES * self._whole()
         self.due_end = min(self._limits.segment_bytes_max, room_end - self._least())
-        self._lay_at = room_end - self._limits.reserve_bytes - self._growth() // 2
+        self._lay_at = room_end - self._limits.reserve_bytes - self._growth() * 3 // 4
         if self._tail.room_end >= self._whole():
             self._lay_at = self._limits.segment_bytes_max // 2
 
@@ -186,4 +186,4 @@ class Room:
         return self._limits.reserve_bytes + self._limits.room_bytes_min
 
     def _least(self) -> int:
-        return self._limits.reserve_bytes + self._growth() // 8
+        return self._limits.reserve_bytes + self._growth() // 2

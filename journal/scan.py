@@ -4,18 +4,20 @@ A line is good when it has the next seq, a `d` before it, and the checksum of ev
 The first line that is not good ends the walk: nothing behind it can be checked. Newlines at the
 very end are room written ahead and mean nothing; blank lines anywhere else are damage.
 
-Two speeds: `Walker` looks at each line; `good_block` checks a block of lines with one checksum and
-is what readers use, until it fails. Neither knows what the findings mean: `recovery` does.
+Two speeds: `Walker` looks at each line, and passes over whole blocks of them when nobody wants to
+see each; `good_block` checks a block of lines with one checksum and is what readers use, until it
+fails. Neither knows what the findings mean: `recovery` does.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from zlib import crc32
 
 from msgspec import Struct
 
-from journal.control import CONTROL_PREFIX, Repaired, read_control
+from journal.control import CONTROL_PREFIX, REPAIRED, Repaired, read_control
 from journal.record import (
+    HEAD,
     LINE_START,
     TRAILER_BYTES,
     Line,
@@ -29,16 +31,30 @@ from journal.record import (
 _LINE_STARTS = re.compile(rb'(?<![:,\[ ])\{"seq":')
 
 
+# A newline stands nowhere but behind a line, so this finds every line and nothing else.
+# A newline stands nowhere but behind a line, so this finds every line and nothing else.
+_HEADS = re.compile(rb"\n" + HEAD)
+
+BLOCK_BYTES = 64 * 1024
+"""Larger blocks leave the cache between the checksum and the decoder."""
+
+IsDull = Callable[[int, int, set[str]], bool]
+"""Whether nobody wants to see each line of a block, by its first and last seq and its kinds."""
+
+
 class Walker:
     """Iterates over the good lines of `data` and knows, at each moment, where it stands.
 
     `data` starts at the byte `offset` of its segment, with line `count` + 1, which must have the
-    seq `expected`; `running` is the checksum of everything before it.
+    seq `expected`; `running` is the checksum of everything before it. Blocks that are good and
+    dull are passed over; the walk never ends inside one, so `last` and all else is then as if each
+    of its lines had been given.
     """
 
     __slots__ = (
         "_content",
         "_data",
+        "_is_dull",
         "_offset",
         "count",
         "end",
@@ -50,9 +66,17 @@ class Walker:
     )
 
     def __init__(
-        self, data: bytes, expected: int, *, offset: int = 0, running: int = 0, count: int = 0
+        self,
+        data: bytes,
+        expected: int,
+        *,
+        offset: int = 0,
+        running: int = 0,
+        count: int = 0,
+        is_dull: IsDull | None = None,
     ) -> None:
         self._data = data
+        self._is_dull = is_dull
         self._content = len(data.rstrip(b"\n"))
         self._offset = offset
         self.count = count
@@ -67,22 +91,58 @@ class Walker:
         """Why the walk ended before the end; None when the rest is room."""
 
     def __iter__(self) -> Iterator[Line]:
+        while self.end < self._content and self.wrong is None:
+            stop = self._content
+            if self._is_dull is not None:
+                stop = self._end_of_block()
+                if self._pass_over(stop, self._is_dull):
+                    continue
+            yield from self._each(min(stop, self._content))
+
+    def _each(self, stop: int) -> Iterator[Line]:
+        """The lines that begin before `stop`."""
         data, size = self._data, len(self._data)
-        while self.end < self._content:
-            stop = data.find(b"\n", self.end)
-            raw = data[self.end : stop if stop >= 0 else size]
+        while self.end < stop:
+            end = data.find(b"\n", self.end)
+            raw = data[self.end : end if end >= 0 else size]
             line = self._check(raw)
             if line is None:
                 return
-            self.unfinished = stop < 0
+            self.unfinished = end < 0
             self.running = crc32(raw[-TRAILER_BYTES:] + b"\n", int(raw[-10:-2], 16))
-            self.end = size if stop < 0 else stop + 1
+            self.end = size if end < 0 else end + 1
             self.count += 1
             self.last = line
             self.expected = line.seq + 1
             if line.kind.startswith(CONTROL_PREFIX):
                 self._follow(line)
             yield line
+
+    def _end_of_block(self) -> int:
+        """Behind the last newline in reach, or behind the content."""
+        stop = min(self.end + BLOCK_BYTES, self._content + 1)
+        return self._data.rfind(b"\n", self.end, stop) + 1 or stop
+
+    def _pass_over(self, stop: int, is_dull: IsDull) -> bool:
+        """Go to `stop`, when all up to there is good and dull."""
+        block = good_block(self._data[self.end : stop], self.expected, self.running)
+        if block is None:
+            return False
+        # No newline stands before the first line of all, so its block is never passed over.
+        heads = _HEADS.findall(self._data, max(0, self.end - 1), stop)
+        seqs = range(block.first, block.last.seq + 1)
+        if len(heads) != len(seqs):
+            return False
+        for (seq, _, d, _), expected in zip(heads, seqs, strict=True):
+            if int(seq) != expected or int(d) >= expected:
+                return False
+        if not is_dull(block.first, block.last.seq, {head[3].decode() for head in heads}):
+            return False
+        self.last = parse_line(block.data[block.data.rfind(b"\n", 0, -1) + 1 : -1])
+        self.end, self.running = stop, block.running
+        self.expected = block.last.seq + 1
+        self.count += len(seqs)
+        return True
 
     @property
     def byte(self) -> int:
@@ -137,6 +197,8 @@ def good_block(data: bytes, expected: int, running: int) -> Block | None:
     last = parse_line(data[data.rfind(b"\n", 0, -1) + 1 : -1])
     if first is None or last is None or first.seq != expected:
         return None
+    if last.kind == REPAIRED:
+        return None  # which seq follows, only its data says
     count = data.count(b"\n")
     if last.seq - first.seq + 1 != count:
         return None

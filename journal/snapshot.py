@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from journal.errors import AttemptFailed, SnapshotUnusable
-from journal.files import Files, Handle, OsFiles, write_all
+from journal.files import Files, Handle, OsFiles, temporary_of, write_all
 from journal.head import read_head
 from journal.layout import snapshot_name
 from journal.record import UNREADABLE, Position
@@ -125,18 +125,20 @@ def write_snapshot(
     position: Position,
     fold_version: int,
     lines: Iterable[bytes],
+    maker: int = 0,
     files: Files | None = None,
 ) -> SnapshotFile:
     """Write the state at `position`, one line an entity, without newlines.
 
     The position has to be durable already, and HEAD has to say so: a snapshot of what a power cut
     takes back would later bear false witness. It takes no lock, and may run in a process of its
-    own beside the writer. Raises `AttemptFailed` when the disk refuses; the journal is unharmed.
+    own beside the writer, as a `maker` with a number of its own. Raises `AttemptFailed` when the
+    disk refuses; the journal is unharmed.
     """
     files = files or OsFiles()
     directory = directory.absolute()
     path = directory / snapshot_name(position.seq)
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = temporary_of(path, maker)
     marks = read_head(files, directory).marks
     if not any(mark.journal == journal_id and mark.seq >= position.seq for mark in marks):
         raise _failed(path, f"HEAD does not vouch for record {position.seq}")

@@ -22,8 +22,8 @@ from journal.layout import Listing, list_directory, segment_name
 from journal.observe import Evidence, is_judged, observe
 from journal.packing import PackUnreadable
 from journal.recovery import Finding, Observation, Verdict, decide
-from journal.segment import Flaw, Look, look_at_sealed, look_at_tail
-from journal.skim import skim_sealed
+from journal.sealed import in_file, in_memory, look_at_sealed, skim_sealed
+from journal.segment import Flaw, Look, look_at_tail
 from journal.snapshot import SnapshotFile
 from journal.snapshots import Snapshots, newest_snapshots
 from journal.sources import Source, read_source, sources_of
@@ -186,12 +186,12 @@ class _Looking:
         bases = [base for base in self._listing.segments if base > tail.compacted]
         for base, following in pairwise(bases):
             path = self._directory / segment_name(base)
-            look = None
-            if following - 1 <= trusted and not self._full:
-                look = skim_sealed(self._files, path, base, self._kinds)
-            if look is None:
-                data = read_whole(self._files, path)
-                look = look_at_sealed(data, base, self._kinds, full=self._full)
+            with in_file(self._files, path) as content:
+                look = None
+                if following - 1 <= trusted and not self._full:
+                    look = skim_sealed(content, base, self._kinds)
+                if look is None:
+                    look = look_at_sealed(content, base, self._kinds, full=self._full)
             looks.append(look)
         return looks
 
@@ -208,5 +208,5 @@ class _Looking:
         except PackUnreadable as error:
             flaw = Flaw(Finding.BROKEN, 0, 0, str(error))
             return Look(source.base, 0, name=source.name, flaws=(flaw,))
-        look = look_at_sealed(content, source.base, self._kinds, full=self._full)
+        look = look_at_sealed(in_memory(content), source.base, self._kinds, full=self._full)
         return msgspec.structs.replace(look, name=source.name)

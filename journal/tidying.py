@@ -7,6 +7,7 @@ undone, and made again by the next compaction. Called under the lock, after the 
 on the disk.
 """
 
+import contextlib
 from pathlib import Path
 
 from journal.control import Reach
@@ -35,6 +36,13 @@ def remove(files: Files, directory: Path, names: tuple[str, ...]) -> None:
     """Delete these, in this order, and make that durable."""
     folders = dict.fromkeys((directory / name).parent for name in names)
     for name in names:
-        files.unlink(directory / name)
+        discard(files, directory / name)
     for folder in folders:
         files.sync_dir(folder)
+
+
+def discard(files: Files, path: Path) -> None:
+    """Delete what nobody needs. A worker that outlived its broker may have given a `.tmp` its name
+    a moment ago; then there is nothing left to delete."""
+    with contextlib.suppress(FileNotFoundError):
+        files.unlink(path)

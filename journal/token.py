@@ -30,7 +30,6 @@ from journal.errors import (
     verify_command,
 )
 from journal.files import Files, OsFiles
-from journal.head import read_head
 from journal.layout import LOCK, list_directory
 from journal.limits import Limits
 from journal.reader import Reader
@@ -59,19 +58,27 @@ def parse_token(text: str) -> HeadToken | None:
     return HeadToken(match[1], int(match[2]), match[3]) if match else None
 
 
-def head_token(directory: Path, *, files: Files | None = None) -> HeadToken | None:
+def head_token(
+    directory: Path, *, kinds: frozenset[str] | None = None, files: Files | None = None
+) -> HeadToken | None:
     """The token of the last durable line, also while a writer is at work; None without a line.
 
-    Raises `Corrupt`, `Lost` or `NewerFormat` when the end is damaged: a token of what is left would
-    bear witness to the loss.
+    It vouches for all history, so all of it is checked first, archives and each sha256 included.
+    Raises `Corrupt`, `Lost` or `NewerFormat` where anything is damaged or missing. An end that was
+    never acknowledged is no damage: the token ends before it.
     """
     files = files or OsFiles()
-    witness = read_head(files, directory).seq
+    live = files.locked(directory / LOCK)
+    found = survey(files, directory, live=live, kinds=kinds, full=True, archives=True)
+    refuse(found, Limits(), accept_cut=True)
+    return token_of_end(directory, files=files)
+
+
+def token_of_end(directory: Path, *, files: Files | None = None) -> HeadToken | None:
+    """The same for one who has checked the history already: only the last segment is read."""
+    files = files or OsFiles()
     reader = Reader(directory, files=files)
     seq, journal = reader.head(), reader.journal_id
-    if witness > seq or reader.damage:
-        live = files.locked(directory / LOCK)
-        refuse(survey(files, directory, live=live), Limits(), accept_cut=True)
     if not seq or journal is None:
         return None
     source = _source_of(files, directory, seq)

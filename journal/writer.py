@@ -176,7 +176,7 @@ class Writer:
 
     def finish(self, control: Control) -> None:
         """Write the last record, cut the room off, and let HEAD say that nothing is missing."""
-        self.drop_batch()
+        self._batch = Batch(self._tail.running)  # what was staged goes, as in a crash
         try:
             self._room.discard()
             self._stage_control(control)
@@ -185,10 +185,6 @@ class Writer:
             self._head_file.sync()
         except OSError as error:
             raise self.poison(error) from error
-
-    def drop_batch(self) -> None:
-        """Forget what was staged, as a crash would."""
-        self._batch = Batch(self._tail.running)
 
     def sync_head(self) -> None:
         """Make HEAD durable when it changed since it last was."""

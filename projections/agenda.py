@@ -38,6 +38,10 @@ class Agenda:
         """The earliest deadline."""
         return self._order[0][0] if self._order else None
 
+    def time_of(self, key: Key) -> int | None:
+        """The deadline of this key."""
+        return self._times.get(key)
+
     def due(self, at: int) -> Iterator[Key]:
         """Every key whose deadline is at or before `at`, earliest first."""
         for time, key in self._order:

@@ -182,11 +182,12 @@ class ClockDiverged(Value, frozen=True):
 
 
 class UpkeepFailed(Value, frozen=True):
-    """A snapshot or a compaction did not come to its end; the journal itself is unharmed."""
+    """A snapshot or a compaction did not come to its end, and the journal itself is unharmed; or a
+    check found older history damaged, and the state is unharmed."""
 
     KIND: ClassVar[str] = "upkeep.failed"
 
-    what: Literal["snapshot", "compaction"]
+    what: Literal["snapshot", "compaction", "check"]
     error: str
 
 

@@ -1,163 +1,174 @@
-"""Fates: what befell one delivery, record by record, and how that is told.
+"""Fates: how each delivery fared, in few words, so that two histories of it can be compared.
 
-A `Course` takes the records about its delivery and remembers what the sentence will need: whether
-anything was typed, what kept the queue when it left it, which broker it began under. A `Fate` is
-the answer: state, reason, sentence, and the same as values for programs.
+A fate begins when a message is taken, refused or redelivered, and ends when the delivery has left
+its queue for good. Two histories speak of the same delivery when they speak of the same wish, the
+same agent and, for a redelivery, the same original: that is its `Key`, since ids are positions and
+differ between histories. Only what goes on, and what differed, is remembered.
 """
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from projections.codec import Entry
 from projections.facts import (
+    AgentReleased,
+    DeliveryAcked,
     DeliveryAttempted,
+    DeliveryCancelled,
     DeliveryDeadLettered,
-    DeliveryHeld,
+    DeliveryEvicted,
+    DeliveryExpired,
     DeliveryId,
-    DeliveryRetried,
-    DeliveryWritten,
 )
-from projections.sentences import LEAVING, SETTLING, Ended, Ending, ended
-from projections.state import World
-from projections.waiting import standing_of
-from projections.waits import Record, Since, Wait, since_of
-from projections.wording import Typed
+
+Key: TypeAlias = tuple[int, str, str]
+"""The first record of the decision that took the wish, the agent, and for a redelivery the id of
+the original; as the recorded history has them."""
+
+Outcome: TypeAlias = Literal[
+    "delivered",
+    "unconfirmed",
+    "evicted",
+    "expired",
+    "cancelled",
+    "released",
+    "dead_letter",
+    "refused",
+    "waiting",
+    "absent",
+]
+"""`waiting`: not settled at the end. `absent`: there never was such a delivery."""
 
 
-class Course(msgspec.Struct, kw_only=True):
-    """What is remembered of a delivery while its records are read. `begun`: the record that queued
-    it. Epochs are those of the brokers that queued and settled it; 0 where that is not known."""
+class Fate(msgspec.Struct):
+    """Of one delivery. `at` is when it ended, `attempts` how often it was about to be typed."""
 
-    delivery_id: DeliveryId
+    key: Key
     agent: str
-    begun: Entry
-    begun_epoch: int
-    epoch: int = 0
-    typed: Typed = "no"
+    delivery_id: DeliveryId | None = None
+    outcome: Outcome = "waiting"
+    reason: str = ""
+    at: int = 0
     attempts: int = 0
-    failed: Entry | None = None
-    endings: list[Ending] = []
-    settled: bool = False
 
-    def take(self, entry: Entry, wait: Wait | None, epoch: int) -> None:
-        """One more record about it. `wait` is what kept its queue before that decision."""
+
+class Difference(msgspec.Struct, frozen=True):
+    """A delivery that fared otherwise."""
+
+    recorded: Fate
+    other: Fate
+
+    @property
+    def moved_us(self) -> int | None:
+        """How much later the other one settled; None where they ended in another way."""
+        same = (self.recorded.outcome, self.recorded.reason) == (
+            self.other.outcome,
+            self.other.reason,
+        )
+        return self.other.at - self.recorded.at if same else None
+
+
+class Side:
+    """One of the two histories: fates that go on, and those that wait for the other side."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.open: dict[DeliveryId, Fate] = {}
+        self.ended: dict[Key, Fate] = {}
+
+    def begin(self, fate: Fate) -> None:
+        if fate.outcome == "waiting" and fate.delivery_id is not None:
+            self.open[fate.delivery_id] = fate
+        else:
+            self._end(fate)
+
+    def note(self, entry: Entry) -> Iterator[Key]:
+        """The keys of what this entry ended."""
         fact = entry.fact
         match fact:
             case DeliveryAttempted():
-                self.attempts, self.typed = fact.attempt, "unknown"
-            case DeliveryWritten():
-                self.typed = "yes"
-            case DeliveryRetried():
-                self.typed, self.failed = "no", entry
-            case DeliveryHeld() if fact.undone:
-                self.typed = "no"
-            case DeliveryDeadLettered() if fact.reason == "retries_exhausted":
-                self.typed = "no"
-            case _:
-                pass
-        if isinstance(fact, SETTLING):
-            self.settled, self.epoch = True, epoch
-        if self.settled:
-            ending = Ending(
-                entry=entry,
-                wait=wait,
-                typed=self.typed,
-                attempts=self.attempts,
-                queued_at=self.begun.at,
-            )
-            self.endings.append(ending)
+                if (fate := self.open.get(fact.delivery_id)) is not None:
+                    fate.attempts += 1
+            case DeliveryAcked():
+                outcome: Outcome = "delivered" if fact.verification == "echo" else "unconfirmed"
+                yield from self._settle((fact.delivery_id,), outcome, "", entry.at)
+            case DeliveryEvicted():
+                yield from self._settle((fact.delivery_id,), "evicted", fact.reason, entry.at)
+            case DeliveryExpired():
+                yield from self._settle((fact.delivery_id,), "expired", fact.reason, entry.at)
+            case DeliveryCancelled():
+                yield from self._settle((fact.delivery_id,), "cancelled", fact.reason, entry.at)
+            case DeliveryDeadLettered():
+                yield from self._settle((fact.delivery_id,), "dead_letter", fact.reason, entry.at)
+            case AgentReleased():
+                dropped = [ref.delivery_id for ref in fact.dropped]
+                yield from self._settle(dropped, "released", "agent_released", entry.at)
+
+    def _settle(
+        self, ids: Iterable[DeliveryId], outcome: Outcome, reason: str, at: int
+    ) -> Iterator[Key]:
+        for delivery_id in ids:
+            fate = self.open.pop(delivery_id, None)
+            if fate is not None:
+                fate.outcome, fate.reason, fate.at = outcome, reason, at
+                self._end(fate)
+                yield fate.key
+
+    def _end(self, fate: Fate) -> None:
+        self.ended[fate.key] = fate
+        if fate.outcome != "absent":
+            self.counts[fate.outcome] += 1
 
 
-class Fate(msgspec.Struct, frozen=True, kw_only=True):
-    """One delivery of a story: where it is and why.
+class Comparison:
+    """Two histories of the same wishes. A settling that moved by less than `moved_us_min` is
+    called the same."""
 
-    `seq`: the record that settled it; None while it is open. `since`: what keeps its queue, or kept
-    it when the delivery left it untyped.
-    """
+    def __init__(self, moved_us_min: int) -> None:
+        self.recorded = Side()
+        self.other = Side()
+        self.differences: list[Difference] = []
+        self._moved_us_min = moved_us_min
 
-    delivery_id: DeliveryId
-    agent: str
-    state: str
-    reason: str | None
-    sentence: str
-    seq: int | None
-    typed: Typed
-    attempts: int
-    since: Since | None
+    def begin(self, recorded: Iterable[Fate], other: Iterable[Fate]) -> None:
+        """What one wish led to on both sides; what is on one side only is absent on the other."""
+        here = {fate.key: fate for fate in recorded}
+        there = {fate.key: fate for fate in other}
+        for key in dict.fromkeys((*here, *there)):
+            known = here.get(key) or there[key]
+            none = Fate(key=key, agent=known.agent, outcome="absent")
+            self.recorded.begin(here.get(key, none))
+            self.other.begin(there.get(key, none))
+            self._compare(key)
 
-    def to_dict(self) -> dict[str, object]:
-        """The shape of a delivery in `ackbook why --json`."""
-        return {
-            "delivery_id": self.delivery_id,
-            "agent": self.agent,
-            "state": self.state,
-            "reason": self.reason,
-            "sentence": self.sentence,
-            **self.details(),
-        }
+    def note(self, recorded: Iterable[Entry], other: Iterable[Entry]) -> None:
+        """What was said on both sides, in any order."""
+        for side, entries in ((self.recorded, recorded), (self.other, other)):
+            for entry in entries:
+                for key in side.note(entry):
+                    self._compare(key)
 
-    def details(self) -> dict[str, object]:
-        """What a delivery adds to the story of itself."""
-        return {
-            "settled_seq": self.seq,
-            "typed": self.typed,
-            "attempts": self.attempts,
-            "wait": None if self.since is None else self.since.to_dict(),
-        }
+    def finish(self) -> None:
+        """Nothing more is said: what goes on is waiting."""
+        for side in (self.recorded, self.other):
+            for fate in side.open.values():
+                side.ended[fate.key] = fate
+                side.counts["waiting"] += 1
+            side.open.clear()
+        for key in list(self.recorded.ended):
+            self._compare(key)
+        self.differences.sort(key=lambda found: found.recorded.key)
 
-
-def fate_of(course: Course, world: World, wait: Wait | None, record: Record) -> Fate:
-    """How the delivery stands in this world. `wait` keeps its agent's queue there."""
-    delivery = world.deliveries.get(course.delivery_id)
-    if delivery is not None:
-        agent = world.agent(delivery.agent)
-        assert agent is not None, "a live delivery has a queue"
-        since = since_of(wait, record)
-        told = standing_of(agent, delivery, since, world.at, course.typed, course.failed)
-        return _fate(course, told, None, since, world.epoch)
-    said = [(ending, ended(course.delivery_id, ending, record)) for ending in course.endings]
-    told, seq = _lost(course), None
-    for ending, what in said:
-        if what is not None:
-            told = what if seq is None else told.then(what)
-            seq = ending.entry.seq if what.state is not None else seq
-    return _fate(course, told, seq, _since_left(course, record), course.epoch)
-
-
-def _since_left(course: Course, record: Record) -> Since | None:
-    """What kept the queue when the delivery left it; nothing, where it left the terminal."""
-    first = course.endings[0] if course.endings else None
-    return since_of(first.wait, record) if first and isinstance(first.entry.fact, LEAVING) else None
-
-
-def _lost(course: Course) -> Ended:
-    sentence = (
-        f"{course.delivery_id} was queued for {course.agent} at seq {course.begun.seq}; what became"
-        " of it is not in what is left of the journal."
-    )
-    return Ended(state="unknown", reason=None, sentence=sentence)
-
-
-def _fate(course: Course, told: Ended, seq: int | None, since: Since | None, epoch: int) -> Fate:
-    assert told.state is not None, "what ended has a state"
-    restarts = epoch - course.begun_epoch if course.begun_epoch else 0
-    parts = [told.sentence, _restarted(restarts), told.step or ""]
-    return Fate(
-        delivery_id=course.delivery_id,
-        agent=course.agent,
-        state=told.state,
-        reason=told.reason,
-        sentence=" ".join(filter(None, parts)),
-        seq=seq,
-        typed=course.typed,
-        attempts=course.attempts,
-        since=since,
-    )
-
-
-def _restarted(times: int) -> str:
-    if times <= 0:
-        return ""
-    how_often = "" if times == 1 else f" {times} times"
-    return f"Meanwhile the broker was started again{how_often}."
+    def _compare(self, key: Key) -> None:
+        if key not in self.recorded.ended or key not in self.other.ended:
+            return
+        found = Difference(self.recorded.ended.pop(key), self.other.ended.pop(key))
+        delivered = found.recorded.outcome in ("delivered", "unconfirmed")
+        moved_us = found.moved_us
+        if moved_us is None or (delivered and abs(moved_us) >= self._moved_us_min):
+            self.differences.append(found)

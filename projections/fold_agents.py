@@ -30,10 +30,10 @@ def broker_started(world: World, agent: Agent, entry: Entry, down: int) -> None:
     if agent.alive:
         _enter(agent, "unknown", entry)
     if agent.flowing is not None:
-        agent.flowing.doubt = True
+        agent.flowing.running.doubt = True
     if agent.hold_until is not None:
         agent.hold_until += down
-    world.schedule(agent)
+    world.moved[agent.name] = agent
 
 
 def _enter(agent: Agent, state: AgentState, entry: Entry) -> None:
@@ -67,7 +67,7 @@ def _spawned(world: World, entry: Entry, fact: AgentSpawned) -> None:
     agent.occupied = agent.occupied_until = None
     agent.hint_at = agent.hint_offset = agent.last_offset = 0
     _enter(agent, "starting", entry)
-    world.schedule(agent)
+    world.moved[agent.name] = agent
 
 
 def _ready(world: World, entry: Entry, fact: AgentReady) -> None:
@@ -79,7 +79,7 @@ def _ready(world: World, entry: Entry, fact: AgentReady) -> None:
     if fact.how == "deadline":
         agent.override = True
         agent.occupied = agent.occupied_until = None
-    world.schedule(agent)
+    world.moved[agent.name] = agent
 
 
 def _blocked(world: World, entry: Entry, fact: AgentBlocked) -> None:
@@ -88,7 +88,7 @@ def _blocked(world: World, entry: Entry, fact: AgentBlocked) -> None:
         return
     _enter(agent, "blocked", entry)
     agent.blocked, agent.blocked_until = fact.reason, fact.until
-    world.schedule(agent)
+    world.moved[agent.name] = agent
 
 
 def _adopted(world: World, entry: Entry, fact: AgentAdopted) -> None:
@@ -97,8 +97,8 @@ def _adopted(world: World, entry: Entry, fact: AgentAdopted) -> None:
         return
     _enter(agent, "starting", entry)
     if agent.flowing is not None and agent.flowing.state == "awaiting":
-        agent.flowing.doubt = False
-    world.schedule(agent)
+        agent.flowing.running.doubt = False
+    world.moved[agent.name] = agent
 
 
 def _exited(world: World, entry: Entry, fact: AgentExited) -> None:
@@ -111,7 +111,7 @@ def _exited(world: World, entry: Entry, fact: AgentExited) -> None:
     agent.hold_until = None if fact.hold_ms is None else entry.at + fact.hold_ms * 1_000
     agent.occupied = agent.occupied_until = None
     agent.crashes = 0 if fact.code == 0 else agent.crashes + 1
-    world.schedule(agent)
+    world.moved[agent.name] = agent
 
 
 def _restarting(world: World, entry: Entry, fact: AgentRestarting) -> None:
@@ -120,7 +120,7 @@ def _restarting(world: World, entry: Entry, fact: AgentRestarting) -> None:
         return
     _enter(agent, "restarting", entry)
     agent.restart_count, agent.restart_at = fact.restart_count, fact.due_at
-    world.schedule(agent)
+    world.moved[agent.name] = agent
 
 
 def _died(world: World, entry: Entry, fact: AgentDied) -> None:
@@ -133,11 +133,12 @@ def _released(world: World, entry: Entry, fact: AgentReleased) -> None:
     agent = world.agents.pop(key_of(fact.name), None)
     if agent is None:
         return
-    dropped = (world.deliveries.get(ref.delivery_id) for ref in fact.dropped)
-    for delivery in filter(None, dropped):
-        agent.queue.leave(delivery)
-        world.remember(delivery, "released", entry.seq).reason = "agent_released"
-        world.close(delivery.message)
+    listed = (world.deliveries.get(ref.delivery_id) for ref in fact.dropped)
+    # More than the listed ones are there only where records are lost: none may outlive its agent.
+    for delivery in (*listed, *agent.queue, agent.flowing):
+        if delivery is not None and delivery.delivery_id in world.deliveries:
+            agent.queue.leave(delivery)
+            world.remember(delivery, "released", entry.seq, "agent_released")
     if agent.alive:
         world.leaving[(agent.name, agent.generation)] = entry.seq
     world.deadlines.put(("agent", key_of(fact.name)), None)
@@ -149,14 +150,14 @@ def _mode_changed(world: World, entry: Entry, fact: AgentModeChanged) -> None:
         return
     agent.mode, agent.revision, agent.mode_seq = fact.mode, fact.revision, entry.seq
     agent.flushed = 0
-    world.schedule(agent)
+    world.moved[agent.name] = agent
 
 
 def _flushed(world: World, entry: Entry, fact: QueueFlushed) -> None:
     agent = world.agent(fact.name)
     if agent is not None:
         agent.flushed = max(agent.flushed, fact.through)
-        world.schedule(agent)
+        world.moved[agent.name] = agent
 
 
 def _channels(world: World, entry: Entry, fact: AgentSubscribed | AgentUnsubscribed) -> None:

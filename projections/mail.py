@@ -16,12 +16,12 @@ import msgspec
 from projections.facts import (
     AgentName,
     DeadReason,
+    DeliveryAttempted,
     DeliveryId,
     EventId,
     Evidence,
     Level,
     Mode,
-    Ref,
     RefusedRecipient,
     Verification,
 )
@@ -46,11 +46,8 @@ class RefFields(TypedDict):
     attempt: int
 
 
-class Message(msgspec.Struct, kw_only=True, gc=False):
-    """What was sent. `seq` is the record that holds the body; `body` None: only there.
-
-    `open` counts the deliveries and dead letters that still refer to it.
-    """
+class Message(msgspec.Struct, gc=False):
+    """What was sent. `seq` is the record that holds the body; `body` None: only there."""
 
     event_id: EventId
     seq: int
@@ -61,16 +58,31 @@ class Message(msgspec.Struct, kw_only=True, gc=False):
     priority: int
     mode: Mode
     need: Level
-    open: int = 0
 
 
-class Delivery(msgspec.Struct, kw_only=True, gc=False):
+class Attempt(msgspec.Struct, gc=False):
+    """One attempt at typing, as `intent` says, since the record `seq`.
+
+    `doubt`: it was intended before this broker started, and its holder has not yet said what became
+    of it. `written_seq`: the record of the last byte written, 0 before; from then on evidence is
+    awaited until `window_until`. `input_empty`: the input line no longer shows the text.
+    """
+
+    intent: DeliveryAttempted
+    seq: int
+    doubt: bool = False
+    written_seq: int = 0
+    window_until: int = 0
+    input_empty: bool = False
+
+
+class Delivery(msgspec.Struct, gc=False):
     """One message for one agent, not yet settled.
 
-    `joined` is the record that queued it. `doubt`: an attempt was intended before this broker
-    started, and its holder has not yet said what became of it. `due_at` is the time before which
-    it is not retried. `expires_at`: its time to live ends; a redelivered one has none.
-    `input_empty`: the input line no longer shows it.
+    `joined` is the record that queued it. `waiting`: it stands in the queue; the queue says so.
+    `due_at` is the time before which it is not retried. `expires_at`: its time to live ends; a
+    redelivered one has none. `attempt` counts the attempts, and `latest` is the last of them: it
+    runs, or it has failed.
     """
 
     delivery_id: DeliveryId
@@ -79,37 +91,41 @@ class Delivery(msgspec.Struct, kw_only=True, gc=False):
     joined: int
     queued_at: int
     expires_at: int | None = None
-    state: LiveState = "queued"
-    doubt: bool = False
-    attempt: int = 0
-    attempted_seq: int = 0
-    generation: int = 0
+    waiting: bool = False
     failures: int = 0
     due_at: int = 0
-    hint: bool = False
-    window_ms: int = 0
-    settle_ms: int = 0
-    written_seq: int = 0
-    window_until: int = 0
-    input_empty: bool = False
+    attempt: int = 0
+    latest: Attempt | None = None
 
-    def ref(self, attempt: int | None = None) -> Ref:
-        """What every fact about this delivery carries."""
-        return Ref(**self.ref_fields(attempt))
+    @property
+    def state(self) -> LiveState:
+        """Where it stands; it is typed from the intent on, and awaited from the last byte on."""
+        if self.waiting:
+            return "queued"
+        return "awaiting" if self.running.written_seq else "typing"
+
+    @property
+    def running(self) -> Attempt:
+        """The attempt at a delivery that does not wait."""
+        assert self.latest is not None
+        return self.latest
+
+    @property
+    def doubt(self) -> bool:
+        """Whether nobody here knows what became of its attempt."""
+        return self.latest is not None and self.latest.doubt
+
+    @property
+    def generation(self) -> int:
+        """The program that its latest attempt was for, 0 before the first."""
+        return 0 if self.latest is None else self.latest.intent.generation
 
     def ref_fields(self, attempt: int | None = None) -> RefFields:
-        """The same, to build such a fact from."""
-        return {
-            "delivery_id": self.delivery_id,
-            "event_id": self.message.event_id,
-            "agent": self.agent,
-            "sender": self.message.sender,
-            "target": self.message.target,
-            "attempt": self.attempt if attempt is None else attempt,
-        }
+        """What every fact about this delivery carries; `attempt` where it is another one's."""
+        return _ref_fields(self, self.message, self.attempt if attempt is None else attempt)
 
 
-class Settled(msgspec.Struct, kw_only=True, gc=False):
+class Settled(msgspec.Struct, gc=False):
     """A delivery that ended not long ago."""
 
     delivery_id: DeliveryId
@@ -129,14 +145,7 @@ class Settled(msgspec.Struct, kw_only=True, gc=False):
 
     def ref_fields(self) -> RefFields:
         """What every fact about this delivery carries."""
-        return {
-            "delivery_id": self.delivery_id,
-            "event_id": self.event_id,
-            "agent": self.agent,
-            "sender": self.sender,
-            "target": self.target,
-            "attempt": self.attempt,
-        }
+        return _ref_fields(self, self, self.attempt)
 
 
 class DeadLetter(msgspec.Struct, kw_only=True, gc=False):
@@ -154,14 +163,20 @@ class DeadLetter(msgspec.Struct, kw_only=True, gc=False):
 
     def ref_fields(self) -> RefFields:
         """What every fact about this delivery carries."""
-        return {
-            "delivery_id": self.delivery_id,
-            "event_id": self.message.event_id,
-            "agent": self.agent,
-            "sender": self.message.sender,
-            "target": self.message.target,
-            "attempt": self.attempt,
-        }
+        return _ref_fields(self, self.message, self.attempt)
+
+
+def _ref_fields(
+    one: Delivery | Settled | DeadLetter, sent: Message | Settled, attempt: int
+) -> RefFields:
+    return {
+        "delivery_id": one.delivery_id,
+        "event_id": sent.event_id,
+        "agent": one.agent,
+        "sender": sent.sender,
+        "target": sent.target,
+        "attempt": attempt,
+    }
 
 
 class KeyAnswer(msgspec.Struct, kw_only=True, gc=False):
@@ -179,48 +194,54 @@ class KeyAnswer(msgspec.Struct, kw_only=True, gc=False):
 class Queue:
     """What waits for one agent: five lanes, each first in, first out.
 
-    A delivery that leaves from the middle is only forgotten; its place is cleared when it reaches
-    the front or when more than half of a lane is such places.
+    A delivery that leaves from the middle only says so itself; its place is cleared when it reaches
+    an end, when more than half of a lane is such places, or before it comes back.
     """
+
+    __slots__ = ("_lanes", "_length")
 
     def __init__(self) -> None:
         self._lanes: tuple[deque[Delivery], ...] = tuple(deque() for _ in range(PRIORITIES))
-        self._waiting: dict[DeliveryId, Delivery] = {}
+        self._length = 0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return self._length
 
     def __iter__(self) -> Iterator[Delivery]:
         """Everything that waits, most urgent first, then oldest first."""
         for lane in self._lanes:
-            yield from (d for d in lane if self._waits(d))
-
-    def __contains__(self, delivery_id: DeliveryId) -> bool:
-        return delivery_id in self._waiting
+            yield from (d for d in lane if d.waiting)
 
     def join(self, delivery: Delivery) -> None:
         """Wait at the back of the lane."""
-        self._waiting[delivery.delivery_id] = delivery
+        delivery.waiting = True
+        self._length += 1
         self._lanes[delivery.message.priority].append(delivery)
 
     def rejoin(self, delivery: Delivery) -> None:
         """Wait at the front of the lane again, after an attempt that typed nothing."""
-        self._waiting[delivery.delivery_id] = delivery
-        self._lanes[delivery.message.priority].appendleft(delivery)
+        lane = self._lanes[delivery.message.priority]
+        if sum(map(len, self._lanes)) > self._length:
+            _clear_places(lane)  # one of them may be its own
+        delivery.waiting = True
+        self._length += 1
+        lane.appendleft(delivery)
 
     def leave(self, delivery: Delivery) -> None:
         """Wait no longer; nothing for one that does not wait."""
-        if self._waiting.pop(delivery.delivery_id, None) is None:
+        if not delivery.waiting:
             return
+        delivery.waiting = False
+        self._length -= 1
         lane = self._lanes[delivery.message.priority]
-        if lane and lane[0] is delivery:
-            lane.popleft()
-            while lane and not self._waits(lane[0]):
+        if lane[0] is delivery:
+            while lane and not lane[0].waiting:
                 lane.popleft()
-        elif len(lane) > 2 * len(self._waiting) + 32:
-            kept = [d for d in lane if self._waits(d)]
-            lane.clear()
-            lane.extend(kept)
+        elif lane[-1] is delivery:
+            while not lane[-1].waiting:
+                lane.pop()
+        elif len(lane) > 2 * self._length + 32:
+            _clear_places(lane)
 
     def head(self, joined_max: int | None = None) -> Delivery | None:
         """What comes next; with `joined_max`, among what had joined by that record."""
@@ -240,18 +261,17 @@ class Queue:
         """When the longest waiting was queued, in microseconds UTC."""
         return min((lane[0].queued_at for lane in self._lanes if lane), default=None)
 
-    def count_joined(self, joined_max: int) -> int:
-        """How many had joined by that record."""
-        return sum(1 for d in self._waiting.values() if d.joined <= joined_max)
-
     def check(self) -> None:
         """Assert that the lanes are in order and agree with what is said to wait."""
-        assert {d.delivery_id for d in self} == set(self._waiting)
+        assert len(list(self)) == self._length
         for priority, lane in enumerate(self._lanes):
             assert all(d.message.priority == priority for d in lane)
-            assert not lane or self._waits(lane[0])
+            assert not lane or (lane[0].waiting and lane[-1].waiting)
             order = [d.joined for d in lane]
             assert order == sorted(order)
 
-    def _waits(self, delivery: Delivery) -> bool:
-        return self._waiting.get(delivery.delivery_id) is delivery
+
+def _clear_places(lane: deque[Delivery]) -> None:
+    waiting = [delivery for delivery in lane if delivery.waiting]
+    lane.clear()
+    lane.extend(waiting)

@@ -29,7 +29,7 @@ from projections.facts import (
     Ref,
     rank,
 )
-from projections.waits import Record, Wait, since_of
+from projections.story_waits import Record, Wait, since_of
 from projections.wording import (
     PAST,
     Typed,

@@ -5,7 +5,8 @@ the snapshot of a live world and that of a full replay are the same bytes. `load
 dumps to the same lines and goes on like the one that was dumped. The journal keeps the lines and
 their checksums; this module knows what they mean.
 
-A line is a struct of the world with every reference replaced by the id of what it refers to. The
+A line is a struct of the world with every reference replaced by the id of what it refers to, or,
+of a message, by the number of its line: a redelivered one may be there twice. The
 shapes of the lines are made from the structs themselves, so they cannot drift apart. `FOLD_VERSION`
 names their meaning: it rises with every change of a fold or of a struct; a snapshot of another
 version is not read, and the journal is folded from the start instead.
@@ -22,11 +23,11 @@ from typing import Any
 import msgspec
 
 from projections.agents import Agent
-from projections.facts import AgentName, DeliveryId, EventId, Policy
+from projections.facts import AgentName, DeliveryId, Policy
 from projections.mail import DeadLetter, Delivery, KeyAnswer, Message, Queue, Settled
 from projections.state import World, key_of
 
-FOLD_VERSION = 1
+FOLD_VERSION = 2
 """Rises whenever the same journal would fold to another world, or a world dump to other lines."""
 
 
@@ -84,8 +85,8 @@ class _KeyLine(msgspec.Struct, tag_field="entity", tag="key"):
 
 _AgentLine = _line("agent", Agent, channels=list[str], queue=None, flowing=DeliveryId | None)
 _MessageLine = _line("message", Message)
-_DeliveryLine = _line("delivery", Delivery, message=EventId)
-_DeadLetterLine = _line("dead_letter", DeadLetter, message=EventId)
+_DeliveryLine = _line("delivery", Delivery, message=int)
+_DeadLetterLine = _line("dead_letter", DeadLetter, message=int)
 _SettledLine = _line("settled", Settled)
 
 _LINES: tuple[Any, ...] = (
@@ -121,12 +122,16 @@ def dump(world: World) -> Iterator[bytes]:
     for agent in world.agents.values():
         flowing = None if agent.flowing is None else agent.flowing.delivery_id
         yield _encode(_told(_AgentLine, agent, channels=sorted(agent.channels), flowing=flowing))
-    for message in world.messages.values():
+    numbers: dict[int, int] = {}
+    for number, message in enumerate(world.messages()):
+        numbers[id(message)] = number
         yield _encode(_told(_MessageLine, message))
     for delivery in world.deliveries.values():
-        yield _encode(_told(_DeliveryLine, delivery, message=delivery.message.event_id))
+        number = numbers[id(delivery.message)]
+        yield _encode(_told(_DeliveryLine, delivery, message=number))
     for letter in world.dead_letters.values():
-        yield _encode(_told(_DeadLetterLine, letter, message=letter.message.event_id))
+        number = numbers[id(letter.message)]
+        yield _encode(_told(_DeadLetterLine, letter, message=number))
     for settled in world.settled.values():
         yield _encode(_told(_SettledLine, settled))
     for old, new in world.redelivered.items():
@@ -147,7 +152,7 @@ def load(blocks: Iterable[bytes]) -> World:
             for line in _decoder.decode_lines(block):
                 loader.take(line)
         loader.finish()
-    except (msgspec.MsgspecError, KeyError) as error:
+    except (msgspec.MsgspecError, LookupError) as error:
         raise UnreadableWorld(f"no dump of a world by version {FOLD_VERSION}: {error}") from error
     return world
 
@@ -157,22 +162,23 @@ class _Loader:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._messages: list[Message] = []
         self._flowing: dict[DeliveryId, Agent] = {}
 
     def take(self, line: Any) -> None:
         _TAKES[type(line)](self, line)
 
     def finish(self) -> None:
-        """Derive what is not written: queues, counts of openness, deadlines."""
+        """Derive what is not written: queues and deadlines."""
         world = self._world
-        waiting = [d for d in world.deliveries.values() if d.state == "queued"]
+        waiting = [d for d in world.deliveries.values() if d.waiting]
         for delivery in sorted(waiting, key=lambda d: d.joined):
             world.agents[key_of(delivery.agent)].queue.join(delivery)
             world.deadlines.put(("ttl", delivery.delivery_id), delivery.expires_at)
         for delivery_id, agent in self._flowing.items():
             agent.flowing = world.deliveries[delivery_id]
         for agent in world.agents.values():
-            world.schedule(agent)
+            world.moved[agent.name] = agent
         oldest = next(iter(world.keys.values()), None)
         world.deadlines.put(("keys", ""), None if oldest is None else oldest.until)
 
@@ -196,18 +202,19 @@ class _Loader:
     def _message(self, line: Any) -> None:
         fields = _fields(line)
         fields["sender"], fields["target"] = intern(line.sender), intern(line.target)
-        self._world.messages[line.event_id] = Message(**fields)
+        self._messages.append(Message(**fields))
 
     def _delivery(self, line: Any) -> None:
         world = self._world
         fields = _fields(line)
-        fields["message"] = world.messages[line.message]
-        fields["agent"] = world.agents[key_of(line.agent)].name
+        fields["message"] = self._messages[line.message]
+        agent = world.agents.get(key_of(line.agent))
+        fields["agent"] = line.agent if agent is None else agent.name
         world.deliveries[line.delivery_id] = Delivery(**fields)
 
     def _dead_letter(self, line: Any) -> None:
         fields = _fields(line)
-        fields["message"] = self._world.messages[line.message]
+        fields["message"] = self._messages[line.message]
         self._world.dead_letters[line.delivery_id] = DeadLetter(**fields)
 
     def _settled(self, line: Any) -> None:

@@ -7,17 +7,21 @@ late report may still raise its level; older ones are only in the journal.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final
 
 from projections.agenda import Agenda
 from projections.agents import Agent
-from projections.facts import AgentName, DeliveryId, EventId, Policy
+from projections.facts import AgentName, DeliveryId, Evidence, Level, Policy, Verification
 from projections.mail import DeadLetter, Delivery, EndedState, KeyAnswer, Message, Settled
 
 SETTLED_MAX = 10_000
 """Settled deliveries remembered: minutes of traffic at full speed, about 4 MB."""
+
+SETTLED_AT_ONCE = 1_000
+"""So many of the oldest are forgotten together."""
 
 REDELIVERED_MAX = 10_000
 """Redeliveries remembered, so that none is made twice by two callers at once."""
@@ -45,22 +49,22 @@ class World:
         self.agents: dict[str, Agent] = {}
         self.generations: dict[str, int] = {}
         self.leaving: dict[tuple[AgentName, int], int] = {}
-        self.messages: dict[EventId, Message] = {}
         self.deliveries: dict[DeliveryId, Delivery] = {}
         self.dead_letters: dict[DeliveryId, DeadLetter] = {}
-        self.settled: OrderedDict[DeliveryId, Settled] = OrderedDict()
+        self.settled: dict[DeliveryId, Settled] = {}
         self.redelivered: OrderedDict[DeliveryId, DeliveryId] = OrderedDict()
         self.keys: OrderedDict[tuple[str, str], KeyAnswer] = OrderedDict()
-        self.counts: Counter[str] = Counter()
+        self.counts: dict[str, int] = {"enqueued": 0}
         self.deadlines = Agenda()
         """Written by the folds; `agenda` is what the rules read."""
-        self._moved: dict[str, Agent] = {}
-        """Agents whose deadline has to be worked out again before anybody reads it."""
+        self.moved: dict[AgentName, Agent] = {}
+        """Agents whose deadline (the earliest moment at which a rule may have to act) may have
+        moved since: it is worked out again before anybody reads it."""
 
     @property
     def agenda(self) -> Agenda:
         """What has a deadline, and when. A replay asks for none, so it works out none."""
-        if self._moved:
+        if self.moved:
             self._reschedule()
         return self.deadlines
 
@@ -79,47 +83,54 @@ class World:
             if channel in self.agents[key].channels:
                 yield self.agents[key]
 
-    def remember(self, delivery: Delivery, state: EndedState, seq: int) -> Settled:
-        """Take a live delivery out of the world, and remember how it ended."""
-        del self.deliveries[delivery.delivery_id]
-        self.counts[state] += 1
+    def messages(self) -> Iterator[Message]:
+        """Those that a delivery or a dead letter refers to, each once, in the order of these."""
+        found: dict[int, Message] = {}
+        for delivery in self.deliveries.values():
+            found[id(delivery.message)] = delivery.message
+        for letter in self.dead_letters.values():
+            found[id(letter.message)] = letter.message
+        yield from found.values()
+
+    def remember(
+        self,
+        delivery: Delivery,
+        state: EndedState,
+        seq: int,
+        reason: str | None,
+        level: Level = "recorded",
+        verification: Verification | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
+        """Take a live delivery out of the world, and remember how it ended in the record `seq`."""
+        delivery_id, message = delivery.delivery_id, delivery.message
+        del self.deliveries[delivery_id]
+        self.counts[state] = self.counts.get(state, 0) + 1
         if delivery.expires_at is not None:
-            self.deadlines.put(("ttl", delivery.delivery_id), None)
-        settled = Settled(
-            delivery_id=delivery.delivery_id,
-            event_id=delivery.message.event_id,
-            agent=delivery.agent,
-            sender=delivery.message.sender,
-            target=delivery.message.target,
-            attempt=delivery.attempt,
-            generation=delivery.generation,
-            state=state,
-            seq=seq,
+            self.deadlines.put(("ttl", delivery_id), None)
+        self.settled[delivery_id] = Settled(
+            delivery_id,
+            message.event_id,
+            delivery.agent,
+            message.sender,
+            message.target,
+            delivery.attempt,
+            delivery.generation,
+            state,
+            seq,
+            level,
+            verification,
+            reason,
+            evidence,
         )
-        self.settled[settled.delivery_id] = settled
         if len(self.settled) > SETTLED_MAX:
-            self.settled.popitem(last=False)
-        return settled
-
-    def close(self, message: Message) -> None:
-        """One delivery or dead letter fewer refers to this message."""
-        message.open -= 1
-        assert message.open >= 0
-        if not message.open:
-            del self.messages[message.event_id]
-
-    def schedule(self, agent: Agent) -> None:
-        """The agent's deadline is the earliest moment at which a rule may have to act: it may
-        have moved."""
-        self._moved[agent.name] = agent
+            for oldest in list(islice(self.settled, SETTLED_AT_ONCE)):
+                del self.settled[oldest]
 
     def check(self) -> None:
         """Assert everything that must hold at every seq, above all that counts are conserved."""
         ended = sum(n for name, n in self.counts.items() if name != "enqueued")
         assert self.counts["enqueued"] == len(self.deliveries) + ended
-        open_by_message = Counter(d.message.event_id for d in self.deliveries.values())
-        open_by_message.update(d.message.event_id for d in self.dead_letters.values())
-        assert open_by_message == {key: m.open for key, m in self.messages.items()}
         waiting = {d.delivery_id for agent in self.agents.values() for d in agent.queue}
         flowing = {
             agent.flowing.delivery_id for agent in self.agents.values() if agent.flowing is not None
@@ -128,24 +139,23 @@ class World:
         assert waiting | flowing == set(self.deliveries)
         for agent in self.agents.values():
             agent.queue.check()
-            assert agent.flowing is None or agent.flowing.state != "queued"
-            assert all(d.state == "queued" for d in agent.queue)
+            assert agent.flowing is None or not agent.flowing.waiting
         self.agenda.check()
 
     def _reschedule(self) -> None:
-        for agent in self._moved.values():
+        for agent in self.moved.values():
             key = key_of(agent.name)
             if self.agents.get(key) is agent:
                 full = len(agent.queue) > self.policy.queue_length_max
                 self.deadlines.put(("agent", key), 0 if full else _deadline(agent))
-        self._moved.clear()
+        self.moved.clear()
 
 
 def _deadline(agent: Agent) -> int | None:
     times: list[int] = []
     flowing, head = agent.flowing, agent.head()
     if flowing is not None and flowing.state == "awaiting" and not flowing.doubt:
-        times.append(flowing.window_until)
+        times.append(flowing.running.window_until)
     if agent.state == "blocked" and agent.blocked_until is not None and flowing is None:
         times.append(agent.blocked_until)
     if agent.state == "ready" and agent.occupied_until is not None and flowing is None:

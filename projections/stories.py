@@ -12,7 +12,7 @@ import msgspec
 
 from projections.codec import Entry, kind_of
 from projections.facts import MessageEnqueued, MessageRefused
-from projections.fates import Fate
+from projections.story_fates import Fate
 
 OTHERS_TOLD = ("agent.", "broker.")
 """Kinds that are rows of a story although they are not about its deliveries."""

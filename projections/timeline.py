@@ -3,7 +3,7 @@
 A `Teller` hears entries in order, each with the world before it, and keeps what concerns one id. It
 need not hear all entries: those of the decisions that concern the id suffice, with a world that is
 right for them, so a long past can be told without being folded whole. What the kept records name as
-their causes is looked up when the story is told. `fates` puts the deliveries into words.
+their causes is looked up when the story is told. `story_fates` puts the deliveries into words.
 """
 
 from __future__ import annotations
@@ -20,22 +20,25 @@ from projections.facts import (
     MessageRefused,
     Ref,
 )
-from projections.fates import Course, fate_of
 from projections.state import World, key_of
 from projections.stories import Story, story_of, story_of_refused
-from projections.waits import Wait, wait_of
+from projections.story_fates import Course, fate_of
+from projections.story_waits import Wait, wait_of
 from projections.world import fold
 
 Fetch = Callable[[Iterable[int]], Mapping[int, Entry]]
 """The entries at these seqs, as far as the journal still has them."""
 
 
-def why(entries: Iterable[Entry], wanted: str, fetch: Fetch) -> Story | None:
+def why(
+    entries: Iterable[Entry], wanted: str, fetch: Fetch, world: World | None = None
+) -> Story | None:
     """The story of a message (`evt_...`) or delivery (`del_...`); None where no entry names it.
 
-    The entries are those of a whole journal, in order, up to the moment that is asked about.
+    The entries are those of a whole journal, in order, up to the moment that is asked about. Where
+    the beginning of one is gone, `world` is the state before the first of them.
     """
-    teller, world = Teller(wanted), World()
+    teller, world = Teller(wanted), World() if world is None else world
     for entry in entries:
         teller.hear(world, entry)
         fold(world, entry)

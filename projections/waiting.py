@@ -15,7 +15,7 @@ from projections.facts import DeliveryRetried
 from projections.mail import Delivery
 from projections.reports import reason_of, state_of
 from projections.sentences import Ended
-from projections.waits import Since
+from projections.story_waits import Since
 from projections.wording import PRESENT, Typed, clause, never_typed, next_step, span, times
 
 
@@ -49,18 +49,18 @@ def _in_terminal(agent: Agent, delivery: Delivery, at: int) -> str:
     if delivery.doubt:
         return (
             f"is in doubt: attempt {delivery.attempt} for {agent.name} was intended at seq"
-            f" {delivery.attempted_seq}, and the broker that ordered it ended before it knew what"
+            f" {delivery.running.seq}, and the broker that ordered it ended before it knew what"
             " became of it. It is not typed again before that is known."
         )
     if delivery.state == "typing":
         return (
             f"is being typed for {agent.name}: attempt {delivery.attempt} began at seq"
-            f" {delivery.attempted_seq}."
+            f" {delivery.running.seq}."
         )
-    left = span(max(0, delivery.window_until - at))
+    left = span(max(0, delivery.running.window_until - at))
     return (
-        f"was typed for {agent.name} at seq {delivery.written_seq} (attempt {delivery.attempt});"
-        f" its text is being looked for on the screen, for {left} at most."
+        f"was typed for {agent.name} at seq {delivery.running.written_seq} (attempt"
+        f" {delivery.attempt}); its text is being looked for on the screen, for {left} at most."
     )
 
 

@@ -1,108 +1,202 @@
-"""Waits: what kept an agent's queue at a moment, in the words of the journal itself.
+"""Waits: how long each delivery waited and for what, so that "why so late" has numbers.
 
-A queue is kept by whatever is in the agent's terminal, or by what its head was said to wait for, or
-by a retry or a pace whose time has not come. The world says which; the record that it points to,
-and the cause that this record names, say since when and who made it so. No rule is asked again, so
-that a later change of the rules tells no other story of the past.
+At each moment the head of an agent's queue waits for one cause, and everything else in the queue
+waits behind it. So it is enough to watch heads: what a delivery waited and was not at the head for,
+it waited behind others. Every microsecond between joining a queue and leaving it is charged once.
+
+| cause | the delivery was at the head of its queue and |
+|---|---|
+| a reason of `delivery.held` | this held it |
+| `retry` | a failed attempt was not due to be tried again, or its pace kept it |
+| `pace` | the throttle kept it, or the broker had not come to it yet |
+
+| cause | the delivery, wherever it stood |
+|---|---|
+| `behind` | waited for what was before it in the queue, or in flight |
+| `no_broker` | waited since a broker said that it stops |
+
+What passes between the last record of a broker that was killed and the next start is charged to
+whatever was the cause before: no record says when that broker ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, TypeAlias
+from collections.abc import Iterator
+from typing import get_args
 
 import msgspec
 
-from projections.agents import Agent
+from projections.agents import Held
 from projections.codec import Entry
-from projections.facts import AgentModeChanged, DeliveryHeld, DeliveryId, HeldReason
-from projections.mail import Delivery
+from projections.facts import (
+    AgentModeChanged,
+    AgentName,
+    BrokerStarted,
+    BrokerStopped,
+    DeliveryId,
+    HeldReason,
+    MessageEnqueued,
+    Ref,
+)
+from projections.state import World, key_of
 
-Record: TypeAlias = Callable[[int], Entry | None]
-"""The entry at a seq; None where the journal no longer has it."""
-
-WaitKind: TypeAlias = Literal["held", "typing", "awaiting", "in_doubt", "retry", "pace"]
-
-
-class Wait(msgspec.Struct, frozen=True, kw_only=True):
-    """What keeps a queue. `delivery_id`: its head, or what is in the terminal. `seq`: the record
-    that says so, 0 where a number of an earlier one does; `until`: that number, as a time."""
-
-    kind: WaitKind
-    delivery_id: DeliveryId
-    seq: int = 0
-    reason: HeldReason | None = None
-    until: int | None = None
+RETRY, PACE, BEHIND, NO_BROKER = "retry", "pace", "behind", "no_broker"
+CAUSES: tuple[str, ...] = (*get_args(HeldReason), RETRY, PACE, BEHIND, NO_BROKER)
+"""The closed list, in the order of columns."""
 
 
-class Since(msgspec.Struct, frozen=True, kw_only=True):
-    """A wait with the record that began it: a hold, a dialog, the end of a program."""
+class Hold(msgspec.Struct, kw_only=True):
+    """A time in which one reason kept an agent's queue, whoever was at its head.
 
-    wait: Wait
-    entry: Entry | None
+    `until_at`: when it ended; where `over` is false it lasted as far as the entries go. `since_seq`
+    is the record that said so first. `by`: who set it, where a record says so.
+    """
 
-    @property
-    def seq(self) -> int | None:
-        return None if self.entry is None else self.entry.seq
-
-    @property
-    def by(self) -> str:
-        """Who asked for it, where a record says that; else nothing."""
-        fact = None if self.entry is None else self.entry.fact
-        return fact.by if isinstance(fact, AgentModeChanged) else ""
-
-    def to_dict(self) -> dict[str, object]:
-        """The shape of `wait` in `ackbook why --json`."""
-        return {
-            "kind": self.wait.kind,
-            "delivery_id": self.wait.delivery_id,
-            "reason": self.wait.reason,
-            "seq": self.seq,
-            "by": self.by or None,
-        }
+    agent: AgentName
+    reason: HeldReason
+    since_seq: int
+    since_at: int
+    until_at: int | None = None
+    over: bool = False
+    by: str = ""
 
 
-def wait_of(agent: Agent, at: int) -> Wait | None:
-    """What keeps this agent's queue at the time `at`; None where nothing does."""
-    flowing, held, head = agent.flowing, agent.held, agent.head()
-    if flowing is not None:
-        return _in_terminal(flowing)
-    if held is not None:
-        return Wait(kind="held", delivery_id=held.delivery_id, seq=held.seq, reason=held.reason)
-    if head is None:
-        return None
-    if head.failures and head.due_at >= at:
-        return Wait(kind="retry", delivery_id=head.delivery_id, until=head.due_at)
-    if agent.state == "ready" and agent.throttle.next_at >= at:
-        return Wait(kind="pace", delivery_id=head.delivery_id, until=agent.throttle.next_at)
-    return None
+class _Head(msgspec.Struct):
+    """What the queue of one agent waits for: who is at its head, the cause, and since when."""
+
+    delivery_id: DeliveryId | None = None
+    cause: str = BEHIND
+    at: int = 0
+    hold: Hold | None = None
 
 
-def since_of(wait: Wait | None, record: Record) -> Since | None:
-    """A wait, and the record that began it."""
-    if wait is None:
-        return None
-    said = record(wait.seq) if wait.seq else None
-    return Since(wait=wait, entry=said and _beginning(said, record))
+class _Stay(msgspec.Struct):
+    """One delivery in a queue: since when, and what it was charged for while at the head."""
+
+    since: int
+    stopped_us: int
+    charged: dict[str, int]
 
 
-def _beginning(said: Entry, record: Record) -> Entry | None:
-    """The last cause that a `delivery.held` names, unless a holder said it of an attempt that it
-    did not begin; every other record began the wait itself."""
-    fact = said.fact
-    if isinstance(fact, DeliveryHeld) and not fact.undone and said.cause:
-        return record(said.cause[-1])
-    return said
+class Waits:
+    """Follows the queues of a world that somebody else folds: `look` after each entry.
 
+    `join` and `leave` are called for a delivery between the fold of the entry that moved it and
+    the `look` at that entry. It begins with the world as it is given.
+    """
 
-def _in_terminal(flowing: Delivery) -> Wait:
-    if flowing.doubt:
-        return Wait(kind="in_doubt", delivery_id=flowing.delivery_id, seq=flowing.attempted_seq)
-    if flowing.state == "typing":
-        return Wait(kind="typing", delivery_id=flowing.delivery_id, seq=flowing.attempted_seq)
-    return Wait(
-        kind="awaiting",
-        delivery_id=flowing.delivery_id,
-        seq=flowing.written_seq,
-        until=flowing.window_until,
-    )
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._heads: dict[str, _Head] = {}
+        self._stays: dict[DeliveryId, _Stay] = {}
+        self._modes_by: dict[str, str] = {}
+        self._stopped_at = world.at if world.at and not world.running else None
+        self._stopped_us = 0
+        for key, agent in world.agents.items():
+            for delivery in agent.queue:
+                self.join(delivery.delivery_id, world.at)
+            list(self._look_at(key, world.at))
+
+    def join(self, delivery_id: DeliveryId, at: int) -> None:
+        """It waits in a queue from now on."""
+        self._stays[delivery_id] = _Stay(at, self._stopped(at), {})
+
+    def leave(self, delivery_id: DeliveryId, agent: str, at: int) -> dict[str, int]:
+        """It waits no more, or nobody looks further: what for, in microseconds, since it joined."""
+        head = self._heads.get(key_of(agent))
+        if head is not None and head.delivery_id == delivery_id:
+            self._charge(head, at)
+            head.delivery_id = None
+        stay = self._stays.pop(delivery_id)
+        stopped = self._stopped(at) - stay.stopped_us
+        behind = at - stay.since - stopped - sum(stay.charged.values())
+        assert behind >= 0, (delivery_id, stay, behind)
+        charged = stay.charged | {NO_BROKER: stopped, BEHIND: behind}
+        return {cause: us for cause, us in charged.items() if us}
+
+    def look(self, entry: Entry) -> Iterator[Hold]:
+        """See what has changed for the queues that this entry touched; the holds that ended."""
+        fact = entry.fact
+        match fact:
+            case BrokerStarted() | BrokerStopped():
+                for head in self._heads.values():
+                    self._charge(head, entry.at)
+                self._stopped_us = self._stopped(entry.at)
+                self._stopped_at = entry.at if isinstance(fact, BrokerStopped) else None
+                keys = [*self._world.agents]
+            case MessageEnqueued():
+                keys = [key_of(recipient.agent) for recipient in fact.deliveries]
+            case Ref():
+                keys = [key_of(fact.agent)]
+            case _:
+                name = getattr(fact, "name", None)
+                keys = [] if name is None else [key_of(name)]
+                if isinstance(fact, AgentModeChanged):
+                    self._modes_by[key_of(fact.name)] = fact.by
+        for key in keys:
+            yield from self._look_at(key, entry.at)
+
+    def lasting(self) -> Iterator[Hold]:
+        """The holds that nobody has been told of yet, because they last or have just ended."""
+        for head in self._heads.values():
+            if head.hold is not None:
+                head.hold.over = head.hold.until_at is not None
+                head.hold.until_at = head.hold.until_at or self._world.at
+                yield head.hold
+
+    def _look_at(self, key: str, at: int) -> Iterator[Hold]:
+        agent = self._world.agents.get(key)
+        head = self._heads.setdefault(key, _Head())
+        delivery = None if agent is None or agent.flowing is not None else agent.head()
+        held = None
+        if agent is not None and delivery is not None and agent.held is not None:
+            held = agent.held if agent.held.delivery_id == delivery.delivery_id else None
+        delivery_id, cause = None, BEHIND
+        if delivery is not None:
+            delivery_id = delivery.delivery_id
+            cause = held.reason if held is not None else RETRY if delivery.failures else PACE
+        if (delivery_id, cause) != (head.delivery_id, head.cause):
+            self._charge(head, at)
+            head.delivery_id, head.cause = delivery_id, cause
+        if (ended := self._end_hold(head, held, at)) is not None:
+            yield ended
+        if agent is not None and held is not None and head.hold is None:
+            by = self._modes_by.get(key, "") if held.reason == "manual_flush" else ""
+            head.hold = Hold(
+                agent=agent.name, reason=held.reason, since_seq=held.seq, since_at=held.at, by=by
+            )
+        if agent is None:
+            if head.hold is not None:
+                head.hold.over = True
+                yield head.hold
+            del self._heads[key]
+            self._modes_by.pop(key, None)
+
+    def _end_hold(self, head: _Head, held: Held | None, at: int) -> Hold | None:
+        """The hold that is over. When the head of a queue goes, its hold is taken up by the next
+        one within the same decision, so an end is only told when time has passed."""
+        hold = head.hold
+        if hold is None:
+            return None
+        if held is not None and held.reason == hold.reason and hold.until_at in (None, at):
+            hold.until_at = None
+            return None
+        if hold.until_at is None:
+            hold.until_at = at
+        if held is None and hold.until_at == at:
+            return None
+        head.hold, hold.over = None, True
+        return hold
+
+    def _charge(self, head: _Head, at: int) -> None:
+        """The head has waited for its cause until now. Without a broker nothing else counts."""
+        stay = None if head.delivery_id is None else self._stays.get(head.delivery_id)
+        if stay is not None and self._stopped_at is None:
+            us = at - max(head.at, stay.since)
+            stay.charged[head.cause] = stay.charged.get(head.cause, 0) + us
+        head.at = at
+
+    def _stopped(self, at: int) -> int:
+        """How long there was no broker, up to now."""
+        since = self._stopped_at
+        return self._stopped_us + (0 if since is None else at - since)

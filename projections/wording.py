@@ -21,7 +21,7 @@ from projections.facts import (
     DeliveryAcked,
     HeldReason,
 )
-from projections.waits import Since, Wait
+from projections.story_waits import Since, Wait
 
 Typed = Literal["no", "yes", "unknown"]
 """Whether a delivery was ever typed. `no`: no attempt began, or each provably typed nothing."""

@@ -29,10 +29,11 @@ PURE = ("projections", "broker.core", "broker.wire")
 
 DOORS = frozenset(
     {"journal.files", "journal.clock", "journal.committer", "journal.opening"}
-    | {"journal.archive_worker", "journal.bell", "journal.embedded", "journal.groundwork"}
+    | {"journal.archive_worker", "journal.check_worker"}
+    | {"journal.bell", "journal.embedded", "journal.groundwork"}
 )
-"""The only modules of the journal that meet the machine: its disk, its time, its threads, its one
-worker process, and the places that put them together. The rest is given what it needs."""
+"""The only modules of the journal that meet the machine: its disk, its time, its threads, its two
+worker processes, and the places that put them together. The rest is given what it needs."""
 
 HARMLESS = frozenset(
     "__future__ abc base64 binascii bisect codecs collections contextlib dataclasses datetime "

@@ -142,7 +142,6 @@ def test_an_editable_install_runs_what_stands_in_the_sources(sources: Path, tmp_
 def test_what_is_imported_is_declared() -> None:
     declared = {re.split(r"[^\w.-]", line)[0] for line in PROJECT["project"]["dependencies"]}
     optional = {"uvloop", "zstandard"}
-    shown_only = {"prompt_toolkit"}  # the chat program of the demo
     owners = packages_distributions()
     for package, path in shipped_modules():
         for node in ast.walk(ast.parse(path.read_text())):
@@ -155,4 +154,4 @@ def test_what_is_imported_is_declared() -> None:
                     continue
             foreign = targets - set(sys.stdlib_module_names) - set(TOPS) - {"__future__"}
             for target in foreign:
-                assert set(owners[target]) & (declared | optional | shown_only), (package, target)
+                assert set(owners[target]) & (declared | optional), (package, target)

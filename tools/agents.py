@@ -6,17 +6,23 @@ import click
 
 from .client import Client, agent_path
 from .options import agent_argument, json_option, place_option
-from .output import bold, emit, plain, tell
+from .output import bold, emit, plain, poor, say, tell
 from .place import Place
-from .shapes import AgentRow, Agents, Done, Screen
+from .shapes import AgentRow, Agents, Done, Health, Screen
 
 
 @click.command()
 @json_option
 @place_option
 def ls(as_json: bool, place: Place) -> None:
-    """Agents: their state, what waits for them, and why the first of it is not typed."""
-    found = Client(place).ask("GET", "/api/spawned", Agents)
+    """Agents: their state, what waits for them, and why the first of it is not typed.
+
+    What is not well with the broker itself is said on standard error.
+    """
+    client = Client(place)
+    found = client.ask("GET", "/api/spawned", Agents)
+    for reason in client.ask("GET", "/health", Health).reasons:
+        say(f"{poor('degraded:')} {plain(reason.what)}. Next: {plain(reason.next)}")
     if as_json:
         emit(found)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from journal import JournalError, head_token
+from projections.facts import KINDS
 
 from .failures import Exit, Failure
 from .history import as_failure
@@ -21,10 +22,13 @@ def head(as_json: bool, place: Place) -> None:
 
     Keep it where whoever can write the journal cannot. `ackbook verify --head TOKEN` shows later
     that the journal was neither rolled back behind it nor rewritten before it.
+
+    A token vouches for all history, so all of it is checked first, archives included: where
+    something is damaged or missing there is no token, and the exit code is 4, 7 or 10.
     """
     directory = place.journal()
     try:
-        token = head_token(directory)
+        token = head_token(directory, kinds=KINDS)
     except JournalError as problem:
         raise as_failure(problem) from None
     if token is None:

@@ -9,15 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import msgspec
 
-from journal import JournalError, Line, Reader
+from journal import JournalError, Line, Position, Reader, position_at
 from projections.codec import Entry, decode_block
 
 from .failures import Exit, Failure
 from .output import plain, poor, say
 from .place import Place
+
+
+class Block(NamedTuple):
+    """Some dozens of records that follow each other: whole lines, and what they say."""
+
+    raw: bytes
+    entries: list[Entry]
 
 
 class History:
@@ -35,6 +43,10 @@ class History:
         with self._failing():
             return self._reader.head()
 
+    def journal_id(self) -> str | None:
+        """The id of the journal, which every copy of it has, too; None where nothing says it."""
+        return self._reader.journal_id
+
     def oldest(self) -> int:
         """The oldest position from which on nothing is missing, archives included; 0 for none."""
         return self._reader.first_seq
@@ -44,11 +56,25 @@ class History:
         with self._failing():
             yield from self._reader.lines(after, through)
 
-    def entries(self, after: int = 0, through: int | None = None) -> Iterator[Entry]:
-        """The same as typed entries."""
+    def line(self, seq: int) -> Line | None:
+        """The verified line of this record; None where there is none, or it cannot be read."""
+        return next(self.lines(seq - 1, seq), None) if seq > 0 else None
+
+    def blocks(self, after: int = 0, through: int | None = None) -> Iterator[Block]:
+        """The same by the block, as bytes and as typed entries."""
         with self._failing():
             for block in self._reader.blocks(after, through):
-                yield from decode_block(block)
+                yield Block(block, decode_block(block))
+
+    def entries(self, after: int = 0, through: int | None = None) -> Iterator[Entry]:
+        """The same as typed entries."""
+        for block in self.blocks(after, through):
+            yield from block.entries
+
+    def position_at(self, at: int) -> Position | None:
+        """The last record at or before this time (microseconds UTC); None where all are later."""
+        with self._failing():
+            return position_at(self.directory, at)
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import NamedTuple
 
@@ -56,6 +57,9 @@ VERBS: dict[str, dict[str, Verb]] = {
         "events": Verb("events", "events", "The feed of everything that happened."),
         "replay": Verb("replay", "replay", "The world as it was at a position."),
         "cat": Verb("cat", "cat", "Print records of the journal."),
+        "report": Verb("report", "report", "Outcomes, latencies and holds, in short."),
+        "export": Verb("export", "export", "One row a delivery, as jsonl, csv or SQLite."),
+        "bundle": Verb("bundle", "bundle", "What explains a delivery, in one file to pass on."),
     },
     "Journal": {
         "verify": Verb("verify", "verify", "Check every byte of the journal."),
@@ -147,6 +151,8 @@ def main() -> int:
     except ReaderGone:
         _discard_output()
         return Exit.READER_GONE
+    except MemoryError:
+        return _fail(Exit.IO_ERROR, "there is not enough memory")
     except OSError as problem:
         _discard_output()
         where = f": {problem.filename}" if problem.filename else ""
@@ -178,4 +184,5 @@ def _open_closed_streams() -> None:
 
 def _discard_output() -> None:
     """Let the interpreter's last flush go nowhere: who should have read it is gone."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError):  # a machine that opens no file any more is said to be so
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import click
@@ -16,7 +17,7 @@ from .place import Place, place_of
 
 F = TypeVar("F", bound=Callable[..., object])
 
-_DIRECTORY = click.Path(file_okay=False, path_type=Path)
+_DIRECTORY = click.Path(path_type=Path)
 _DIRECTORY_HELP = "Where the broker lives: $ACKBOOK_DIR, else ./.ackbook."
 
 
@@ -41,16 +42,37 @@ def place_option(function: F) -> F:
     """`--dir` of a verb, which gets the `place` that is meant."""
 
     def resolve(context: click.Context, _: click.Parameter, named: Path | None) -> Place:
-        return place_of(named or context.find_root().obj)
+        place = place_of(named or context.find_root().obj)
+        if place.directory.is_file():
+            raise click.BadParameter(f"{place.directory} is a file; only what reads opens a bundle")
+        return place
 
+    return _place_option(resolve, _DIRECTORY_HELP)(function)
+
+
+def past_option(function: F) -> F:
+    """The same for a verb that only reads history: it may be that of a bundle, which is unpacked
+    for as long as the verb runs."""
+
+    def resolve(context: click.Context, _: click.Parameter, named: Path | None) -> Place:
+        place = place_of(named or context.find_root().obj)
+        if not place.directory.is_file():
+            return place
+        from .bundle_file import open_bundle
+
+        directory = context.with_resource(TemporaryDirectory(prefix="ackbook-"))
+        open_bundle(place.directory, Path(directory))
+        return Place(Path(directory))
+
+    return _place_option(resolve, f"{_DIRECTORY_HELP} A bundle, too.")(function)
+
+
+def _place_option(
+    resolve: Callable[[click.Context, click.Parameter, Path | None], Place], meaning: str
+) -> Callable[[F], F]:
     return click.option(
-        "--dir",
-        "place",
-        type=_DIRECTORY,
-        metavar="DIR",
-        callback=resolve,
-        help=_DIRECTORY_HELP,
-    )(function)
+        "--dir", "place", type=_DIRECTORY, metavar="DIR", callback=resolve, help=meaning
+    )
 
 
 def json_option(function: F) -> F:

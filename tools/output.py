@@ -125,6 +125,12 @@ def full_time(at: int) -> str:
     return there.strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
+def exact_time(at: int) -> str:
+    """The same to the millisecond, for records that follow each other closely."""
+    there = datetime.fromtimestamp(at / 1e6).astimezone()
+    return there.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + there.strftime(" %Z")
+
+
 def duration(microseconds: int) -> str:
     """A span of time in at most two units: `40 ms`, `3.2 s`, `4 min 10 s`, `2 h 5 min`."""
     seconds = microseconds / 1e6

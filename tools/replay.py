@@ -1,71 +1,136 @@
-"""`ackbook replay`: the world as it was at a position, folded from the journal alone."""
+"""`ackbook replay`: the world as it was at any moment, and ways to go through the past.
+
+Everything is folded from the journal alone. Without a further word the world at one moment is
+shown; the words are commands of their own: two moments compared (`diff`), the first moment at which
+something held (`bisect`).
+"""
 
 from __future__ import annotations
 
 import click
 import msgspec
 
-from broker.runtime.rebuilding import begin_world
-from projections.codec import kind_of
 from projections.reports import agent_rows, counts, dead_letter_rows, pending_rows
-from projections.world import World, fold
+from projections.world import World
 
-from .failures import Exit, Failure
+from .check import check as check_decisions
 from .history import History
-from .options import json_option, place_option
-from .output import bold, dim, emit, full_time, poor, say, tell
+from .moments import Moment, at_seq, at_time
+from .options import json_option, past_option
+from .output import bold, dim, emit, full_time, plain, say, tell
 from .place import Place
+from .records import Wanted
+from .replay_bisect import bisect
+from .replay_diff import diff
 from .shapes import AgentRow, DeadLetterRow, PendingRow, WaitingRow
 from .tables import show_agents, show_dead_letters, show_pending
+from .whatif import what_if
+from .worlds import world_at
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option(
     "--to", "through", type=click.IntRange(min=0), metavar="SEQ", help="The last record to fold."
 )
+@click.option(
+    "--at",
+    "time",
+    metavar="TIME",
+    help="The last record at or before it: 2026-01-31T18:32:05, 18:32, -5m (before the end).",
+)
+@click.option("--step", "stepping", is_flag=True, help="Go through the records, one by one.")
+@click.option("--agent", metavar="NAME", help="With --step: n and p go by what names it.")
+@click.option("--id", "identity", metavar="ID", help="With --step: the same, a message's.")
+@click.option("--check", is_flag=True, help="Decide everything again, and show what differs.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="With --diff: another policy."
+)
+@click.option(
+    "--diff", "compare", is_flag=True, help="What that would have changed, delivery by delivery."
+)
+@click.option("--all", "show_all", is_flag=True, help="Every one that differs, not the first.")
 @json_option
-@place_option
-def replay(through: int | None, as_json: bool, place: Place) -> None:
-    """Fold the journal up to SEQ, or to its end, and show the world there. Needs no broker.
+@past_option
+@click.pass_context
+def replay(
+    context: click.Context,
+    through: int | None,
+    time: str | None,
+    stepping: bool,
+    agent: str | None,
+    identity: str | None,
+    check: bool,
+    settings: tuple[str, ...],
+    compare: bool,
+    show_all: bool,
+    as_json: bool,
+    place: Place,
+) -> int | None:
+    """Show the world as it was at a moment, by default the end. Needs no broker.
 
     Ages are counted to that moment, not to now.
+
+    With --check every recorded decision is put to the rules of this version once more; the exit
+    code is 1 when one of them is made otherwise.
+
+    With --set every recorded wish is put to the rules under another policy, and the deliveries
+    that would have fared otherwise are shown. The keys are those of `policy` in a record
+    policy.changed; a wrong one is answered with all of them.
     """
-    world = fold_through(History(place), through)
+    if context.invoked_subcommand is not None:
+        context.find_root().obj = place.directory
+        return None
+    if check:
+        return check_decisions(place, show_all, as_json)
+    if settings or compare:
+        return what_if(place, settings, show_all, as_json)
+    if through is not None and time is not None:
+        raise click.UsageError("--to and --at name two moments; compare them with: replay diff")
+    if not stepping and (agent is not None or identity is not None):
+        raise click.UsageError("--agent and --id go with --step")
+    if stepping and as_json:
+        raise click.UsageError("--step is for people; programs read: ackbook cat, replay --to")
+    history = History(place)
+    moment = _moment(history, through, time)
+    if stepping:
+        from .replay_step import step
+
+        step(history, moment, Wanted(agent=agent, identity=identity))
+        return None
+    world = world_at(history, history.head() if moment is None else moment.seq)
     if as_json:
-        emit(
-            {
-                "seq": world.seq,
-                "at": world.at,
-                "pending": msgspec.convert(pending_rows(world, world.at), list[PendingRow]),
-                "agents": msgspec.convert(agent_rows(world, world.at), list[AgentRow]),
-                "dead_letters": msgspec.convert(
-                    dead_letter_rows(world, world.at), list[DeadLetterRow]
-                ),
-                "counts": counts(world),
-            }
-        )
+        emit(_row(world))
     else:
         _show(world)
+    return None
 
 
-def fold_through(history: History, through: int | None) -> World:
-    """The world after this record. A fold never goes over a hole: it stops before it, unless the
-    journal itself says that somebody accepted the loss."""
-    head = history.head()
-    if through is not None and through > head:
-        raise Failure(Exit.USAGE, f"the journal ends at {head}, there is no record {through} yet")
-    last = head if through is None else through
-    # Where the archives were let go, a snapshot is what is left of the beginning.
-    world = World() if history.oldest() <= 1 else begin_world(history.directory, last)[0]
-    accepted = False
-    for entry in history.entries(world.seq, through):
-        if entry.seq != world.seq + 1 and not accepted:
-            break
-        fold(world, entry)
-        accepted = kind_of(entry) == "journal.repaired"
-    if world.seq < last:
-        say(f"{poor('missing:')} the world can be shown up to record {world.seq} only")
-    return world
+replay.add_command(diff)
+replay.add_command(bisect)
+
+
+def _moment(history: History, through: int | None, time: str | None) -> Moment | None:
+    """The record that is meant; None where none was named. For a time it is said which one."""
+    if through is not None:
+        return at_seq(history, through)
+    if time is None:
+        return None
+    moment = at_time(history, time)
+    say(dim(f"{plain(time)} is {moment.told()}"))
+    return moment
+
+
+def _row(world: World) -> dict[str, object]:
+    agents, pending = agent_rows(world, world.at), pending_rows(world, world.at)
+    letters = dead_letter_rows(world, world.at)
+    return {
+        "seq": world.seq,
+        "at": world.at,
+        "pending": msgspec.convert(pending, list[PendingRow]),
+        "agents": msgspec.convert(agents, list[AgentRow]),
+        "dead_letters": msgspec.convert(letters, list[DeadLetterRow]),
+        "counts": counts(world),
+    }
 
 
 def _show(world: World) -> None:

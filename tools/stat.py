@@ -14,7 +14,7 @@ from .history import History, as_failure
 from .options import json_option, place_option
 from .output import console, emit, full_time
 from .place import Place
-from .replay import fold_through
+from .worlds import world_at
 
 
 @click.command()
@@ -25,8 +25,8 @@ def stat(as_json: bool, place: Place) -> None:
     what keeps a compaction from taking it. Needs no broker and changes nothing.
     """
     history = History(place)
-    world = fold_through(history, None)
-    unsettled = sorted(message.seq for message in world.messages.values())
+    world = world_at(history, history.head())
+    unsettled = sorted(message.seq for message in world.messages())
 
     def live(first: int, last: int) -> int:
         return bisect_right(unsettled, last) - bisect_left(unsettled, first)

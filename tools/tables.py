@@ -36,16 +36,16 @@ def show_agents(rows: Sequence[AgentRow]) -> None:
     if not rows:
         tell(dim("no agents"))
         return
-    table = _table("agent", "state", "pid", "mode", "pending", "oldest", "held")
+    table = table_of("agent", "state", "pid", "mode", "pending", "oldest", "held")
     for row in rows:
         table.add_row(
-            _text(row.name, "bold"),
-            _text(_state(row), STATE_STYLES.get(row.state, "")),
-            _text("-" if row.pid is None else str(row.pid), "dim"),
-            _text("manual" if row.mode == "manual_flush" else "auto", "dim"),
-            _text(str(row.pending) if row.pending else "-"),
-            _text("-" if row.oldest_ms is None else _age(row.oldest_ms)),
-            _text(row.held or "-", "yellow" if row.held else ""),
+            cell(row.name, "bold"),
+            cell(_state(row), STATE_STYLES.get(row.state, "")),
+            cell("-" if row.pid is None else str(row.pid), "dim"),
+            cell("manual" if row.mode == "manual_flush" else "auto", "dim"),
+            cell(str(row.pending) if row.pending else "-"),
+            cell("-" if row.oldest_ms is None else _age(row.oldest_ms)),
+            cell(row.held or "-", "yellow" if row.held else ""),
         )
     console().print(table)
 
@@ -54,17 +54,17 @@ def show_pending(rows: Sequence[WaitingRow]) -> None:
     if not rows:
         tell(dim("nothing waits"))
         return
-    table = _table("delivery", "agent", "from", "prio", "age", "tries", "state", "reason")
+    table = table_of("delivery", "agent", "from", "prio", "age", "tries", "state", "reason")
     for row in rows:
         table.add_row(
-            _text(row.delivery_id, "bold"),
-            _text(row.agent),
-            _text(row.sender),
-            _text(str(row.priority), "dim"),
-            _text(_age(row.age_ms)),
-            _text(str(row.attempts) if row.attempts else "-"),
-            _text(row.state, STATE_STYLES.get(row.state, "")),
-            _text(row.reason or "-", "yellow" if row.reason else ""),
+            cell(row.delivery_id, "bold"),
+            cell(row.agent),
+            cell(row.sender),
+            cell(str(row.priority), "dim"),
+            cell(_age(row.age_ms)),
+            cell(str(row.attempts) if row.attempts else "-"),
+            cell(row.state, STATE_STYLES.get(row.state, "")),
+            cell(row.reason or "-", "yellow" if row.reason else ""),
         )
     console().print(table)
 
@@ -73,18 +73,31 @@ def show_dead_letters(rows: Sequence[DeadLetterRow]) -> None:
     if not rows:
         tell(dim("no dead letters"))
         return
-    table = _table("delivery", "agent", "from", "tries", "age", "reason", "error")
+    table = table_of("delivery", "agent", "from", "tries", "age", "reason", "error")
     for row in rows:
         table.add_row(
-            _text(row.delivery_id, "bold"),
-            _text(row.agent),
-            _text(row.sender),
-            _text(str(row.attempts) if row.attempts else "-"),
-            _text(_age(row.age_ms)),
-            _text(row.reason, "red"),
-            _text(row.error or "-", "dim"),
+            cell(row.delivery_id, "bold"),
+            cell(row.agent),
+            cell(row.sender),
+            cell(str(row.attempts) if row.attempts else "-"),
+            cell(_age(row.age_ms)),
+            cell(row.reason, "red"),
+            cell(row.error or "-", "dim"),
         )
     console().print(table)
+
+
+def table_of(*headings: str) -> Table:
+    """An empty table in the manner of this program."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading not in LONG, overflow="fold")
+    return table
+
+
+def cell(text: str, style: str = "") -> Text:
+    """Text of whoever it may be, made harmless."""
+    return Text(plain(text), style)
 
 
 def _state(row: AgentRow) -> str:
@@ -94,17 +107,6 @@ def _state(row: AgentRow) -> str:
     if row.exit is not None and row.state in ("gone", "restarting"):
         return f"{row.state}: {row.exit.told()}"
     return row.state
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in headings:
-        table.add_column(heading, no_wrap=heading not in LONG, overflow="fold")
-    return table
-
-
-def _text(text: str, style: str = "") -> Text:
-    return Text(plain(text), style)
 
 
 def _age(milliseconds: int) -> str:

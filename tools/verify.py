@@ -25,7 +25,7 @@ from .failures import Exit
 from .history import as_failure
 from .options import json_option, place_option
 from .output import bad, bold, dim, emit, good, plain, poor, say, tell
-from .place import Place
+from .place import Place, place_of
 
 
 def _read_token(_: click.Context, __: click.Parameter, text: str | None) -> HeadToken | None:
@@ -51,9 +51,29 @@ def _read_token(_: click.Context, __: click.Parameter, text: str | None) -> Head
     callback=_read_token,
     help="Nothing up to this token of `ackbook head` may have changed.",
 )
+@click.option(
+    "--slice",
+    "bundle",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Check a bundle instead.",
+)
+@click.option(
+    "--against",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="With --slice: it is also of the journal in DIR.",
+)
 @json_option
 @place_option
-def verify(fast: bool, token: HeadToken | None, as_json: bool, place: Place) -> int:
+def verify(
+    fast: bool,
+    token: HeadToken | None,
+    bundle: Path | None,
+    against: Path | None,
+    as_json: bool,
+    place: Place,
+) -> int:
     """Check the whole journal; nothing is changed, and no broker is needed.
 
     Every byte is checked either way. --fast computes one checksum, --full also the sha256 of each
@@ -64,6 +84,13 @@ def verify(fast: bool, token: HeadToken | None, as_json: bool, place: Place) -> 
     were rolled back, 10 when a newer version wrote it, and 3 when the token names a record that is
     no longer kept.
     """
+    if bundle is not None:
+        from .slice_check import verify_slice
+
+        whole = None if against is None else place_of(against)
+        return verify_slice(bundle, whole, as_json=as_json)
+    if against is not None:
+        raise click.UsageError("--against is for --slice FILE")
     directory = place.journal()
     try:
         found = verify_journal(directory, kinds=KINDS, full=not fast)

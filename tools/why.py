@@ -14,12 +14,13 @@ import msgspec
 
 from broker.core.ids import position_of
 from broker.runtime.telling import Telling, kept_of
+from broker.wire.stills import Still
 from projections.stories import Story
 
 from .asked import LAST_MAX, Asked
 from .failures import Exit, Failure
 from .history import History
-from .options import json_option, place_option
+from .options import json_option, past_option
 from .output import (
     bad,
     bold,
@@ -32,10 +33,12 @@ from .output import (
     hanging,
     plain,
     poor,
+    say,
     say_meanwhile,
     tell,
 )
 from .place import Place
+from .screens import kept_stills, show_still
 from .story_shapes import DeliveryStory, MessageStory
 
 LEFT_OUT = frozenset(
@@ -67,6 +70,13 @@ class Row(msgspec.Struct, frozen=True):
     cause: list[int] = []
 
 
+class Attempted(msgspec.Struct, frozen=True):
+    """Which attempt a line is about; 0 where it is about none."""
+
+    delivery_id: str = ""
+    attempt: int = 0
+
+
 @click.command()
 @click.argument("id", required=False)
 @click.option("--key", metavar="KEY", help="The message that was sent with this idempotency key.")
@@ -80,14 +90,18 @@ class Row(msgspec.Struct, frozen=True):
     metavar="[N]",
     help="The last delivery to the agent, or the last N.",
 )
+@click.option(
+    "--screen", is_flag=True, help="Also what stood on the screen when evidence was taken."
+)
 @json_option
-@place_option
+@past_option
 def why(
     id: str | None,  # noqa: A002 - as the argument is called
     key: str | None,
     sender: str | None,
     agent: str | None,
     last: int | None,
+    screen: bool,
     as_json: bool,
     place: Place,
 ) -> None:
@@ -110,13 +124,35 @@ def why(
     if not stories:
         raise _unknown(wanted[0], oldest)
     for number, story in enumerate(stories):
+        stills = kept_stills(place, _attempts(story)) if screen else None
         if as_json:
-            shape = MessageStory if story.is_message else DeliveryStory
-            emit(msgspec.convert(story.to_dict(), shape))
+            _emit(story, stills)
         else:
             if number:
                 tell()
             _show(story)
+            _show_stills(stills)
+
+
+def _attempts(story: Story) -> list[tuple[str, int]]:
+    """The attempts that the story tells of: delivery and number."""
+    rows = (msgspec.convert(row, Attempted) for row in story.timeline)
+    return [(row.delivery_id, row.attempt) for row in rows]
+
+
+def _emit(story: Story, stills: list[Still] | None) -> None:
+    """For programs; the screens only where they were asked for."""
+    shape = MessageStory if story.is_message else DeliveryStory
+    told = msgspec.structs.asdict(msgspec.convert(story.to_dict(), shape))
+    emit(told if stills is None else told | {"screens": stills})
+
+
+def _show_stills(stills: list[Still] | None) -> None:
+    for still in stills or ():
+        tell()
+        show_still(still)
+    if stills == []:
+        say(f"{poor('note:')} no screen of it is kept")
 
 
 def _show(story: Story) -> None:

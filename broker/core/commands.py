@@ -59,9 +59,9 @@ class NoteClock(Command, frozen=True, tag_field="command", tag="note_clock"):
 
 
 class NoteUpkeep(Command, frozen=True, tag_field="command", tag="note_upkeep"):
-    """A snapshot or a compaction failed; why, for operators."""
+    """A snapshot, a compaction or a check of older history failed; why, for operators."""
 
-    what: Literal["snapshot", "compaction"]
+    what: Literal["snapshot", "compaction", "check"]
     error: str
 
 

@@ -48,7 +48,9 @@ def _forgotten(world: World, at: int) -> Said:
 def _agent(world: World, agent: Agent, at: int) -> list[Said]:
     flowing = agent.flowing
     if flowing is not None:
-        over = flowing.state == "awaiting" and not flowing.doubt and flowing.window_until <= at
+        over = (
+            flowing.state == "awaiting" and not flowing.doubt and flowing.running.window_until <= at
+        )
         return [window_over(world, agent, flowing, at)] if over else []
     blocked = agent.blocked_until is not None and agent.blocked_until <= at
     occupied = agent.occupied_until is not None and agent.occupied_until <= at

@@ -16,7 +16,6 @@ import msgspec
 
 from broker.core import lifecycle, recalling, reporting, sending, standing, steering
 from broker.core.commands import (
-    Accepted,
     Adopt,
     Cancel,
     Flush,
@@ -47,6 +46,7 @@ from broker.core.limits import (
     STANDING_FACTS_MAX,
     TICK_DEADLINES_MAX,
 )
+from broker.core.origin import describe
 from projections.codec import Entry, entry_of
 from projections.facts import (
     BrokerStarted,
@@ -97,24 +97,37 @@ def decide(world: World, command: Wish, at: int) -> Verdict:
 def carry_out(world: World, command: Wish, at: int) -> Outcome:
     """Decide, fold, and let the standing rules follow. The entries begin at `world.seq + 1`."""
     verdict = decide(world, command, at)
-    entries: list[Entry] = []
     touched: set[str] = set()
-    for said in chain(verdict.facts, _what_follows(world, command, touched, at)):
-        by, cause = b"", said.cause
-        if entries:
-            cause = _led_by(entries[0].seq, cause)
+    entries = tuple(unfold(world, command, verdict, at, touched))
+    return Outcome(verdict, entries, frozenset(touched))
+
+
+def unfold(
+    world: World, command: Wish, verdict: Verdict, at: int, touched: set[str]
+) -> Iterator[Entry]:
+    """The entries of a decision, one at a time. Each is folded, and the agents that it touches are
+    added to `touched`, when the next is asked for: until then it can still be passed over."""
+    first = world.seq + 1
+    for said in chain(verdict.facts, _what_follows(world, command, verdict, touched, at)):
+        seq = world.seq + 1
+        if seq == first:
+            by, cause = describe(command, verdict), said.cause
         else:
-            by = describe(command, verdict)
-        entry = entry_of(world.seq + 1, at, said.fact, cause, by)
+            by, cause = b"", _led_by(first, said.cause)
+        entry = entry_of(seq, at, said.fact, cause, by)
+        yield entry
         fold(world, entry)
-        entries.append(entry)
         touched.update(_touches(world, said.fact))
-    return Outcome(verdict, tuple(entries), frozenset(touched))
 
 
-def _what_follows(world: World, command: Wish, touched: set[str], at: int) -> Iterator[Said]:
+def _what_follows(
+    world: World, command: Wish, verdict: Verdict, touched: set[str], at: int
+) -> Iterator[Said]:
     """What the standing rules say, one at a time: each is folded before the next is asked for. It
-    begins when the facts of the verdict are folded, and asks the agents that those touched."""
+    begins when the facts of the verdict are folded, and asks the agents that those touched. From a
+    wish that changed nothing nothing follows; only for a tick it is enough that time has passed."""
+    if not verdict.facts and type(command) is not Tick:
+        return
     if type(command) is Tick:
         due = islice(world.agenda.due(at), TICK_DEADLINES_MAX)
         touched.update([key for kind, key in due if kind == "agent"])
@@ -151,18 +164,6 @@ def _touches(world: World, fact: Fact) -> Iterable[str]:
         case _:
             name = getattr(fact, "name", None)
             return () if name is None else (key_of(name),)
-
-
-def describe(command: Wish, verdict: Verdict) -> bytes:
-    """The `by` of a decision: the command, less what stands in the data of its first record."""
-    match command:
-        case Send():
-            if isinstance(verdict, Accepted):
-                return b'{"command":"send"}'
-            command = msgspec.structs.replace(command, body="", data=msgspec.Raw(b"null"))
-        case Spawn():
-            return b'{"command":"spawn"}'
-    return _encoder.encode(command)
 
 
 def room_needed(world: World, command: Wish) -> tuple[int, bool]:

@@ -248,7 +248,7 @@ def release(world: World, command: Release, at: int) -> Verdict:
             queued_at=flowing.queued_at,
             error=f"the agent was released while the delivery was {flowing.state}",
         )
-        facts.append(Said(dead, (flowing.attempted_seq,)))
+        facts.append(Said(dead, (flowing.running.seq,)))
     fact = AgentReleased(
         name=agent.name,
         generation=agent.generation,

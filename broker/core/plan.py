@@ -66,10 +66,10 @@ def _type(agent: Agent, delivery: Delivery) -> Type:
         header=header(message),
         body=message.body,
         body_seq=message.seq,
-        hint=reply_hint(message) if delivery.hint else "",
+        hint=reply_hint(message) if delivery.running.intent.hint else "",
         mode=message.mode,
-        window_ms=delivery.window_ms,
-        settle_ms=delivery.settle_ms,
+        window_ms=delivery.running.intent.window_ms,
+        settle_ms=delivery.running.intent.settle_ms,
         override=agent.override,
     )
 

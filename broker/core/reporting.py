@@ -71,11 +71,11 @@ def report_attempt(world: World, command: ReportAttempt, at: int) -> Verdict:
 
 def window_over(world: World, agent: Agent, delivery: Delivery, at: int) -> Said:
     """The verification window ended without evidence: settled, honestly unconfirmed."""
-    seconds = delivery.window_ms / 1_000
+    seconds = delivery.running.intent.window_ms / 1_000
     reason = f"echo not detected within {seconds:g}s window"
-    occupied = not delivery.input_empty
+    occupied = not delivery.running.input_empty
     fact = _acked(world, agent, delivery, "written", "timeout_fallback", None, occupied, at, reason)
-    return Said(fact, (delivery.attempted_seq, delivery.written_seq))
+    return Said(fact, (delivery.running.seq, delivery.running.written_seq))
 
 
 def not_begun(agent: Agent, delivery: Delivery, at: int, error: str) -> Said:
@@ -88,11 +88,11 @@ def not_begun(agent: Agent, delivery: Delivery, at: int, error: str) -> Said:
         error=error,
         throttle=agent.throttle,
     )
-    return Said(fact, (delivery.attempted_seq,))
+    return Said(fact, (delivery.running.seq,))
 
 
 def _typing(world: World, agent: Agent, delivery: Delivery, report: Report, at: int) -> list[Said]:
-    cause = (delivery.attempted_seq,)
+    cause = (delivery.running.seq,)
     match report.phase:
         case "typing":
             return []
@@ -125,14 +125,14 @@ def _written(world: World, agent: Agent, delivery: Delivery, report: Report, at:
         generation=delivery.generation,
         bytes_written=written.bytes_written,
         offset=written.offset,
-        window_until=at + delivery.window_ms * 1_000,
+        window_until=at + delivery.running.intent.window_ms * 1_000,
         form=written.form,
         enter=written.enter,
         salt=written.salt,
         salted_body=written.salted_body,
         salted_typed=written.salted_typed,
     )
-    return [Said(fact, (delivery.attempted_seq,)), *_awaiting(world, agent, delivery, report, at)]
+    return [Said(fact, (delivery.running.seq,)), *_awaiting(world, agent, delivery, report, at)]
 
 
 def _awaiting(
@@ -141,12 +141,12 @@ def _awaiting(
     if report.phase != "written":
         return []
     level, evidence = _level(report)
-    cause = (delivery.attempted_seq, *filter(None, (delivery.written_seq,)))
+    cause = (delivery.running.seq, *filter(None, (delivery.running.written_seq,)))
     if level is not None:
-        free = report.input_empty or delivery.input_empty or level == "submitted"
+        free = report.input_empty or delivery.running.input_empty or level == "submitted"
         fact = _acked(world, agent, delivery, level, "echo", evidence, not free, at)
         return [Said(fact, cause)]
-    if report.input_empty and not delivery.input_empty:
+    if report.input_empty and not delivery.running.input_empty:
         return [Said(_advanced(delivery, "written", INPUT_EMPTIED), cause)]
     return []
 
@@ -176,7 +176,7 @@ def _failed(world: World, agent: Agent, delivery: Delivery, report: Report, at: 
             queued_at=delivery.queued_at,
             error=f"{failures} failed attempts in a row; the last: {error}",
         )
-        return Said(dead, (delivery.attempted_seq,))
+        return Said(dead, (delivery.running.seq,))
     delay_ms = throttle.retry_delay_ms(failures, world.policy)
     fact = DeliveryRetried(
         **delivery.ref_fields(),
@@ -186,7 +186,7 @@ def _failed(world: World, agent: Agent, delivery: Delivery, report: Report, at: 
         error=error,
         throttle=throttle.after(agent.throttle, "failed", at, world.policy),
     )
-    return Said(fact, (delivery.attempted_seq,))
+    return Said(fact, (delivery.running.seq,))
 
 
 def _level(report: Report) -> tuple[Level | None, Evidence | None]:

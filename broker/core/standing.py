@@ -87,7 +87,7 @@ def _lost_in_flight(world: World, agent: Agent, at: int) -> Said | None:
         queued_at=delivery.queued_at,
         error=f"the program ended ({ended}) while the delivery was {delivery.state}",
     )
-    return Said(fact, (delivery.attempted_seq,))
+    return Said(fact, (delivery.running.seq,))
 
 
 def _restart(world: World, agent: Agent, at: int) -> Said | None:

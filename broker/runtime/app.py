@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import importlib.metadata
-import importlib.util
 import logging
 import os
+import resource
 import secrets
 import signal
 import sys
@@ -23,7 +23,7 @@ from broker.runtime.api.server import listen
 from broker.runtime.life import Life, Settings
 from broker.runtime.place import Connection, Place
 from broker.runtime.snapshots import Upkeep
-from journal import Files, JournalError, Locked, OsFiles
+from journal import Files, JournalError, Locked, OsFiles, ending_of
 from projections.facts import Policy
 
 EXIT_DONE = 0
@@ -33,6 +33,12 @@ EXIT_IO = 74
 """Exit codes, besides those that the journal's errors carry."""
 
 KEY_NAME = "RELAY_BROKER_API_KEY"
+
+DESCRIPTORS_MIN = 64
+"""A broker alone has about twenty; each agent takes two, each client one."""
+
+NO_THREAD = "can't start new thread"
+"""What Python says where there is no memory for the stack of one, or no number for it."""
 
 SWITCH_S = 0.0005
 """A thread that reads the journal gives way to the loop after this, ten times sooner than usual."""
@@ -63,6 +69,9 @@ def serve(
     and 1: what the journal's error says. 74: the disk failed while it ran.
     """
     place = Place(directory)
+    if (few := resource.getrlimit(resource.RLIMIT_NOFILE)[0]) < DESCRIPTORS_MIN:
+        said = f"only {few} files may be open at once, and a broker needs {DESCRIPTORS_MIN}"
+        return _refuse(f"{said}; allow more with: ulimit -n 1024", EXIT_IO)
     try:
         place.make()
         listener = listen(host, port)
@@ -91,13 +100,23 @@ def serve(
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(live())
-    except Locked as error:
-        return _refuse(f"{_another(place)} ({error.what})", EXIT_LOCKED)
-    except JournalError as error:
-        return _refuse(str(error), error.exit_code)
-    except OSError as error:
-        return _refuse(f"the broker cannot go on: {error}", EXIT_IO)
+    except (JournalError, OSError, MemoryError, RuntimeError) as error:
+        return _cannot_go_on(place, error)
     return EXIT_DONE
+
+
+def _cannot_go_on(place: Place, error: JournalError | OSError | MemoryError | RuntimeError) -> int:
+    match error:
+        case Locked():
+            return _refuse(f"{_another(place)} ({error.what})", EXIT_LOCKED)
+        case JournalError():
+            return _refuse(str(error), error.exit_code)
+        case RuntimeError():
+            if str(error) != NO_THREAD:
+                raise error
+            return _refuse(f"the broker cannot go on: {error}; is there enough memory?", EXIT_IO)
+        case _:
+            return _refuse(f"the broker cannot go on: {ending_of(error)[0]}", EXIT_IO)
 
 
 def _cannot_begin(place: Place, host: str, port: int, error: OSError) -> int:
@@ -128,8 +147,10 @@ def _say_ready(connection: Connection) -> None:
 
 
 def _loop_factory() -> Callable[[], AbstractEventLoop] | None:
-    """The faster loop where it is installed."""
-    if importlib.util.find_spec("uvloop") is None:
+    """The faster loop where it is installed and can be loaded."""
+    try:
+        uvloop = importlib.import_module("uvloop")
+    except ImportError:
         return None
-    factory: Callable[[], AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    factory: Callable[[], AbstractEventLoop] = uvloop.new_event_loop
     return factory

@@ -195,7 +195,7 @@ def forget_what_no_story_needs(world: World) -> None:
     world.settled.clear()
     world.redelivered.clear()
     world.keys.clear()
-    for message in world.messages.values():
+    for message in world.messages():
         message.body = None
 
 

@@ -86,6 +86,8 @@ class Compactor:
         self._waiting: deque[Run] = deque()
         self._runs: dict[int, Run] = {}
         self._roused = asyncio.Event()
+        self.failed = ""
+        """Why the last run came to nothing; empty where it did not."""
         self._tried = (0, 0)
         """The segments and the snapshot at the last run that began by itself."""
 
@@ -126,8 +128,9 @@ class Compactor:
                 run.report = await asyncio.to_thread(foretell, self._journal.directory, plan)
             else:
                 await self._compact(run, await self._prepare(run.wish, plan))
+                self.failed = ""
         except (WorkFailed, AttemptFailed, JournalFull, SnapshotUnusable, OSError) as error:
-            run.failed = str(error)
+            run.failed = self.failed = str(error)
             log.warning("the compaction did not come to its end: %s", error)
             self._engine.mention(NoteUpkeep(what="compaction", error=wording(error)))
         finally:

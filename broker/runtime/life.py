@@ -28,9 +28,11 @@ from broker.runtime.api.guard import Guard
 from broker.runtime.api.server import Server, application
 from broker.runtime.api.service import Service
 from broker.runtime.attached import Attachments
+from broker.runtime.checking import Checker
 from broker.runtime.compacting import Compactor
 from broker.runtime.engine import Engine
 from broker.runtime.feed import Feed
+from broker.runtime.health import Health
 from broker.runtime.historian import HISTORIANS_MAX
 from broker.runtime.holders import Holders
 from broker.runtime.inbox import Stopped
@@ -154,6 +156,7 @@ class Life:
         holders.restart = lambda start: _restart(tasks, spawner, start, journal)
         snapshots = Snapshots(engine, journal, since, settings.upkeep)
         compactor = Compactor(engine, journal, snapshots, settings.upkeep)
+        checker = Checker(engine, journal, settings.upkeep)
         running = tasks.create_task(engine.run())
         self._service = Service(
             engine=engine,
@@ -164,6 +167,7 @@ class Life:
             attachments=attachments,
             compactor=compactor,
             historians=asyncio.Semaphore(HISTORIANS_MAX),
+            health=Health(engine, snapshots, compactor, checker),
             directory=place.directory,
             version=settings.version,
             started=time.monotonic(),
@@ -181,6 +185,7 @@ class Life:
         tasks.create_task(_keep_house(engine, journal))
         tasks.create_task(snapshots.run())
         tasks.create_task(compactor.run())
+        tasks.create_task(checker.run())
         await holders.adopt()
         if settings.respawn:
             await spawner.respawn()

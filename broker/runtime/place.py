@@ -6,6 +6,7 @@ DIR/                0700
   connection.json   0600, atomic: where the broker that runs here is reached, and with which key
   holders/          sockets of holders
   spool/            bodies that are too large to be typed
+  screens/          what stood on screens when evidence was taken, the newest of each holder
   logs/             what holders and the broker tell operators
 ```
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 import msgspec
 import orjson
 
-PARTS = ("holders", "spool", "logs")
+PARTS = ("holders", "spool", "screens", "logs")
 
 
 class Connection(msgspec.Struct, frozen=True):

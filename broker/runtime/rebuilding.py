@@ -11,7 +11,7 @@ It knows no loop; whoever has one gets a chance between two blocks.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -47,6 +47,19 @@ def begin_world(
             return world, snapshot
         log.warning("%s is passed over: it holds the state at %d", snapshot.name, world.seq)
     return World(), None
+
+
+def begin_audit(journal: Path, oldest: int, before: Callable[[SnapshotFile], bool]) -> World:
+    """The world that somebody begins with who wants everything that came later.
+
+    That of the newest snapshot that lies `before` it; where there is none, an empty one, or where
+    records are kept only from `oldest` on, that of the oldest snapshot.
+    """
+    usable = newest_snapshots(journal, FOLD_VERSION).usable
+    fitting = [snapshot for snapshot in usable if before(snapshot)]
+    if not fitting and oldest > 1:
+        fitting = list(usable[-1:])
+    return begin_world(journal, 0, fitting[0])[0] if fitting else World()
 
 
 def fold_rest(journal: Path, world: World, through: int) -> Iterator[int]:

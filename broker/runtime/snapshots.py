@@ -31,11 +31,14 @@ RETRY_S = 60.0
 
 class Upkeep(msgspec.Struct, frozen=True):
     """When a journal is looked after. A snapshot is due after so many records or bytes, which take
-    a start about a second; a compaction, beyond so many bytes in sealed segments."""
+    a start about a second; a compaction, beyond so many bytes in sealed segments. One file of
+    older history is checked every `check_s` seconds, and each of them again after `recheck_s`."""
 
     snapshot_records: int = 100_000
     snapshot_bytes: int = 32 * 1024 * 1024
     sealed_bytes_max: int = 256 * 1024 * 1024
+    check_s: float = 10.0
+    recheck_s: float = 24 * 3_600.0
 
 
 class Since(msgspec.Struct, frozen=True):
@@ -55,6 +58,8 @@ class Snapshots:
         self._seq = since.seq
         self._written = journal.statistics().written_bytes - since.bytes
         self._retry_at = 0.0
+        self.failed = ""
+        """Why the last attempt came to nothing; empty where it did not."""
         self._making = asyncio.Lock()
 
     @property
@@ -71,6 +76,7 @@ class Snapshots:
                     await self.make()
                 except WorkFailed as failed:
                     self._retry_at = time.monotonic() + RETRY_S
+                    self.failed = str(failed)
                     log.warning("no snapshot was made: %s", failed)
                     self._engine.mention(NoteUpkeep(what="snapshot", error=wording(failed)))
 
@@ -85,7 +91,7 @@ class Snapshots:
                 await self._engine.attend(lambda journal: journal.note_snapshot(snapshot))
             except (SnapshotUnusable, JournalFull, OSError) as error:
                 raise WorkFailed(str(error)) from error
-            self._seq, self._written = snapshot.seq, written
+            self._seq, self._written, self.failed = snapshot.seq, written, ""
             return snapshot
 
     def _is_due(self) -> bool:

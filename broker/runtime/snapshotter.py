@@ -23,6 +23,7 @@ from journal import (
     Position,
     Reader,
     SnapshotFile,
+    ending_of,
     write_snapshot,
 )
 from projections.snapshot import FOLD_VERSION, dump
@@ -64,6 +65,7 @@ def make_snapshot(
         position=_position(reader, head),
         fold_version=FOLD_VERSION,
         lines=_lines(world, is_wanted),
+        maker=os.getpid(),
     )
 
 
@@ -93,9 +95,10 @@ def main(arguments: list[str]) -> int:
     parent, seq = os.getppid(), int(through[0]) if through else None
     try:
         made = make_snapshot(Path(directory), seq, is_wanted=lambda: os.getppid() == parent)
-    except JournalError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
+    except (JournalError, OSError, MemoryError) as error:
+        words, code = ending_of(error)
+        sys.stderr.write(f"{words}\n")
+        return code
     sys.stdout.write(f"{made.name}\n")
     return 0
 

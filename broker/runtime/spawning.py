@@ -168,6 +168,7 @@ class Spawner:
             env=self._environment | terminal | order.env | own,
             socket=str(path),
             spool=str(self._directory / "spool"),
+            screens=str(self._directory / "screens" / f"{path.stem}.jsonl"),
             rows=program.rows,
             cols=program.cols,
             profile=program.profile,

@@ -18,7 +18,7 @@ import msgspec
 from broker.core.ids import position_of
 from broker.runtime.cache import Cache, cache_directory
 from broker.runtime.chapters import Chapters, Progress
-from broker.runtime.rebuilding import begin_world
+from broker.runtime.rebuilding import begin_audit
 from broker.runtime.words import agent_word, key_word
 from journal import Reader
 from projections.codec import Entry, decode_block
@@ -133,13 +133,13 @@ class Telling:
         return teller.tell(world, self.fetch)
 
     def _by_all(self, wanted: str) -> Story | None:
-        """Read everything there is. Where the beginning is not, a snapshot says what the world was
-        when it was made."""
+        """Read everything there is. Where the beginning is not, the oldest snapshot says what the
+        world was when it was made."""
         teller, world = Teller(wanted), World()
         if self._reader.first_seq > 1:
-            later, snapshot = begin_world(self._directory, self._head)
-            if snapshot is not None:
-                self._hear(teller, world, snapshot.seq)
+            later = begin_audit(self._directory, self._reader.first_seq, lambda _: False)
+            if 0 < later.seq <= self._head:
+                self._hear(teller, world, later.seq)
                 world = later
         self._hear(teller, world, self._head)
         return teller.tell(world, self.fetch)

@@ -31,7 +31,7 @@ class WorkFailed(Exception):
     """The work was not done; the message says why, for operators."""
 
 
-def wording(error: Exception) -> str:
+def wording(error: object) -> str:
     """What went wrong, as it may stand in a record: short, and text whatever a path is made of."""
     return str(error).encode(errors="replace")[:ERROR_BYTES_MAX].decode(errors="ignore")
 

@@ -33,7 +33,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 class Launch(Frame, frozen=True, tag_field="frame", tag="launch"):
     """What to run, on the holder's standard input before any socket exists. Never on disk.
 
-    `stay_s`: how long the holder waits for a broker that names it before it ends itself.
+    `screens`: the file that keeps screens of evidence; none are kept where it is empty. `stay_s`:
+    how long the holder waits for a broker that names it before it ends itself.
     """
 
     name: AgentName
@@ -44,6 +45,7 @@ class Launch(Frame, frozen=True, tag_field="frame", tag="launch"):
     env: dict[str, str]
     socket: str
     spool: str
+    screens: str = ""
     rows: int = 24
     cols: int = 80
     profile: str = "generic"

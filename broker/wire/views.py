@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
 
 from broker.core.commands import ModeAnswer, Redelivery, Sent
 from broker.wire.frames import ScreenShown
@@ -22,10 +25,21 @@ PROTOCOL_VERSION = 2
 """Of the local API, as its clients count."""
 
 
-def health(world: World, at: int, version: str, uptime_ms: int) -> Row:
-    """Whether the broker serves, and how much there is."""
+class Reason(msgspec.Struct, frozen=True):
+    """Why the broker is degraded, and the next step where there is one for a person to take."""
+
+    code: Literal["journal_full", "history_damaged", "snapshot_failed", "compaction_failed"]
+    what: str
+    next: str
+
+
+def health(
+    world: World, at: int, version: str, uptime_ms: int, reasons: Sequence[Reason] = ()
+) -> Row:
+    """Whether the broker serves, what is wrong with it, and how much there is."""
     return {
-        "status": "ok",
+        "status": "degraded" if reasons else "ok",
+        "reasons": [{"code": one.code, "what": one.what, "next": one.next} for one in reasons],
         "service": "ackbook",
         "version": version,
         "uptimeMs": uptime_ms,

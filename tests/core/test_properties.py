@@ -16,6 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from broker.core.again import check
 from broker.core.commands import (
     Accepted,
     Cancel,
@@ -29,6 +30,7 @@ from broker.core.commands import (
 from broker.core.effects import Ask, Type
 from broker.core.plan import plan
 from projections import snapshot
+from projections.codec import decode
 from projections.facts import (
     AgentName,
     DeliveryAttempted,
@@ -37,10 +39,11 @@ from projections.facts import (
     Policy,
     RestartPolicy,
 )
-from projections.world import next_deadline
+from projections.world import World, next_deadline
 from tests.support.ledger import Ledger
 from tests.support.orders import adopt, become, ended, message, report_of, spawn
 from tests.support.simulated import Simulated, dump
+from tests.support.what_if import elsewhere
 
 NAMES = ("amy", "bob", "Cid")
 POLICIES = (
@@ -85,10 +88,11 @@ class Broker(RuleBasedStateMachine):
         before = [d.delivery_id for d in self.broker.world.deliveries.values()]
         self.broker.ask(StopBroker(reason="down"))
         self.broker.start()
-        policy_evicts = self.broker.world.counts
+        counts = self.broker.world.counts
         after = list(self.broker.world.deliveries)
         assert set(after) <= set(before)
-        assert len(before) - len(after) <= policy_evicts["evicted"] + policy_evicts["dead_letter"]
+        ended = counts.get("evicted", 0) + counts.get("dead_letter", 0)
+        assert len(before) - len(after) <= ended
 
     @rule(name=names, channel=st.sampled_from(["", "dev"]), crashes=st.booleans())
     def spawn(self, name: str, channel: str, crashes: bool) -> None:
@@ -183,6 +187,11 @@ class Broker(RuleBasedStateMachine):
         due = next_deadline(self.broker.world)
         assert due is None or due > self.broker.at
 
+    @rule(ms=st.sampled_from([3, 700, 6_000]))
+    def be_late(self, ms: int) -> None:
+        """Whatever is due now is met only after what comes next."""
+        self.broker.at += ms * 1_000
+
     @invariant()
     def replay_equals_live(self) -> None:
         world = self.broker.replayed()
@@ -205,10 +214,39 @@ class Broker(RuleBasedStateMachine):
         assert len({e.agent for e in owed if isinstance(e, Type)}) == len(typed)
 
     def teardown(self) -> None:
+        check_every_decision_is_made_again(self.broker)
+        check_an_unchanged_policy_changes_nothing(self.broker)
+        check_another_policy_gives_a_sound_world(self.broker)
         check_every_removal_has_one_record(self.broker)
         check_first_in_first_out(self.broker)
         check_no_attempt_is_intended_twice(self.broker)
         list(explained(self.broker))
+
+
+def check_every_decision_is_made_again(broker: Simulated) -> None:
+    world = World()
+    for found in check(world, map(decode, broker.lines)):
+        assert found is None
+    assert dump(world) == dump(broker.world)
+
+
+def check_an_unchanged_policy_changes_nothing(broker: Simulated) -> None:
+    other = elsewhere(map(decode, broker.lines))
+    assert other.fates.differences == []
+    assert other.fates.recorded.counts == other.fates.other.counts
+    assert other.assumed == 0
+    assert dump(other.there) == dump(other.here) == dump(broker.world)
+
+
+def check_another_policy_gives_a_sound_world(broker: Simulated) -> None:
+    for other in ({"queue_length_max": 1_000, "window_ms": 1}, {"throttle_ms_min": 9_000}):
+        made = elsewhere(map(decode, broker.lines), **other)
+        made.there.check()
+        for side in (made.fates.recorded, made.fates.other):
+            assert not side.ended
+            assert not side.open
+        if "queue_length_max" in other:
+            assert made.fates.other.counts["evicted"] == 0
 
 
 def check_every_removal_has_one_record(broker: Simulated) -> None:

@@ -17,7 +17,8 @@ from random import Random
 
 from tests.journal.mishaps import restore_backup, rot
 from tests.journal.mutations import MUTATIONS
-from tests.journal.story import RETENTIONS, Broken, Story
+from tests.journal.promises import Broken
+from tests.journal.story import RETENTIONS, Story
 from tests.support.disk import Crash, CrashKind
 
 BROKEN = ("lost", "phantom", "false_corrupt", "early", "silent", "error")

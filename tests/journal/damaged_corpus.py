@@ -41,6 +41,9 @@ SMALL = Limits(segment_bytes_max=2048, room_bytes_min=64 * 1024, reserve_bytes=4
 ROOM_KEPT = 64
 """Of the newlines written ahead; the corpus shall stay small."""
 
+ANOTHER_FOLD = 0
+"""A version of the fold that never was and never will be."""
+
 Spoil = Callable[[Path], None]
 KINDS: dict[str, Spoil] = {}
 
@@ -101,7 +104,7 @@ def write_head(journal: Path, journal_id: str, seq: int, crc: str) -> None:
     (journal / "HEAD").write_bytes(mark + b" " * (SLOT_BYTES - 1) + b"\n")
 
 
-def take_snapshot(journal: Path) -> Path:
+def take_snapshot(journal: Path, fold_version: int = FOLD_VERSION) -> Path:
     """Of the last record."""
     world = World()
     reader = Reader(journal)
@@ -114,7 +117,7 @@ def take_snapshot(journal: Path) -> Path:
         journal,
         journal_id=reader.journal_id,
         position=Position(last.seq, last.at, last.crc),
-        fold_version=FOLD_VERSION,
+        fold_version=fold_version,
         lines=dump(world),
     ).path
 
@@ -344,7 +347,7 @@ def snapshot_beyond(journal: Path) -> None:
 
 
 @kind
-def compacted(journal: Path) -> None:
+def compacted(journal: Path, fold_version: int = FOLD_VERSION) -> None:
     """Nothing is wrong: two snapshots, and the segments before them in archives."""
     log = open_log(journal, limits=SMALL)
     for number in range(2):
@@ -353,10 +356,10 @@ def compacted(journal: Path) -> None:
         log.stage(drafts, log.now(), expect=log.next_seq)
         log.commit()
         log.sync_head()
-        log.note_snapshot(read_snapshot(take_snapshot(journal)))
+        log.note_snapshot(read_snapshot(take_snapshot(journal, fold_version)))
     # Every machine can unpack gzip, whatever is installed there.
     with patch("journal.packing.HAS_ZSTANDARD", False):
-        compact(log, fold_version=FOLD_VERSION)
+        compact(log, fold_version=fold_version)
     log.sync_head()
     _as_if_killed(log, journal)
 
@@ -383,6 +386,19 @@ def archives_and_snapshots_missing(journal: Path) -> None:
     shutil.rmtree(journal / "archive")
     for path in journal.glob("snapshot-*"):
         path.unlink()
+
+
+@kind
+def compacted_by_another_version(journal: Path) -> None:
+    """Its snapshots are sound, and no version that folds otherwise can load them."""
+    compacted(journal, ANOTHER_FOLD)
+
+
+@kind
+def state_of_another_version(journal: Path) -> None:
+    """The same, without the archives from which the state could be folded anew."""
+    compacted(journal, ANOTHER_FOLD)
+    shutil.rmtree(journal / "archive")
 
 
 def archives(journal: Path) -> list[Path]:

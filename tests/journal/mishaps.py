@@ -11,7 +11,8 @@ from journal import JournalError, Reader
 from journal.errors import SnapshotUnusable
 from journal.head import read_head
 from journal.layout import ARCHIVE, list_directory
-from tests.journal.story import DIRECTORY, Broken, Story, numbers_of, state_of
+from tests.journal.promises import DIRECTORY, Broken, numbers_of, state_of
+from tests.journal.story import Story
 
 
 def rot(story: Story) -> None:
@@ -77,7 +78,7 @@ def _judge(story: Story, what: str, witnessed: bool) -> None:
         story.tally["damage_refused"] += 1
         return
     try:
-        state, said = state_of(story, log)
+        state, said = state_of(story.disk, log)
     except SnapshotUnusable:
         state, said = [], True
     log.close()
@@ -92,9 +93,13 @@ def _judge(story: Story, what: str, witnessed: bool) -> None:
 
 
 def _files_of_history(story: Story) -> list[Path]:
-    names = [name for name in story.disk.names(DIRECTORY) if name.endswith(".jsonl")]
+    names = [name for name in story.disk.entries(DIRECTORY) if name.endswith(".jsonl")]
     found = [DIRECTORY / name for name in sorted(names)]
-    if ARCHIVE in story.disk.names(DIRECTORY):
+    if ARCHIVE in story.disk.entries(DIRECTORY):
         folder = DIRECTORY / ARCHIVE
-        found += [folder / name for name in sorted(story.disk.names(folder)) if name[0] == "0"]
+        found += [
+            folder / name
+            for name in sorted(story.disk.entries(folder))
+            if name[0] == "0" and not name.endswith(".tmp")
+        ]
     return found

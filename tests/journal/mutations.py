@@ -301,6 +301,15 @@ def removed_before_the_tail_is_durable(patch: Patch) -> None:
     patch(journal.opening, "remove", nothing)
 
 
+def snapshot_name_not_awaited(patch: Patch) -> None:
+    """A compaction builds on snapshots whose names nobody synced."""
+
+    def trust(self: Keeper, snapshot: SnapshotFile) -> None:
+        return
+
+    patch(Keeper, "_sync_names", trust)
+
+
 def compacted_beyond_the_snapshots(patch: Patch) -> None:
     """Every sealed segment goes, whatever the snapshots hold."""
 
@@ -383,6 +392,7 @@ MUTATIONS: dict[str, Callable[[Patch], None]] = {
         archive_name_unsynced,
         compaction_left_half_done,
         removed_before_the_tail_is_durable,
+        snapshot_name_not_awaited,
         compacted_beyond_the_snapshots,
         snapshots_bear_no_witness,
     )

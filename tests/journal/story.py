@@ -1,20 +1,9 @@
-"""A journal, a disk that forgets, and somebody who remembers everything that was promised.
+"""A journal, a disk that forgets, and one thing after another done to it, in the same process.
 
-`Story` does one thing after another to a journal on a simulated disk, in the same process, and
-checks after each that the promises hold:
-
-- what was acknowledged is there, byte for byte, after any crash;
-- what is there is a prefix of what was submitted, in order, nothing twice and nothing else;
-- nobody sees a record before it is durable;
-- the state that a start loads from a snapshot and folds on from is that of a full replay;
-- a snapshot that was recorded can be used, and history is only missing where it was let go;
-- a crash alone is never called damage; damage is never passed over in silence.
-
-It is driven by a random generator in `campaign` and by Hypothesis in `test_state_machine`.
+After each of them it is checked that what `promises` names holds. A story is driven by a random
+generator in `campaign` and by Hypothesis in `test_state_machine`.
 """
 
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
@@ -28,26 +17,21 @@ from journal import (
     Draft,
     JournalFull,
     Limits,
-    Line,
     Log,
     Lost,
     Position,
-    Reader,
     Retention,
+    SnapshotFile,
     compact,
     open_log,
-    verify,
     write_snapshot,
 )
 from journal.clock import Clock
 from journal.files import Files
 from journal.groundwork import Groundwork
-from journal.layout import list_directory
-from journal.tidying import left_over
-from tests.support.disk import Crash, CrashKind, SimulatedClock, SimulatedDisk
+from tests.journal.promises import DIRECTORY, KIND, Broken, Thing, Witness
+from tests.support.disk import Crash, CrashKind, SimulatedClock, SimulatedDisk, nothing
 
-DIRECTORY = Path("/sim/journal")
-KIND = "thing.happened"
 FOLD = 1
 RETENTIONS = (FOREVER, FOREVER, Retention(bytes_max=1500), Retention(bytes_max=0))
 
@@ -57,52 +41,30 @@ SMALL = Limits(
     segment_bytes_max=2500,
     room_bytes_min=700,
     room_bytes_max=1500,
-    step_bytes=500,
+    step_bytes=150,
     reserve_bytes=4400,
     control_bytes=2000,
 )
 
 
-class Broken(AssertionError):
-    """A promise does not hold; `kind` is lost, phantom, false_corrupt, early or silent."""
-
-    def __init__(self, kind: str, what: str) -> None:
-        super().__init__(f"{kind}: {what}")
-        self.kind = kind
+class _MakerKilled(BaseException):
+    """A process that made a snapshot ends here, and nothing else does."""
 
 
-class _Thing(msgspec.Struct):
-    n: int
-    pad: str = ""
-
-
-class Story:
-    """`promised` are the records that somebody was told of, `hoped` those that were staged since;
-    both by number. Numbers are never used twice, so a phantom is known by its number. The state
-    that is folded is the list of all numbers."""
+class Story(Witness):
+    """What can be done to a journal. Each step may end in a crash, and the tally says so."""
 
     def __init__(self, seed: int, *, limits: Limits = SMALL) -> None:
+        super().__init__(SimulatedDisk(seed))
         self.random = Random(seed)
-        self.disk = SimulatedDisk(seed)
         self.clock = SimulatedClock(seed)
         self.limits = limits
         self.log: Log | None = None
-        self.promised: list[int] = []
-        self.hoped: list[int] = []
         self.numbers = 0
-        self.tally: Counter[str] = Counter()
-        self._unsynced = False
-        self.seqs: dict[int, int] = {}
-        """Where each number was staged."""
-        self._noted = 0
-        """The newest snapshot that was recorded."""
         self.grounds: list[Groundwork] = []
         """What a thread is still at, as far as it knows."""
-        self._let_go = 0
-        """Records up to this one may have been removed for good."""
         self.backup: dict[Path, bytes] = {}
-
-    # What can be done. Each may end in a crash, and says so.
+        self._unsynced = False
 
     def open(self) -> bool:
         """Start; False when the disk failed meanwhile or there was a crash."""
@@ -119,7 +81,10 @@ class Story:
             self.tally["failed_start"] += 1
             return False
         self.tally["opens"] += 1
-        self._check_recovered()
+        try:
+            self.check_recovered(self.log)
+        except Crash:
+            self._died()
         return True
 
     def opened(self, files: Files, clock: Clock) -> Log:
@@ -138,7 +103,7 @@ class Story:
         """Stage records one by one, as far as there is room, committing where that is asked."""
         assert self.log is not None
         for size in sizes:
-            thing = _Thing(self.numbers + 1, "x" * size)
+            thing = Thing(self.numbers + 1, "x" * size)
             draft = Draft(KIND, msgspec.json.encode(thing))
             try:
                 if not self.log.secure(self.log.measure(draft), reserve=reserve):
@@ -204,7 +169,7 @@ class Story:
             self.tally["closes"] += 1
             assert not any(ground.step() for ground in self.grounds), "it is closed"
             if not self.backup or self.random.random() < 0.3:
-                names = [name for name in self.disk.names(DIRECTORY) if name[0] == "0"]
+                names = [name for name in self.disk.entries(DIRECTORY) if name[0] == "0"]
                 self.backup = {DIRECTORY / n: self.disk.content(DIRECTORY / n) for n in names}
 
     def sync_head(self) -> None:
@@ -230,23 +195,18 @@ class Story:
             self._poisoned()
         return None
 
-    def snapshot(self, position: Position | None = None) -> None:
-        """Make a snapshot of a durable position (the head) and record it."""
+    def snapshot(self, position: Position | None = None, *, maker_is_killed: bool = False) -> None:
+        """Make a snapshot of a durable position (the head) and record it. A maker that is killed
+        leaves a name that is not synced, and nobody who knows of it."""
         self._commit_first()
         if self.log is None:
             return
         position = position or self.log.head
-        state = [b'{"n":%d}' % n for n in self.promised if self.seqs[n] <= position.seq]
         try:
-            made = write_snapshot(
-                DIRECTORY,
-                journal_id="5eed",
-                position=position,
-                fold_version=FOLD,
-                lines=state,
-                files=self.disk,
-            )
-            self.log.note_snapshot(made)
+            if maker_is_killed:
+                self._make_half(position)
+                return
+            self.log.note_snapshot(self._make(position))
         except Crash:
             self._died()
         except (AttemptFailed, JournalFull):
@@ -255,7 +215,7 @@ class Story:
             self._poisoned()
         else:
             self.tally["snapshots"] += 1
-            self._noted = max(self._noted, position.seq)
+            self.noted = max(self.noted, position.seq)
 
     def compact(self, keep_audit: Retention = FOREVER, *, wholly: bool = False) -> None:
         """Let the front of the history go; `wholly` up to this moment."""
@@ -268,7 +228,7 @@ class Story:
         if self.log is None:
             return
         if keep_audit != FOREVER:
-            self._let_go = self.log.head.seq
+            self.let_go = self.log.head.seq
         try:
             done = compact(self.log, fold_version=FOLD, keep_audit=keep_audit, files=self.disk)
         except Crash:
@@ -296,21 +256,9 @@ class Story:
         if self.log is None or self.log.poisoned:
             return
         try:
-            seen = self._read()
+            self.check_seen()
         except Crash:
             self._died()
-            return
-        if seen != self.promised:
-            kind = "early" if len(seen) > len(self.promised) else "lost"
-            raise Broken(kind, f"a reader sees {seen}, promised are {self.promised}")
-
-    # What must hold.
-
-    def check_untouched(self) -> None:
-        """Before anything is repaired: a crash is not damage."""
-        report = verify(DIRECTORY, files=self.disk) if self._has_directory() else None
-        if report is not None and report.exit_code not in (0, 1):
-            raise Broken("false_corrupt", str(report.damage))
 
     def finish(self) -> None:
         """The end of a story: the disk heals, and everything promised is there."""
@@ -322,66 +270,33 @@ class Story:
             raise Broken("lost", "it does not open any more")
         assert self.log is not None
         self.close()
-        report = verify(DIRECTORY, files=self.disk)
-        if not report.ok:
-            raise Broken("false_corrupt", f"after a clean close: {report.damage}")
-        self.tally["rolls"] += report.segments - 1
-        if self._read() != self.promised:
-            raise Broken("lost", "a clean close lost something")
+        self.check_closed()
 
-    def _check_recovered(self) -> None:
-        assert self.log is not None
+    def _make(self, position: Position) -> SnapshotFile:
+        return write_snapshot(
+            DIRECTORY,
+            journal_id="5eed",
+            position=position,
+            fold_version=FOLD,
+            lines=[b'{"n":%d}' % n for n in self.promised if self.seqs[n] <= position.seq],
+            files=self.disk,
+        )
+
+    def _make_half(self, position: Position) -> None:
+        def killed() -> None:
+            raise _MakerKilled
+
+        self.disk.before_sync_dir = killed
         try:
-            seen = self._read()
-            state, said = state_of(self, self.log)
-            listing = list_directory(self.disk, DIRECTORY)
-        except Crash:
-            self._died()
-            return
-        if seen[: len(self.promised)] != self.promised:
-            raise Broken("lost", f"promised {self.promised}, found {seen}")
-        further = seen[len(self.promised) :]
-        if further != self.hoped[: len(further)]:
-            raise Broken("phantom", f"{further} is no beginning of {self.hoped}")
-        if said or state != seen:
-            raise Broken("lost", f"a start has the state {state}, a replay has {seen}")
-        loaded = self.log.snapshot.seq if self.log.snapshot else 0
-        if loaded < self._noted:
-            raise Broken("lost", f"snapshot {self._noted} was recorded, {loaded} can be used")
-        if left_over(listing, self.log.reach):
-            raise Broken("lost", f"a compaction was not finished: {listing}")
-        self.tally["starts_from_a_snapshot"] += bool(loaded)
-        self.tally["kept_unacknowledged"] += len(further)
-        self.tally["cut_unacknowledged"] += len(self.hoped) - len(further)
-        # From here on others act on what was found: it is promised now.
-        self.promised, self.hoped = seen, []
-
-    def _read(self) -> list[int]:
-        """Every number, as far as a reader gives it; what was let go is known to the story."""
-        reader = Reader(DIRECTORY, files=self.disk)
-        expected, at = max(1, reader.first_seq), 0
-        if expected > self._let_go + 1:
-            raise Broken("lost", f"history begins with {expected}, nothing let it go")
-        seen = [n for n in self.promised if self.seqs[n] < expected]
-        for line in reader.lines(expected - 1):
-            if line.seq != expected or line.at < at or not line.d < line.seq:
-                raise Broken("phantom", f"line {line.seq} at {line.at} follows {expected - 1}")
-            expected, at = line.seq + 1, line.at
-            if line.kind == KIND:
-                seen.append(msgspec.json.decode(line.data, type=_Thing).n)
-        if reader.damage or reader.gaps:
-            raise Broken("false_corrupt", str(reader.damage or reader.gaps))
-        return seen
+            self._make(position)
+        except _MakerKilled:
+            self.tally["makers_killed"] += 1
+        finally:
+            self.disk.before_sync_dir = nothing
 
     def _commit_first(self) -> None:
         if self.log is not None and self.log.staged:
             self.commit()
-
-    def _has_directory(self) -> bool:
-        try:
-            return bool(self.disk.names(DIRECTORY))
-        except FileNotFoundError:
-            return False
 
     def _step_ground(self) -> None:
         if self.grounds:
@@ -408,21 +323,3 @@ class Story:
         assert self.log.poisoned
         self.log.close()
         self.log = None
-
-
-def state_of(story: Story, log: Log) -> tuple[list[int], bool]:
-    """What a start has, and whether something said that it is not everything."""
-    state: list[int] = []
-    after = 0
-    if log.snapshot is not None:
-        after = log.snapshot.seq
-        loaded = b"".join(log.snapshot.blocks()).splitlines()
-        state = [msgspec.json.decode(line, type=_Thing).n for line in loaded]
-    reader = Reader(DIRECTORY, files=story.disk)
-    state += numbers_of(reader.lines(after))
-    return state, bool(reader.damage or reader.gaps)
-
-
-def numbers_of(lines: Iterable[Line]) -> list[int]:
-    """The numbers of the things among these lines, in order."""
-    return [msgspec.json.decode(line.data, type=_Thing).n for line in lines if line.kind == KIND]

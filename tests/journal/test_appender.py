@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from journal import Appender, Draft, Limits, OsFiles, Reader, RecordRefused, open_log
+from journal import Appender, Draft, Limits, OsFiles, Reader, RecordRefused, open_log, verify
 from journal.files import Handle
+from journal.layout import list_directory
 from journal.record import encode_line, encode_lines, time_part
 
 THING = Draft("thing.happened", b'{"what":"tea"}')
@@ -75,6 +77,33 @@ def test_a_call_that_no_batch_can_hold_is_refused_and_harms_no_other(tmp_path: P
     assert (first, last) == (3, 4)
     assert isinstance(refused, RecordRefused)
     assert refused.reason == "too_large"
+
+
+def sizes_of_unfinished(directory: Path) -> list[int]:
+    names = list_directory(OsFiles(), directory).temporary
+    return [path.stat().st_size for path in (directory / name for name in names) if path.exists()]
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_the_next_segment_is_prepared_beside_the_batches_and_goes_with_the_log(
+    tmp_path: Path, idle: bool
+) -> None:
+    limits = Limits(segment_bytes_max=64_000, room_bytes_min=16_000, reserve_bytes=48_000)
+
+    async def run() -> int:
+        log, prepared = open_log(tmp_path, limits=limits), 0
+        for _ in range(2_000):
+            assert log.offer([THING], log.now())
+            await log.commit_async(idle=idle)
+            prepared = max(prepared, *sizes_of_unfinished(tmp_path), 0)
+        log.close()
+        return prepared
+
+    assert asyncio.run(run()) > limits.segment_bytes_max
+    assert sizes_of_unfinished(tmp_path) == []
+    report = verify(tmp_path)
+    assert report.ok
+    assert report.segments > 2
 
 
 def test_each_learns_its_own_seq_when_some_are_refused(tmp_path: Path) -> None:

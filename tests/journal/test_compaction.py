@@ -460,10 +460,10 @@ def test_an_archive_that_reads_back_as_something_else_removes_nothing() -> None:
     add(log, 20)
     take_snapshot(log, log.seal(), files=disk)
     take_snapshot(log, files=disk)
-    before = [name for name in disk.names(directory) if name.startswith("0")]
+    before = [name for name in disk.entries(directory) if name.startswith("0")]
     with pytest.raises(AttemptFailed, match="does not read back"):
         compact(log, fold_version=FOLD, files=disk)
-    assert [name for name in disk.names(directory) if name.startswith("0")] == before
+    assert [name for name in disk.entries(directory) if name.startswith("0")] == before
     log.close()
 
 

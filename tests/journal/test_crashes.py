@@ -5,19 +5,20 @@ from random import Random
 
 import pytest
 
-from journal import Draft, Limits, Retention, open_log
+from journal import DiskFailed, Draft, Limits, Retention, open_log
+from journal.groundwork import Groundwork
 from tests.journal.campaign import run_history
 from tests.journal.mutations import MUTATIONS, Patch
-from tests.journal.story import DIRECTORY, RETENTIONS, SMALL, Broken, Story
-from tests.support.disk import Crash, CrashKind, SimulatedDisk
+from tests.journal.promises import DIRECTORY, Broken
+from tests.journal.story import RETENTIONS, SMALL, Story
+from tests.support.disk import Crash, CrashKind, SimulatedDisk, nothing
 
 PINNED = {
     "acknowledged_before_sync": 100,
     "no_directory_sync": 102,
     "head_before_sync": 106,
     "clean_looking_tail_kept_in_place": 112,
-    "ground_laid_behind_the_seal": 154,
-    "ground_laid_through_the_descriptor_of_the_appends": 1400,
+    "ground_laid_behind_the_seal": 144,
     "seal_unsynced": 102,
     "any_later_line_is_proof": 165,
     "no_later_line_is_proof": 135,
@@ -26,13 +27,12 @@ PINNED = {
     "failed_sync_is_tried_again": 122,
     "new_file_renamed_unsynced": 100,
     "reader_shows_what_is_written": 100,
-    "unlinked_before_the_record": 255,
+    "unlinked_before_the_record": 349,
     "record_not_awaited": 264,
     "reach_told_late": 405,
     "snapshot_renamed_unsynced": 105,
     "archive_renamed_unsynced": 105,
     "archive_name_unsynced": 144,
-    "compaction_left_half_done": 255,
     "compacted_beyond_the_snapshots": 142,
     "snapshots_bear_no_witness": 244,
 }
@@ -118,6 +118,38 @@ def _cut_recoveries_of_compactions() -> None:
             story.finish()
 
 
+def test_a_compaction_trusts_no_snapshot_whose_name_is_not_durable() -> None:
+    _cut_compactions_behind_killed_makers()
+
+
+def _cut_compactions_behind_killed_makers() -> None:
+    """Two makers of snapshots were killed in a row, each before it had synced its name."""
+    begin, end = _calls_of(_half_snapshots), _calls_of(_compacting_behind_them)
+    assert end - begin > 5, "it syncs, records, and deletes"
+    for calls in range(begin + 1, end + 1):
+        for seed in range(5):
+            story = Story(calls * 10 + seed)
+            story.disk.crash_in(calls)
+            _compacting_behind_them(story)
+            story.crash("power")
+            story.finish()
+
+
+def _half_snapshots(story: Story) -> None:
+    story.open()
+    story.append([300] * 8)
+    story.commit()
+    sealed = story.seal()
+    for position in (sealed, None):
+        story.snapshot(position, maker_is_killed=True)
+    assert story.tally["makers_killed"] == 2
+
+
+def _compacting_behind_them(story: Story) -> None:
+    _half_snapshots(story)
+    story.compact(Retention(bytes_max=0))
+
+
 def test_every_call_of_a_compaction_can_fail() -> None:
     for keep_audit in RETENTIONS[1:]:
         begin, end = _calls_of_compaction(keep_audit)
@@ -140,12 +172,54 @@ def test_every_call_of_a_life_can_fail() -> None:
         story.finish()
 
 
+def test_a_sync_that_fails_beside_a_batch_is_told_to_the_batch() -> None:
+    _fail_beside_batches()
+
+
+def _fail_beside_batches() -> None:
+    for seed in range(20):
+        story = Story(seed)
+        story.open()
+        story.append([300])
+        story.commit()
+        assert story.log is not None
+        ground = story.log.lay_ground()
+        assert ground is not None
+        story.append([100])
+        _fail_beside(story, ground)
+        story.crash("power")
+        story.finish()
+
+
+def _fail_beside(story: Story, ground: Groundwork) -> None:
+    """The batch is written; before it is synced, a sync of the ground fails and takes it along."""
+    assert story.log is not None
+
+    def step() -> None:
+        story.disk.before_sync = nothing
+        story.disk.fail_in(2)
+        ground.step()
+
+    story.disk.before_sync = step
+    try:
+        story.log.commit()
+    except DiskFailed:
+        return
+    story.promised += story.hoped
+    story.hoped = []
+
+
 def _notice(mutation: str) -> None:
-    if mutation in PINNED:
-        _run_histories(PINNED[mutation], HISTORIES_MAX)
-    else:
-        # Two crashes in two short moments are too rare to wait for.
-        _cut_recoveries_of_compactions()
+    # Two mishaps in two short moments are too rare to wait for.
+    match mutation:
+        case "ground_laid_through_the_descriptor_of_the_appends":
+            _fail_beside_batches()
+        case "removed_before_the_tail_is_durable" | "compaction_left_half_done":
+            _cut_recoveries_of_compactions()
+        case "snapshot_name_not_awaited":
+            _cut_compactions_behind_killed_makers()
+        case _:
+            _run_histories(PINNED[mutation], HISTORIES_MAX)
 
 
 def _run_histories(first: int, count: int) -> None:
@@ -259,7 +333,7 @@ def test_no_segment_is_begun_without_room_for_it() -> None:
         log.stage([draft], log.now(), expect=log.next_seq)
         log.commit()
     assert log.statistics().segments == 1
-    assert not [name for name in disk.names(DIRECTORY) if name.endswith(".tmp")]
+    assert not [name for name in disk.entries(DIRECTORY) if name.endswith(".tmp")]
     log.close()
 
 
@@ -284,6 +358,6 @@ def test_a_crash_leaves_nothing_running_in_the_simulation() -> None:
     with pytest.raises(Crash):
         open_log(DIRECTORY, files=disk)
     with pytest.raises(Crash):
-        disk.names(DIRECTORY)
+        disk.entries(DIRECTORY)
     disk.reboot("process")
     open_log(DIRECTORY, files=disk).close()

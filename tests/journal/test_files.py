@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from journal.files import Files, OsFiles, install, read_whole, write_all
+from journal.files import Files, OsFiles, install, read_whole, temporary_of, write_all
 from tests.support.disk import SimulatedDisk
 
 
@@ -25,14 +25,14 @@ def test_a_directory_is_made_with_its_parents_and_again_is_nothing(
     files, directory = door
     files.make_dir(directory)
     files.make_dir(directory)
-    assert files.names(directory) == []
-    assert files.names(directory.parent) == ["journal"]
+    assert files.entries(directory) == {}
+    assert files.entries(directory.parent) == {"journal": "directory"}
 
 
 def test_names_of_no_directory_are_an_error(door: tuple[Files, Path]) -> None:
     files, directory = door
     with pytest.raises(FileNotFoundError):
-        files.names(directory / "nothing")
+        files.entries(directory / "nothing")
 
 
 def test_only_create_makes_a_file(door: tuple[Files, Path]) -> None:
@@ -42,7 +42,7 @@ def test_only_create_makes_a_file(door: tuple[Files, Path]) -> None:
         with pytest.raises(FileNotFoundError):
             files.open(directory / "one", "read" if access == "read" else "write")
     files.close(files.open(directory / "one", "create"))
-    assert files.names(directory) == ["one"]
+    assert files.entries(directory) == {"one": "file"}
 
 
 def test_create_empties_a_file(door: tuple[Files, Path]) -> None:
@@ -80,7 +80,7 @@ def test_a_rename_replaces_in_one_step_and_open_files_stay(door: tuple[Files, Pa
     install(files, directory / "one", b"new")
     assert read_whole(files, directory / "one") == b"new"
     assert files.read(old, 0, 9) == b"old"
-    assert files.names(directory) == ["one"]
+    assert files.entries(directory) == {"one": "file"}
     files.close(old)
 
 
@@ -90,7 +90,7 @@ def test_an_unlinked_name_is_gone(door: tuple[Files, Path]) -> None:
     install(files, directory / "one", b"x")
     files.unlink(directory / "one")
     files.sync_dir(directory)
-    assert files.names(directory) == []
+    assert files.entries(directory) == {}
     with pytest.raises(FileNotFoundError):
         files.unlink(directory / "one")
     with pytest.raises(FileNotFoundError):
@@ -114,6 +114,35 @@ def test_a_lock_has_one_owner_until_it_is_closed(door: tuple[Files, Path]) -> No
     files.unlock(second)
     assert not files.locked(path), "given back before it is closed"
     files.close(second)
+
+
+def test_two_makers_of_one_file_do_not_get_into_each_others_way(door: tuple[Files, Path]) -> None:
+    files, directory = door
+    files.make_dir(directory)
+    half = files.open(temporary_of(directory / "one", maker=1), "create")
+    write_all(files, half, 0, b"half of")
+    install(files, directory / "one", b"whole", maker=2)
+    assert read_whole(files, temporary_of(directory / "one", maker=1)) == b"half of"
+    assert read_whole(files, directory / "one") == b"whole"
+    files.close(half)
+
+
+def test_what_a_name_stands_for_is_told_and_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    files = OsFiles()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    (tmp_path / "real").write_bytes(b"x")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "folder").mkdir()
+    assert files.entries(tmp_path) == {
+        "pipe": "other",
+        "nowhere": "other",
+        "real": "file",
+        "link": "file",
+        "folder": "directory",
+    }
+    assert not files.locked(tmp_path / "pipe")
+    files.close(files.open(tmp_path / "pipe", "read"))
 
 
 def test_files_are_private(tmp_path: Path) -> None:

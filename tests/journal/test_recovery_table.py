@@ -27,6 +27,7 @@ from journal import (
 from journal.control import Repaired, control_draft
 from journal.record import encode_line, time_part
 from journal.recovery import TABLE, Finding, Verdict, decide
+from journal.scan import BLOCK_BYTES
 
 KINDS = frozenset({"thing.happened"})
 FIRST = "00000000000000000001.jsonl"
@@ -479,14 +480,19 @@ def test_a_torn_slot_of_head_is_ignored_and_reported(tmp_path: Path) -> None:
     log.close()
 
 
-def test_an_accepted_loss_makes_the_seqs_jump_and_readers_follow(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [2, BLOCK_BYTES])
+def test_an_accepted_loss_makes_the_seqs_jump_and_readers_follow(tmp_path: Path, size: int) -> None:
+    """Also where a block of the reader ends between the two, since the next line does not fit."""
     make(tmp_path, close=False)
     tail = tmp_path / FIRST
     good = tail.read_bytes().rstrip(b"\n") + b"\n"
     draft = control_draft(Repaired(last=9, reason="the disk of May"))
     repaired, running = encode_line(draft, 6, time_part(1_763_800_000_000_000, 5), crc32(good))
     after, _ = encode_line(
-        Draft("thing.happened", b"{}"), 10, time_part(1_763_800_000_000_000, 6), running
+        Draft("thing.happened", b"{" + b" " * (size - 2) + b"}"),
+        10,
+        time_part(1_763_800_000_000_000, 6),
+        running,
     )
     tail.write_bytes(good + repaired + after)
     (tmp_path / "HEAD").unlink()

@@ -165,4 +165,4 @@ def test_a_failed_snapshot_leaves_nothing_but_garbage() -> None:
         log.close()
         assert Reader(at, files=disk).damage == ()
         open_log(at, files=disk).close()
-        assert not [name for name in disk.names(at) if name.endswith(".tmp")]
+        assert not [name for name in disk.entries(at) if name.endswith(".tmp")]

@@ -84,6 +84,11 @@ class JournalMachine(RuleBasedStateMachine):
         self.story.snapshot()
 
     @precondition(lambda self: self.is_open)
+    @rule()
+    def snapshot_whose_maker_is_killed(self) -> None:
+        self.story.snapshot(maker_is_killed=True)
+
+    @precondition(lambda self: self.is_open)
     @rule(keep_audit=st.sampled_from(RETENTIONS), wholly=st.booleans())
     def compact(self, keep_audit: Retention, wholly: bool) -> None:
         self.story.compact(keep_audit, wholly=wholly)

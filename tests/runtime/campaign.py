@@ -3,11 +3,12 @@
 `python -m tests.runtime.campaign --rounds 200 [--seed N] [--fresh-every N]`
 
 A round: two agents, 20 messages for each from a sender of its own, and a SIGKILL somewhere in
-between; every third round the next broker is killed, too, while it starts or adopts. Then a broker
-is started, the senders go on where they were (a message without an answer is sent again with its
-idempotency key), and everything is delivered. Checked against the transcripts that the programs
-keep: no acknowledged message lost, none typed twice into a terminal that lived on, all in order, no
-dead letter, `verify` clean. Exit code 1 on any violation.
+between. Of three rounds one asks for a compaction at that moment, and in another one the next
+broker is killed, too, while it starts or adopts. Then a broker is started, the senders go on where
+they were (a message without an answer is sent again with its idempotency key), and everything is
+delivered. Checked against the transcripts that the programs keep: no acknowledged message lost,
+none typed twice into a terminal that lived on, all in order, no dead letter, every record from the
+first one on, `verify` clean. Exit code 1 on any violation.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ MESSAGES = 20
 
 RUN_S = 0.8
 """About what 20 messages to each of two agents take here: kills fall on all of it."""
+
+COMPACTION_S = 0.8
+"""About what a compaction takes here: sealing, two snapshots, an archive."""
 
 START_S = 0.6
 """About what a start takes, adoption included."""
@@ -107,6 +111,10 @@ class Campaign:
         for sender in senders:
             sender.go(broker)
         time.sleep(self.random.uniform(0, RUN_S))
+        if number % 3 == 1:
+            broker.post("/api/compact")
+            time.sleep(self.random.uniform(0, COMPACTION_S))
+            self.counts["kills during a compaction"] += 1
         broker.kill()
         for sender in senders:
             sender.wait()
@@ -152,6 +160,9 @@ class Campaign:
             self._violated("dead letters", f"round {number}: {letters}")
         if not broker.verified():
             self._violated("not verified", f"round {number}")
+        seqs = [record["seq"] for record in broker.records()]
+        if seqs != list(range(1, len(seqs) + 1)):
+            self._violated("not whole", f"round {number}: history has a hole")
 
     def _violated(self, what: str, detail: str) -> None:
         self.counts[what] += 1
@@ -169,10 +180,17 @@ def main() -> int:
     counts = campaign.counts
     for violation in campaign.violations:
         print(violation, file=sys.stderr)
-    for what in ("rounds", "messages", "kills", "kills during a start"):
+    for what in (
+        "rounds",
+        "messages",
+        "kills",
+        "kills during a compaction",
+        "kills during a start",
+    ):
         print(f"{what:>28} {counts[what]}")
     print(f"{'acknowledged before a kill':>28} {counts['acknowledged before a kill']}")
-    for what in ("lost", "doubled", "out of order", "agents lost", "dead letters", "not verified"):
+    broken = "lost", "doubled", "out of order", "agents lost", "dead letters"
+    for what in (*broken, "not verified", "not whole"):
         print(f"{what:>28} {counts[what]}")
     print(
         f"{'seconds a round':>28} {counts['milliseconds'] / 1_000 / max(1, counts['rounds']):.2f}"

@@ -18,22 +18,21 @@ from broker.wire.retention import parse_retention
 from journal import FOREVER, Limits, Reader, Retention, verify
 from projections.facts import KINDS
 from projections.snapshot import dump
-from tests.runtime.test_snapshots import damaged, replayed, snapshots_of, started
 from tests.support.brokers import Row, Running, idle, running
 from tests.support.engines import Bench, play, send, working
+from tests.support.histories import (
+    archives,
+    damaged,
+    replayed,
+    segments,
+    snapshots_of,
+    started,
+)
 from tests.support.holders import ROOT, eventually
 from tests.support.past import a_busy_day
 
 SMALL = Limits(segment_bytes_max=8_192, room_bytes_min=64 * 1024, reserve_bytes=48 * 1024)
 """A segment rolls after two dozen records."""
-
-
-def segments(journal: Path) -> list[str]:
-    return sorted(path.name for path in journal.glob("0*.jsonl"))
-
-
-def archives(journal: Path) -> list[str]:
-    return sorted(path.name for path in journal.glob("archive/*"))
 
 
 def raw(journal: Path) -> list[bytes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +14,7 @@ import httpx
 from broker.wire.frames import Launch
 from projections.facts import AgentName
 from tests.support.brokers import QUICK, Running, idle, running
-from tests.support.holders import chat, environment, eventually, gone, popen, transcript
-
-
-def numbers(kept: Path) -> list[int]:
-    """The numbers of the messages that a program kept, in its order."""
-    found = [re.search(r"number (\d+)", text) for text in transcript(kept)]
-    return [int(match[1]) for match in found if match is not None]
+from tests.support.holders import chat, environment, eventually, gone, numbers, popen, transcript
 
 
 def burst(broker: Running, names: list[str], count: int) -> dict[str, list[int]]:
@@ -200,7 +193,7 @@ def test_a_full_disk_refuses_messages_and_loses_no_report() -> None:
         disk.write_text("full")
         accepted = []
         for number in range(4_000):
-            answer = broker.http.post("/api/send", json={"to": "cat", "text": f"{number} " * 50})
+            answer = broker.http.post("/api/send", json={"to": "cat", "text": f"{number} " * 250})
             if answer.status_code == 507:
                 break
             if answer.status_code == 200:

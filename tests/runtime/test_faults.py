@@ -1,4 +1,4 @@
-"""What a broker does when the machine fails it: the disk, the clock, the scheduler, the limits.
+"""What a broker does when the machine fails it: the disk, the clock, the scheduler.
 
 The parts are real wherever a machine lets a test break them: a file system of a few megabytes that
 is full, signals, limits of the kernel. A disk that answers with an error and a clock that leaps are
@@ -11,10 +11,7 @@ import asyncio
 import contextlib
 import errno
 import os
-import resource
 import shutil
-import signal
-import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -38,10 +35,15 @@ from journal import DiskFailed, Limits, Log, OsFiles, Reader, open_log, verify
 from journal.clock import Clock, OsClock
 from journal.files import Access, Handle
 from projections.facts import KINDS, AgentName
-from tests.runtime.test_crashes import numbers
 from tests.support.brokers import QUICK, Running, idle, running
 from tests.support.engines import Seen, play, send
-from tests.support.holders import chat, eventually, gone, transcript
+from tests.support.holders import chat, eventually, numbers, transcript
+from tests.support.machine import (
+    fill,
+    parent,
+    small_disk,
+    stopped,
+)
 from tests.support.orders import program
 
 HOUR_US = 3_600 * 1_000_000
@@ -51,28 +53,6 @@ SMALL = Limits(segment_bytes_max=4_096, room_bytes_min=64 * 1024, reserve_bytes=
 
 
 # --- a disk without room
-
-
-@contextlib.contextmanager
-def small_disk(broker: Running, megabytes: int = 4) -> Iterator[Path]:
-    """The broker's directory on a file system of its own; a path for what fills it."""
-    broker.directory.mkdir()
-    options = f"size={megabytes}m,mode=0700"
-    mount = ["mount", "-t", "tmpfs", "-o", options, "ackbook-test", str(broker.directory)]
-    if subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("a file system can be mounted by root only")
-    try:
-        yield broker.directory / "ballast"
-    finally:
-        broker.close()
-        subprocess.run(["umount", "--lazy", str(broker.directory)], check=True)
-
-
-def fill(ballast: Path) -> None:
-    """Take every byte that is left."""
-    with ballast.open("ab", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4_096))
 
 
 def send_until_full(broker: Running) -> list[str]:
@@ -273,7 +253,7 @@ def test_an_operation_that_fails_ends_the_engine_and_loses_nothing(
                 await made.engine.ask(lambda world, at: world.seq)
             disk.failing = frozenset()
         async with bench(tmp_path) as made:
-            kept = list(made.world.messages)
+            kept = [message.event_id for message in made.world.messages()]
             assert kept[: len(acknowledged)] == acknowledged
             assert len(kept) <= len(acknowledged) + 1, "one was on its way"
             await made.taken("goes on")
@@ -296,7 +276,7 @@ def test_a_start_on_a_disk_that_fails_changes_no_record(tmp_path: Path, operatio
             open_log(tmp_path, kinds=KINDS, files=disk)
         assert [line.raw for line in Reader(tmp_path).lines()][: len(before)] == before
         async with bench(tmp_path) as made:
-            assert list(made.world.messages) == known
+            assert [message.event_id for message in made.world.messages()] == known
         assert verify(tmp_path, kinds=KINDS, full=True).ok
 
     play(story())
@@ -363,29 +343,6 @@ def test_time_without_a_broker_does_not_use_up_the_hold_of_a_gone_agent(tmp_path
 # --- processes that stand still
 
 
-@contextlib.contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """A process stands still for the length of the block."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        eventually(lambda: status(pid) == "T", "it stands still")
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
-def status(pid: int) -> str:
-    return stat_of(pid)[0]
-
-
-def parent(pid: int) -> int:
-    return int(stat_of(pid)[1])
-
-
-def stat_of(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-
-
 def test_a_broker_that_stood_still_answers_what_was_asked_meanwhile() -> None:
     with running(QUICK) as broker:
         kept = broker.directory / "kept"
@@ -426,72 +383,6 @@ def test_a_holder_that_stood_still_holds_up_nobody_else_and_types_nothing_twice(
             assert [row["agent"] for row in waiting] == ["ann"] * 3
         broker.settled()
         assert numbers(kept["ann"]) == [0, 1, 2]
-        assert broker.stop() == 0
-        assert broker.verified()
-
-
-# --- limits of the kernel
-
-
-def limit(pid: int, which: int, value: int) -> Callable[[], None]:
-    """Set a soft limit of a running process; what is given takes it back."""
-    soft, hard = resource.prlimit(pid, which)
-    resource.prlimit(pid, which, (value, hard))
-
-    def restore() -> None:
-        resource.prlimit(pid, which, (soft, hard))
-
-    return restore
-
-
-def succeeds(broker: Running, path: str, body: object) -> bool:
-    """Whether a request is answered, and well."""
-    with contextlib.suppress(httpx.TransportError):
-        return broker.http.post(path, json=body).is_success
-    return False
-
-
-def test_a_broker_without_descriptors_still_takes_messages_and_recovers() -> None:
-    with running() as broker:
-        broker.spawn("cat", "cat")
-        broker.http.put("/api/spawned/cat/delivery-mode", json={"mode": "manual_flush"})
-        used = {int(name) for name in os.listdir(f"/proc/{broker.pid}/fd")}
-        free = next(number for number in range(len(used) + 1) if number not in used)
-        restore = limit(broker.pid, resource.RLIMIT_NOFILE, free)
-        taken = [broker.send("cat", f"number {number}")["event_id"] for number in range(20)]
-        body = {"name": "dog", "cli": "cat", "cwd": str(broker.directory)}
-        refused = broker.http.post("/api/spawn", json=body)
-        assert refused.status_code >= 400, refused.text
-        restore()
-        eventually(lambda: succeeds(broker, "/api/spawn", body), "it has descriptors again")
-        assert [row["event_id"] for row in broker.get("/api/pending")["pending"]] == taken
-        assert broker.stop() == 0
-        assert broker.verified()
-
-
-def test_a_broker_without_memory_loses_nothing_that_it_took() -> None:
-    with running({"queue_length_max": 10_000}) as broker:
-        broker.spawn("cat", "cat")
-        broker.http.put("/api/spawned/cat/delivery-mode", json={"mode": "manual_flush"})
-        size = int(Path(f"/proc/{broker.pid}/statm").read_text().split()[0])
-        more = 24 * 1024 * 1024
-        limit(broker.pid, resource.RLIMIT_AS, size * resource.getpagesize() + more)
-        taken: list[str] = []
-        with contextlib.suppress(httpx.TransportError):
-            for number in range(300):
-                text = f"number {number} " + "x" * 400_000
-                answer = broker.http.post("/api/send", json={"to": "cat", "text": text})
-                if answer.status_code != 200:
-                    break
-                taken.append(answer.json()["event_id"])
-        assert len(taken) < 300, "the memory was short"
-        if not gone(broker.pid):
-            broker.kill()
-        broker.wait()
-        broker.start()
-        waiting = [row["event_id"] for row in broker.get("/api/pending")["pending"]]
-        assert waiting[: len(taken)] == taken
-        assert len(waiting) <= len(taken) + 1, "one was on its way"
         assert broker.stop() == 0
         assert broker.verified()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -15,8 +16,9 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from broker.core.plan import plan
 from broker.runtime.feed import Feed
-from broker.runtime.rebuilding import begin_world, fold_rest
+from broker.runtime.rebuilding import begin_world
 from broker.runtime.snapshots import Since, Snapshots, Upkeep
+from broker.runtime.snapshotter import make_snapshot
 from broker.runtime.workers import WorkFailed
 from journal import (
     Corrupt,
@@ -25,7 +27,6 @@ from journal import (
     Reader,
     SnapshotFile,
     open_log,
-    read_snapshot,
     verify,
     write_snapshot,
 )
@@ -36,31 +37,12 @@ from projections.world import World, fold, next_deadline
 from tests.core.test_properties import Broker
 from tests.support.brokers import Row, Running, idle, running
 from tests.support.engines import Bench, play, send, working
+from tests.support.histories import damaged, replayed, snapshots_of, started
 from tests.support.holders import eventually, gone
+from tests.support.machine import processes
 
 SMALL = Limits(segment_bytes_max=4_096, room_bytes_min=64 * 1024, reserve_bytes=48 * 1024)
 """A segment rolls after a dozen records."""
-
-
-def snapshots_of(journal: Path) -> list[SnapshotFile]:
-    """All of them, oldest first."""
-    return [read_snapshot(path) for path in sorted(journal.glob("snapshot-*.jsonl"))]
-
-
-def replayed(journal: Path, through: int) -> World:
-    """The world by every record from the first one on."""
-    world = World()
-    for line in Reader(journal).lines(0, through):
-        fold(world, decode(line.raw))
-    return world
-
-
-def started(journal: Path, through: int) -> World:
-    """The world as a start makes it."""
-    world, _ = begin_world(journal, through)
-    for _ in fold_rest(journal, world, through):
-        pass
-    return world
 
 
 async def many(bench: Bench, count: int) -> None:
@@ -170,6 +152,18 @@ def test_what_the_journal_says_of_itself_is_shown_at_once(tmp_path: Path) -> Non
     play(story())
 
 
+def test_whoever_makes_a_snapshot_has_an_unfinished_file_of_its_own(tmp_path: Path) -> None:
+    with history(tmp_path) as journal:
+        unfinished: list[str] = []
+
+        def look() -> bool:
+            unfinished.extend(path.name for path in journal.glob("*.tmp"))
+            return True
+
+        made = make_snapshot(journal, is_wanted=look)
+        assert set(unfinished) == {f"{made.name}.{os.getpid()}.tmp"}
+
+
 def test_an_attempt_that_fails_ends_nothing_else(tmp_path: Path) -> None:
     async def story() -> None:
         async with working(tmp_path) as bench:
@@ -187,19 +181,6 @@ def test_an_attempt_that_fails_ends_nothing_else(tmp_path: Path) -> None:
             await many(bench, 10)
 
     play(story())
-
-
-@contextlib.contextmanager
-def damaged(path: Path, place: int) -> Iterator[None]:
-    """One byte is another one for the length of the block."""
-    with path.open("r+b", buffering=0) as file:
-        file.seek(place)
-        before = file.read(1)
-        file.seek(place)
-        file.write(bytes([before[0] ^ 1]))
-        yield
-        file.seek(place)
-        file.write(before)
 
 
 def test_a_worker_that_nobody_waits_for_is_ended(tmp_path: Path) -> None:
@@ -220,13 +201,7 @@ def test_a_worker_that_nobody_waits_for_is_ended(tmp_path: Path) -> None:
 
 def workers_in(journal: Path) -> list[int]:
     """The processes that make a snapshot of this journal."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            words = entry.read_bytes().split(b"\0")
-            if b"broker.runtime.snapshotter" in words and bytes(journal) in words:
-                found.append(int(entry.parent.name))
-    return found
+    return processes("broker.runtime.snapshotter", str(journal))
 
 
 # --- starts

@@ -20,9 +20,12 @@ from typing import Any, TypeVar
 
 import httpx
 
+from broker.core.again import NotTold, check
 from broker.runtime.holders import SOCKET_SUFFIX
 from broker.wire.frames import End
 from journal import Reader, verify
+from projections.codec import decode_block
+from projections.world import World
 from tests.support.holders import DEADLINE_S, ROOT, Link, eventually, gone
 
 T = TypeVar("T")
@@ -183,6 +186,16 @@ class Running:
         """Whether everything in the journal is as it was written."""
         return verify(self.directory / "journal").ok
 
+    def check_decisions(self) -> None:
+        """What the broker decided follows from its records alone, where all of them are there."""
+        journal = self.directory / "journal"
+        if not journal.is_dir() or Reader(journal).first_seq != 1 or not self.verified():
+            return
+        blocks = Reader(journal).blocks()
+        entries = (entry for block in blocks for entry in decode_block(block))
+        for found in check(World(), entries):
+            assert found is None or (isinstance(found, NotTold) and found.why == "cut"), found
+
     def stderr(self) -> str:
         return self._stderr.read_text()
 
@@ -202,6 +215,8 @@ def idle(policy: Row | None = None, name: str = "d") -> Iterator[Running]:
     broker = Running(root / name, policy)
     try:
         yield broker
+        broker.close()
+        broker.check_decisions()
     finally:
         broker.close()
         shutil.rmtree(root)

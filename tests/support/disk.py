@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal, cast
 
-from journal.files import Access, Handle
+from journal.files import Access, EntryKind, Handle
 
 CrashKind = Literal["process", "power"]
 PIECES_MAX = 6
@@ -81,8 +81,9 @@ class SimulatedDisk:
         self.calls = 0
         self.crashed = False
         self.short_writes = False
-        self.before_sync: Callable[[], None] = _nothing
+        self.before_sync: Callable[[], None] = nothing
         """Called before each sync of a file: a moment at which somebody may look."""
+        self.before_sync_dir: Callable[[], None] = nothing
         self._crash_at: int | None = None
         self._fail_at: dict[int, int] = {}
         self._folders: dict[Path, _Folder] = {}
@@ -161,11 +162,11 @@ class SimulatedDisk:
         for each in (*reversed(directory.parents), directory):
             self._folders.setdefault(each, _Folder())
 
-    def names(self, directory: Path) -> list[str]:
+    def entries(self, directory: Path) -> dict[str, EntryKind]:
         self._alive()
-        folder = self._folder(directory)
-        inside = [path.name for path in self._folders if path.parent == directory != path]
-        return [*folder.cached, *inside]
+        found: dict[str, EntryKind] = dict.fromkeys(self._folder(directory).cached, "file")
+        inside = (path.name for path in self._folders if path.parent == directory != path)
+        return found | dict.fromkeys(inside, "directory")
 
     def open(self, path: Path, access: Access) -> Handle:
         self._alive()
@@ -256,6 +257,7 @@ class SimulatedDisk:
     def sync_dir(self, directory: Path) -> None:
         self._alive()
         folder = self._folder(directory)
+        self.before_sync_dir()
         try:
             self._change()
         except OSError:
@@ -468,7 +470,7 @@ class SimulatedClock:
         self._boot = 1_000_000
 
 
-def _nothing() -> None:
+def nothing() -> None:
     return
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -338,3 +339,9 @@ def transcript(path: Path) -> list[str]:
     if not path.exists():
         return []
     return [json.loads(line)["text"] for line in path.read_text().splitlines()]
+
+
+def numbers(kept: Path) -> list[int]:
+    """The numbers of the messages that a program kept, in its order."""
+    found = [re.search(r"number (\d+)", text) for text in transcript(kept)]
+    return [int(match[1]) for match in found if match is not None]

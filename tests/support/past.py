@@ -25,10 +25,11 @@ from broker.core.commands import (
 )
 from broker.core.decide import Outcome, carry_out
 from broker.wire.frames import Report, Written
-from journal import Draft, Limits, open_log
-from projections import codec
+from journal import Draft, Limits, Position, Reader, open_log, write_snapshot
+from projections import codec, snapshot
 from projections.facts import AgentName, DeliveryId, Evidence, Policy
-from projections.world import World
+from projections.snapshot import FOLD_VERSION
+from projections.world import World, fold
 from tests.support.orders import program
 
 SMALL = Limits(segment_bytes_max=4096, room_bytes_min=64 * 1024, reserve_bytes=48 * 1024)
@@ -138,3 +139,18 @@ def a_busy_day(directory: Path, limits: Limits = SMALL) -> dict[str, str]:
         ids["dead"] = lost.deliveries[0][0]
         past.tell(ReportEnded(name=AgentName("eve"), generation=1, reason="signalled", signal=9))
     return ids
+
+
+def make_snapshot(directory: Path, seq: int) -> None:
+    """A snapshot of the world at this record."""
+    reader, world = Reader(directory), World()
+    lines = list(reader.lines(through=seq))
+    for line in lines:
+        fold(world, codec.decode(line.raw))
+    write_snapshot(
+        directory,
+        journal_id=reader.journal_id or "",
+        position=Position(seq, lines[-1].at, lines[-1].crc),
+        fold_version=FOLD_VERSION,
+        lines=snapshot.dump(world),
+    )

@@ -1,10 +1,11 @@
 """One broker in a process of its own, for tests that start it, kill it and start it again.
 
 `python -m tests.support.run_broker DIR [--port N] [--policy JSON] [--respawn] [--disk FILE]
-[--every RECORDS] [--sealed BYTES]` prints one line of JSON when it is ready: url, port, api_key,
-pid, directory. While FILE says `full`, the journal's disk has no room; while `dying`, no sync
-succeeds; while `slow`, none ends. `--every` is the number of records between two snapshots,
-`--sealed` what may stand in sealed segments before they are compacted.
+[--every RECORDS] [--sealed BYTES] [--check SECONDS]` prints one line of JSON when it is ready: url,
+port, api_key, pid, directory. While FILE says `full`, the journal's disk has no room; while
+`dying`, no sync succeeds; while `slow`, none ends. `--every` is the number of records between two
+snapshots, `--sealed` what may stand in sealed segments before they are compacted, `--check` the
+time between two looks at older history, and between two at the same file.
 """
 
 from __future__ import annotations
@@ -57,14 +58,18 @@ def main() -> int:
     parser.add_argument("--disk", type=Path)
     parser.add_argument("--every", type=int, default=Upkeep().snapshot_records)
     parser.add_argument("--sealed", type=int, default=Upkeep().sealed_bytes_max)
+    parser.add_argument("--check", type=float)
     given = parser.parse_args()
+    upkeep = Upkeep(snapshot_records=given.every, sealed_bytes_max=given.sealed)
+    if given.check is not None:
+        upkeep = msgspec.structs.replace(upkeep, check_s=given.check, recheck_s=given.check)
     return serve(
         given.directory,
         port=given.port,
         respawn=given.respawn,
         policy=msgspec.json.decode(given.policy, type=Policy),
         ready=_say,
-        upkeep=Upkeep(snapshot_records=given.every, sealed_bytes_max=given.sealed),
+        upkeep=upkeep,
         files=None if given.disk is None else TroubledDisk(given.disk),
     )
 

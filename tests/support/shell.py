@@ -16,6 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+
+import pytest
+from ackbook_tools.main import main
 
 ACKBOOK = (sys.executable, "-P", "-m", "ackbook_tools")
 PATIENCE_S = 90.0
@@ -66,6 +70,14 @@ def ackbook(
         check=False,
     )
     return Done(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+
+def run_here(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Done:
+    """A command in this process, for tests that run hundreds of them."""
+    with patch("sys.argv", ["ackbook", *map(str, arguments)]):
+        code = main()
+    said = capsys.readouterr()
+    return Done(code, said.out, said.err)
 
 
 def wait_until(holds: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:

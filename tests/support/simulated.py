@@ -37,7 +37,7 @@ def line_of(entry: Entry) -> bytes:
     return orjson.dumps(record)
 
 
-_DERIVED = ("deadlines", "_moved")
+_DERIVED = ("deadlines", "moved")
 """What a world works out from the rest; `next_deadline` stands for it."""
 
 

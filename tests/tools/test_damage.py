@@ -6,19 +6,20 @@ The journals are those of `tests/journal/golden/damaged/`, made by `tests.journa
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
-from ackbook_tools.main import VERBS, main
+from ackbook_tools.main import VERBS
 
 from journal import Reader
 from tests.journal.damaged_corpus import CORPUS, KINDS
-from tests.support.shell import Done, House, ackbook
+from tests.support.shell import Done, House, ackbook, run_here
 
 COMMANDS = {
     "verify": ("verify",),
@@ -44,6 +45,7 @@ sealed_tail                       0    0    0    0      0       0      0   0   0
 older_backup_restored             0    0    0    0      0       0      0   0   0      0      0  0
 snapshot_cut_short                0    0    0    0      0       0      0   0   0      0      0  0
 compacted                         0    0    0    0      0       0      0   0   0      0      0  0
+compacted_by_another_version      0    0    0    0      0       0      0   0   0      0      0  0
 torn                              1    1    0    0      0       0      0   0   0      0      0  0
 zeros                             1    1    0    0      0       0      0   0   0      0      0  0
 garbage                           1    1    0    0      0       0      0   0   0      0      0  0
@@ -53,31 +55,33 @@ flipped_in_the_tail               4    4    0    4      4       7      4   0   0
 blank_line                        4    4    0    4      4       7      4   0   0      0      0  4
 empty_tail                        4    4    0    4      4       7      4   0   0      0      0  4
 first_line_bad                    4    4    0    4      4       7      4   0   0      0      0  4
-flipped_in_a_sealed_segment       4    4    0    0      4       7      4   0   3      0      0  4
-hole_in_a_sealed_segment          4    4    0    0      4       7      4   0   0      0      0  4
-line_removed                      4    4    0    0      4       7      4   0   0      0      0  4
-sealed_segment_cut_short          4    4    0    0      4       7      4   0   0      0      0  4
-first_missing                     4    4    0    0      4       7      4   0   3      0      0  4
-middle_missing                    4    4    0    0      4       7      4   0   0      0      0  4
-foreign_segment                   4    4    0    0      4       7      4   0   0      0      0  4
-foreign_head                      4    4    0    0      4       0      4   0   0      0      0  4
-renamed_segment                   4    4    0    0      4       0      4   0   0      0      0  4
-two_tails                         4    4    0    0      4       7      4   0   0      0      0  4
+flipped_in_a_sealed_segment       4    4    0    4      4       7      4   0   3      0      0  4
+hole_in_a_sealed_segment          4    4    0    4      4       7      4   0   0      0      0  4
+line_removed                      4    4    0    4      4       7      4   0   0      0      0  4
+sealed_segment_cut_short          4    4    0    4      4       7      4   0   0      0      0  4
+first_missing                     4    4    0    4      4       7      4   0   3      0      0  4
+middle_missing                    4    4    0    4      4       7      4   0   0      0      0  4
+foreign_segment                   4    4    0    4      4       7      4   0   0      0      0  4
+foreign_head                      4    4    0    4      4       0      4   0   0      0      0  4
+renamed_segment                   4    4    0    4      4       0      4   0   0      0      0  4
+two_tails                         4    4    0    4      4       7      4   0   0      0      0  4
 last_missing                      7    7    0    7      7       7      7   0   0      0      0  7
 head_beyond                       7    7    0    7      7       7      7   0   0      0      0  7
 older_tail_restored               7    7    0    7      7       7      7   0   0      0      0  7
 half_copied                       7    7    0    7      7       7      7   0   0      0      0  7
-snapshot_beyond                   7    7    0    0      7       7      7   0   0      0      0  7
+snapshot_beyond                   7    7    0    7      7       7      7   0   0      0      0  7
 only_head                         7    7    0    7      7       7      7   0   3      0      0  7
-archive_damaged                   4    4    0    0      0       7      4   0   3      0      0  0
-archive_missing                   7    7    0    0      0       7      7   0   0      0      0  0
-archives_and_snapshots_missing    7    7    0    0      0       7      7   0   3      0      0  7
+archive_damaged                   4    4    0    4      0       7      4   0   3      0      0  0
+archive_missing                   7    7    0    7      0       7      7   0   0      0      0  0
+state_of_another_version          7    7    0    7      0       7      7   0   3      0      0  7
+archives_and_snapshots_missing    7    7    0    7      0       7      7   0   3      0      0  7
 newer_format                     10   10    0   10     10      10     10   0   0      0      0 10
-unknown_kind                     10   10    0    0     10      10     10   0   0      0      0 10
+unknown_kind                     10   10    0   10     10      10     10   0   0      0      0 10
 unknown_shape                    10    0   10    0      0       0      0   0   0     10     10 10
 """
 HEAD, *ROWS = (line.split() for line in TABLE.strip().splitlines())
 EXPECTED = {name: dict(zip(HEAD[1:], map(int, codes), strict=True)) for name, *codes in ROWS}
+WITH_SNAPSHOTS = [name for name in KINDS if list(CORPUS.glob(f"{name}/journal/snapshot-*"))]
 EVERY_VERB = {name for verbs in VERBS.values() for name in verbs}
 
 Run = Callable[..., Done]
@@ -85,39 +89,42 @@ Run = Callable[..., Done]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """A command in this process: there are hundreds of them."""
+    """A command in this process."""
+    return partial(run_here, capsys)
 
-    def run_here(*arguments: str | Path) -> Done:
-        with patch("sys.argv", ["ackbook", *map(str, arguments)]):
-            code = main()
-        said = capsys.readouterr()
-        return Done(code, said.out, said.err)
 
-    return run_here
+@pytest.fixture(params=[*KINDS, *(f"{name} made now" for name in WITH_SNAPSHOTS)])
+def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A copy of each kind, under its name. What a snapshot holds is known to the version of the
+    fold that made it, so those with snapshots are also made by the present one."""
+    name = str(request.param).removesuffix(" made now")
+    return (
+        shutil.copytree(CORPUS / name, tmp_path / name)
+        if name == request.param
+        else made(name, tmp_path / name)
+    )
 
 
 @pytest.fixture(params=KINDS)
-def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A copy of each kind, under its name."""
-    copy = tmp_path / str(request.param)
-    shutil.copytree(CORPUS / copy.name, copy)
-    return copy
-
-
-@pytest.fixture
-def house(damaged: Path) -> Iterator[House]:
-    """What a snapshot holds is known to the version that made it only, so a journal with snapshots
-    is made anew: the others have to start for ever as they are."""
-    journal = damaged / "journal"
-    if list(journal.glob("snapshot-*")):
-        shutil.rmtree(journal)
-        shutil.copytree(CORPUS / "whole" / "journal", journal)
-        KINDS[damaged.name](journal)
-    house = House(damaged.parent, damaged.name)
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+    """The same for a broker, which has to load what it finds: with snapshots made now only."""
+    name = request.param
+    if name in WITH_SNAPSHOTS:
+        made(name, tmp_path / name)
+    else:
+        shutil.copytree(CORPUS / name, tmp_path / name)
+    house = House(tmp_path, name)
     try:
         yield house
     finally:
         house.close()
+
+
+def made(name: str, directory: Path) -> Path:
+    """A journal that is spoilt in this way, by the code as it is."""
+    shutil.copytree(CORPUS / "whole" / "journal", directory / "journal")
+    KINDS[name](directory / "journal")
+    return directory
 
 
 def everything(root: Path) -> dict[str, tuple[int, bytes]]:
@@ -196,6 +203,37 @@ def test_what_is_repaired_or_copied_or_salvaged_is_good(
 
 
 @pytest.mark.parametrize(
+    ("kind", "verb", "said"),
+    [
+        ("snapshot_cut_short", "verify", "is set aside: it has no footer"),
+        ("snapshot_beyond", "verify", "snapshot-00000000000000000044.jsonl vouches for 44"),
+        ("compacted", "verify", "good, records 1 to "),
+        ("compacted_by_another_version", "stat", "fewer than 2 snapshots verify"),
+        ("archive_missing", "verify", "were archived and are not there"),
+        ("archive_damaged", "verify", "archive/00000000000000000001-"),
+    ],
+)
+def test_what_a_kind_is_about_is_what_is_said_of_it(
+    kind: str, verb: str, said: str, run: Run
+) -> None:
+    done = run(verb, "--dir", CORPUS / kind)
+    assert said in done.out + done.err
+
+
+def test_a_start_sets_the_snapshots_of_another_version_aside(tmp_path: Path) -> None:
+    house = House(shutil.copytree(CORPUS / "compacted_by_another_version", tmp_path / "copy"), "")
+    try:
+        house.up()
+        assert house("down").code == 0
+    finally:
+        house.close()
+    *_, opened = house("cat", "--kind", "journal.opened", "--json").lines()
+    report = opened["data"]["recovery"]
+    assert "snapshot" not in report
+    assert "version 0 of the fold" in report["set_aside"][0]
+
+
+@pytest.mark.parametrize(
     "kind", ["first_missing", "flipped_in_a_sealed_segment", "half_copied", "first_line_bad"]
 )
 def test_a_broker_serves_what_was_salvaged(kind: str, tmp_path: Path) -> None:
@@ -214,6 +252,75 @@ def test_a_broker_serves_what_was_salvaged(kind: str, tmp_path: Path) -> None:
     seqs = [line.seq for line in Reader(house.directory / "journal").lines()]
     assert last in seqs
     assert seqs[-1] > last
+
+
+def as_directory(path: Path) -> None:
+    path.mkdir()
+
+
+def as_file(path: Path) -> None:
+    path.write_bytes(b"what is this?")
+
+
+def as_link_into_nowhere(path: Path) -> None:
+    path.symlink_to(path.with_name("nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("name", "become"),
+    [
+        ("LOCK", as_directory),
+        ("LOCK", os.mkfifo),
+        ("HEAD", as_directory),
+        ("HEAD", os.mkfifo),
+        ("archive", as_file),
+        ("quarantine", as_file),
+        ("quarantine", as_link_into_nowhere),
+        ("00000000000000009999.jsonl", as_directory),
+        ("00000000000000009999.jsonl", os.mkfifo),
+        ("00000000000000000001.jsonl", as_link_into_nowhere),
+        ("snapshot-00000000000000000005.jsonl", as_directory),
+        ("archive/00000000000000000001-00000000000000000009.jsonl.gz", as_directory),
+    ],
+)
+def test_a_name_that_stands_for_something_else_is_told_by_every_command(
+    name: str, become: Callable[[Path], None], run: Run, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(CORPUS / "whole", copy)
+    path = copy / "journal" / name
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    become(path)
+    before = everything(copy)
+    for words in (*COMMANDS.values(), ("repair",), ("compact",), ("compact", "--dry-run"), ("up",)):
+        done = run(*(word.format(out=tmp_path) for word in words), "--dir", copy)
+        assert done.code == 4, (words, done)
+        assert name in done.err, (words, done)
+        assert "move it away, then ackbook verify" in done.err, (words, done)
+    assert everything(copy) == before, "nothing is written beside it"
+
+
+@pytest.mark.parametrize("name", ["00000000000000000001.jsonl", "HEAD"])
+def test_a_medium_that_cannot_be_read_is_told_with_its_file(
+    name: str, run: Run, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(CORPUS / "whole", tmp_path / "copy")
+    path = copy / "journal" / name
+    path.unlink()
+    # The memory at address 0 is a file whose every read is answered with EIO.
+    path.symlink_to("/proc/self/mem")
+    for words in COMMANDS.values():
+        done = run(*(word.format(out=tmp_path) for word in words), "--dir", copy)
+        if done.code == 74:
+            assert "Input/output error" in done.err, (words, done)
+            assert "/mem" in done.err, (words, done)
+        else:
+            # Its size is 0, so who asks for that first takes it for empty.
+            assert done.code in (0, 4, 7), (words, done)
+            assert name == "HEAD" or name in done.out + done.err, (words, done)
+    if name != "HEAD":
+        assert run("cat", "--dir", copy).code == 74
 
 
 def test_a_token_tells_that_an_older_backup_was_restored(run: Run) -> None:

@@ -64,6 +64,14 @@ class Verdict(msgspec.Struct, frozen=True):
     records: int
 
 
+class Again(msgspec.Struct, frozen=True):
+    """What `replay --check` answers."""
+
+    ok: bool
+    decisions: int
+    origin_not_told: int
+
+
 class Event(msgspec.Struct, frozen=True):
     """An event of the feed that says how a delivery was verified, or any other."""
 
@@ -217,6 +225,13 @@ def close_house(stage: Stage) -> None:
     stage.show("down")
     stage.prove(stage.is_empty(), "broker, holders and programs are gone", stage.processes())
     stage.show("verify")
+    stage.show("replay", "--check")
+    again = stage.ask(Again, "replay", "--check")
+    stage.prove(
+        again.ok and not again.origin_not_told,
+        f"{again.decisions} decisions, made again from their records: each is the same",
+        again,
+    )
 
 
 def hellos(name: str) -> int:

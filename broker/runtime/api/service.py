@@ -18,6 +18,7 @@ from broker.runtime.attached import Attachments, Viewer
 from broker.runtime.compacting import Compactor
 from broker.runtime.engine import Engine
 from broker.runtime.feed import Feed, Subscription
+from broker.runtime.health import Health
 from broker.runtime.holders import Holders
 from broker.runtime.keeper import Keeper
 from broker.runtime.link import Link
@@ -39,6 +40,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     attachments: Attachments
     compactor: Compactor
     historians: asyncio.Semaphore
+    health: Health
     directory: Path
     version: str
     started: float

@@ -12,8 +12,9 @@ from projections.reports import Row
 
 async def health(service: Service, request: Request) -> Row:
     """How the broker stands; open to everybody."""
+    reasons = await service.health.reasons()
     return await service.engine.ask(
-        lambda world, at: views.health(world, at, service.version, service.uptime_ms())
+        lambda world, at: views.health(world, at, service.version, service.uptime_ms(), reasons)
     )
 
 

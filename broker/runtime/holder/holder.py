@@ -20,6 +20,7 @@ import sys
 
 import msgspec
 
+from broker.runtime.holder.album import Album
 from broker.runtime.holder.process import Exit, Program
 from broker.runtime.holder.server import Server
 from broker.runtime.holder.spool import Spool
@@ -62,6 +63,7 @@ class Holder:
         self._tty = Tty(program, launch.rows, launch.cols)
         self._keyboard = Keyboard()
         self._spool = Spool(launch.spool)
+        self._album = Album(launch.screens, self._tty.view)
         self._watch = Watch(self._tty, self._profile)
         self.server = Server(self)
         self._typist = Typist(
@@ -71,7 +73,7 @@ class Holder:
             self._spool,
             self._watch,
             tasks,
-            self.server.tell,
+            self._tell_report,
         )
         self._named = False
         self._came = False
@@ -140,6 +142,7 @@ class Holder:
             case frames.Named():
                 self._named = True
             case frames.Type():
+                self._album.ordered(frame)
                 self._typist.take(frame)
             case frames.Settled():
                 self._typist.settle((frame.delivery_id, frame.attempt))
@@ -166,6 +169,11 @@ class Holder:
         error = "" if taken == len(frame.data) else "the terminal does not take more"
         self.server.tell(frames.InputDone(request=frame.request, bytes_written=taken, error=error))
         self._watch.look()
+
+    def _tell_report(self, report: frames.Report) -> None:
+        """The broker first: what is kept for later must not hold it up."""
+        self.server.tell(report)
+        self._album.told(report)
 
     def _screen(self, asked: frames.ScreenAsked) -> frames.ScreenShown:
         screen = self._tty.screen

@@ -1,0 +1,61 @@
+"""Health: whether the broker does all that it promises now, and if not, why and what to do.
+
+`degraded` means that it serves and something is not as it should be: there is no room for new
+messages, older history is damaged, a snapshot or a compaction did not come to its end. Each reason
+goes away by itself when what it names is over. A broker that cannot keep its promises at all does
+not say so here: it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from broker.runtime.checking import Checker
+from broker.runtime.compacting import Compactor
+from broker.runtime.engine import Engine
+from broker.runtime.snapshots import Snapshots
+from broker.wire.views import Reason
+from journal import JournalFull, Log
+
+ROOM_BYTES_MIN = 256 * 1024
+"""Half of what is always written ahead while the disk has room: less is left on a full one only."""
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Whoever knows of something that can be wrong."""
+
+    engine: Engine
+    snapshots: Snapshots
+    compactor: Compactor
+    checker: Checker
+
+    async def reasons(self) -> tuple[Reason, ...]:
+        """Why the broker is degraded; none when it is well."""
+        full = await self.engine.attend(_full)
+        return (*([full] if full else []), *self._of_history(), *self._of_upkeep())
+
+    def _of_history(self) -> Iterator[Reason]:
+        for damage in self.checker.wrong:
+            what = str(damage).removesuffix(f". Next: {damage.next}")
+            yield Reason("history_damaged", what, damage.next)
+
+    def _of_upkeep(self) -> Iterator[Reason]:
+        following = "look into the log; it is tried again by itself"
+        if why := self.snapshots.failed:
+            yield Reason("snapshot_failed", f"the last snapshot was not made: {why}", following)
+        if why := self.compactor.failed:
+            what = f"the last compaction did not come to its end: {why}"
+            yield Reason("compaction_failed", what, "ackbook compact tries it again")
+
+
+def _full(journal: Log) -> Reason | None:
+    """Asked for more than is written ahead, a full disk says no, and one with room makes some."""
+    try:
+        journal.secure(ROOM_BYTES_MIN)
+    except JournalFull:
+        what = f"the disk of {journal.directory} is full: new messages are or will be refused"
+        following = "free some space; messages are taken again within a second"
+        return Reason("journal_full", what, following)
+    return None

@@ -1,0 +1,118 @@
+"""The extent of a story: from which record to which a history has to be read to explain one id.
+
+It holds the records that name the message or delivery, those that they name as causes, and those
+that put the agent's queue into the state that it was in. Between the first and the last of them
+everything belongs to it, since a fold goes over no hole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from projections.agents import Agent
+from projections.codec import Entry
+from projections.facts import (
+    AgentReleased,
+    DeliveryRedelivered,
+    MessageEnqueued,
+    MessageRefused,
+    Ref,
+)
+from projections.state import World
+from projections.world import fold
+
+REACH_BACK_MAX = 50_000
+"""Records between the first one that names the id and an older one that is taken along. What put an
+agent on hold long ago is then in the state at the start of the extent, without its record."""
+
+
+class Extent(msgspec.Struct, frozen=True):
+    """Records `first` to `last`. `left_out`: older ones that the story leans on, too far back."""
+
+    first: int
+    last: int
+    left_out: tuple[int, ...] = ()
+
+
+def extent_of(entries: Iterable[Entry], wanted: str, world: World | None = None) -> Extent | None:
+    """The extent of a message's or delivery's story; None where no entry names it. The entries go
+    on where `world` ends, an empty one unless given."""
+    world = World() if world is None else world
+    own: list[int] = []
+    leans_on: set[int] = set()
+    names: set[str] = set()
+    decisions: list[int] = []
+    for entry in entries:
+        concerned = wanted in _ids_of(entry)
+        if concerned:
+            own.append(entry.seq)
+            leans_on.update(entry.cause)
+            names.update(_names_of(entry))
+        fold(world, entry)
+        if concerned:
+            leans_on.update(_conditions(world, names))
+            decisions.append(entry.seq)
+        elif decisions and decisions[-1] == entry.seq - 1 and not bytes(entry.by):
+            decisions.append(entry.seq)
+    if not own:
+        return None
+    lives = any(
+        wanted in (each.delivery_id, each.message.event_id) for each in world.deliveries.values()
+    )
+    if lives:
+        leans_on.update(_conditions(world, names))
+    last = world.seq if lives else decisions[-1]
+    old = sorted(seq for seq in leans_on if 0 < seq < own[0])
+    near = [seq for seq in old if own[0] - seq <= REACH_BACK_MAX]
+    first = min(near, default=own[0])
+    return Extent(first, last, tuple(seq for seq in old if seq < first))
+
+
+def _ids_of(entry: Entry) -> Iterator[str]:
+    match entry.fact:
+        case MessageEnqueued() as fact:
+            yield fact.event_id
+            yield from (recipient.delivery_id for recipient in fact.deliveries)
+        case MessageRefused() as fact:
+            yield fact.event_id
+        case AgentReleased() as fact:
+            for ref in fact.dropped:
+                yield ref.event_id
+                yield ref.delivery_id
+        case Ref() as fact:
+            yield fact.event_id
+            yield fact.delivery_id
+            if isinstance(fact, DeliveryRedelivered):
+                yield fact.new_delivery_id
+        case _:
+            pass
+
+
+def _names_of(entry: Entry) -> Iterator[str]:
+    match entry.fact:
+        case MessageEnqueued() as fact:
+            yield from (recipient.agent for recipient in fact.deliveries)
+        case AgentReleased() as fact:
+            yield fact.name
+        case Ref() as fact:
+            yield fact.agent
+        case _:
+            pass
+
+
+def _conditions(world: World, names: Iterable[str]) -> Iterator[int]:
+    """The records that made these agents what they are at this moment."""
+    for agent in filter(None, map(world.agent, names)):
+        yield from _made_by(agent)
+
+
+def _made_by(agent: Agent) -> Iterator[int]:
+    """What keeps its queue, or did until now; that it is ready and takes messages needs no word."""
+    if agent.state != "ready":
+        yield agent.state_seq
+    if agent.mode == "manual_flush":
+        yield agent.mode_seq
+    if agent.held is not None:
+        yield agent.held.seq

@@ -1,0 +1,259 @@
+"""Another policy, the same wishes: what changes for each delivery, and how the rest is assumed."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.core.commands import Cancel, Flush, Redeliver, SetMode
+from broker.core.whatif import Elsewhere
+from projections.facts import AgentName, DeliveryAcked, Policy
+from projections.fates import Fate
+from tests.support.orders import adopt, become, deliver, ended, message, report_of, spawn
+from tests.support.simulated import Simulated, dump
+from tests.support.what_if import elsewhere
+
+BOB = AgentName("bob")
+
+
+@pytest.fixture
+def broker() -> Simulated:
+    broker = Simulated(Policy(queue_length_max=2))
+    spawn(broker, "bob", "dev")
+    return broker
+
+
+def hold(broker: Simulated, name: str = "bob") -> None:
+    broker.ask(SetMode(name=AgentName(name), mode="manual_flush"))
+
+
+def free(broker: Simulated, name: str = "bob") -> None:
+    broker.ask(SetMode(name=AgentName(name), mode="auto_inject"))
+
+
+def arrive(broker: Simulated, after_ms: float = 30) -> None:
+    """What is typed now is seen and submitted so much later."""
+    effect = broker.typed()[0]
+    broker.wait(after_ms)
+    deliver(broker, effect)
+    broker.wait(200)
+
+
+def changed(made: Elsewhere) -> list[tuple[str, str]]:
+    return [(f.recorded.outcome, f.other.outcome) for f in made.fates.differences]
+
+
+def only(made: Elsewhere) -> tuple[Fate, Fate]:
+    (found,) = made.fates.differences
+    return found.recorded, found.other
+
+
+def test_in_a_longer_queue_the_evicted_one_is_delivered_after_the_usual_delay(
+    broker: Simulated,
+) -> None:
+    for delay_ms in (30, 70, 50):
+        broker.sent(message("bob", "shows how long it takes"))
+        arrive(broker, delay_ms)
+    hold(broker)
+    for number in range(3):
+        broker.sent(message("bob", f"waits {number}"))
+    free(broker)
+    begun = broker.at
+    for _ in range(2):
+        arrive(broker)
+    broker.wait(1_000)
+    broker.do(Flush(name=BOB))
+    made = elsewhere(broker.entries, moved_us_min=1_000_000, queue_length_max=3)
+    recorded, other = only(made)
+    assert (recorded.outcome, recorded.reason) == ("evicted", "queue_full")
+    assert (other.outcome, other.attempts, made.assumed) == ("delivered", 1, 1)
+    assert other.at == begun + 50_000
+
+
+def test_in_a_shorter_queue_more_are_evicted_and_what_comes_later_is_understood(
+    broker: Simulated,
+) -> None:
+    hold(broker)
+    broker.sent(message("bob", "is evicted there"))
+    broker.sent(message("bob", "is flushed"))
+    broker.do(Flush(name=BOB))
+    broker.ask(report_of(broker.typed()[0], submitted=True))
+    cancelled = broker.sent(message("bob", "is taken back"))
+    broker.ask(Cancel(id=cancelled.deliveries[0][0]))
+    free(broker)
+    broker.wait(1_000)
+    for _ in range(1):
+        arrive(broker)
+    broker.sent(message("bob", "arrives on both sides"))
+    arrive(broker)
+    made = elsewhere(broker.entries, moved_us_min=1_000_000, queue_length_max=1)
+    assert changed(made) == [("delivered", "evicted")]
+    assert made.fates.other.counts == {"evicted": 1, "delivered": 2, "cancelled": 1}
+
+
+def test_a_longer_window_verifies_what_was_seen_late(broker: Simulated) -> None:
+    broker.sent(message("bob"))
+    effect = broker.typed()[0]
+    broker.ask(report_of(effect))
+    broker.wait(7_000)
+    broker.ask(report_of(effect, submitted=True))
+    made = elsewhere(broker.entries, window_ms=10_000)
+    recorded, other = only(made)
+    assert (recorded.outcome, other.outcome) == ("unconfirmed", "delivered")
+    assert other.at - recorded.at == 2_000_000
+    assert made.assumed == 0
+
+
+def test_a_shorter_window_gives_up_before_the_evidence(broker: Simulated) -> None:
+    broker.sent(message("bob"))
+    effect = broker.typed()[0]
+    broker.ask(report_of(effect))
+    broker.wait(3_000)
+    broker.ask(report_of(effect, submitted=True))
+    assert changed(elsewhere(broker.entries, window_ms=2_000)) == [("delivered", "unconfirmed")]
+    assert changed(elsewhere(broker.entries, window_ms=3_001)) == []
+
+
+def test_a_shorter_retry_delivers_earlier_by_what_it_saves(broker: Simulated) -> None:
+    broker.sent(message("bob"))
+    broker.wait(10)
+    broker.ask(report_of(broker.typed()[0], "not_written"))
+    broker.wait(1_000)
+    arrive(broker, 40)
+    (acked,) = broker.facts(DeliveryAcked)
+    (found,) = elsewhere(broker.entries, retry_delay_ms=200).fates.differences
+    assert found.moved_us == -800_000
+    assert (found.recorded.outcome, found.other.attempts) == ("delivered", 2)
+    assert acked.attempt == 2
+    assert elsewhere(broker.entries, 800_001, retry_delay_ms=200).fates.differences == []
+
+
+def test_fewer_failures_give_up_and_a_redelivery_then_finds_a_dead_letter(
+    broker: Simulated,
+) -> None:
+    broker.policy = Policy(failures_max=2)
+    broker.start()
+    adopt(broker, "bob")
+    become(broker, "bob", "ready")
+    sent = broker.sent(message("bob"))
+    for _ in range(2):
+        broker.ask(report_of(broker.typed()[0], "not_written"))
+        broker.wait(5_000)
+    broker.ask(Redeliver(ids=(sent.deliveries[0][0],)))
+    arrive(broker)
+    fewer = elsewhere(broker.entries, failures_max=1)
+    assert changed(fewer) == []
+    assert fewer.fates.other.counts == {"dead_letter": 1, "delivered": 1}
+    more = elsewhere(broker.entries, failures_max=3)
+    assert changed(more) == [("dead_letter", "delivered"), ("delivered", "absent")]
+    assert more.assumed == 1
+
+
+def test_in_a_fan_out_each_recipient_keeps_its_own_fate(broker: Simulated) -> None:
+    spawn(broker, "amy", "dev")
+    hold(broker, "amy")
+    hold(broker, "bob")
+    broker.sent(message("amy", "takes amy's only place there"))
+    broker.sent(message("#dev", "for both"))
+    free(broker, "bob")
+    arrive(broker)
+    made = elsewhere(broker.entries, queue_length_max=1, queue_policy="reject_newest")
+    recorded, other = only(made)
+    assert (recorded.agent, recorded.outcome) == ("amy", "waiting")
+    assert (other.outcome, other.reason) == ("refused", "queue_full")
+    assert made.fates.other.counts["delivered"] == 1
+
+
+def test_what_was_refused_here_is_taken_there(broker: Simulated) -> None:
+    broker.policy = Policy(queue_length_max=1, queue_policy="reject_newest")
+    broker.start()
+    adopt(broker, "bob")
+    hold(broker)
+    broker.sent(message("bob", "one"))
+    broker.refused(message("bob", "two"))
+    made = elsewhere(broker.entries, queue_length_max=2)
+    recorded, other = only(made)
+    assert (recorded.outcome, recorded.delivery_id) == ("refused", None)
+    assert other.outcome == "waiting"
+
+
+def test_an_attempt_that_only_the_other_world_makes_is_begun_when_its_holder_is_found(
+    broker: Simulated,
+) -> None:
+    broker.policy = Policy(throttle_ms_min=60_000)
+    broker.start()
+    adopt(broker, "bob")
+    become(broker, "bob", "ready")
+    for number in range(2):
+        broker.sent(message("bob", f"{number}"))
+    arrive(broker, 1_000)
+    broker.start()
+    adopt(broker, "bob")
+    become(broker, "bob", "ready")
+    broker.wait(5_000)
+    broker.do(Flush(name=BOB))
+    made = elsewhere(broker.entries, throttle_ms_min=100)
+    assert changed(made) == [("waiting", "delivered")]
+
+
+def test_a_program_that_ends_takes_what_is_typed_there_with_it(broker: Simulated) -> None:
+    broker.policy = Policy(throttle_ms_min=1_500)
+    broker.start()
+    adopt(broker, "bob")
+    become(broker, "bob", "ready")
+    for number in range(2):
+        broker.sent(message("bob", f"{number}"))
+    arrive(broker, 1_000)
+    ended(broker, "bob", began=())
+    made = elsewhere(broker.entries, throttle_ms_min=100)
+    recorded, other = only(made)
+    assert recorded.outcome == "waiting"
+    assert (other.outcome, other.reason) == ("dead_letter", "outcome_unknown")
+
+
+def test_what_is_typed_later_is_answered_later_by_the_same(broker: Simulated) -> None:
+    for number in range(2):
+        broker.sent(message("bob", f"{number}"))
+    arrive(broker, 10)
+    begun = broker.typed()[0]
+    broker.wait(1_000)
+    broker.ask(report_of(begun))
+    broker.wait(1_000)
+    broker.ask(report_of(begun, submitted=True))
+    broker.wait(2_000)
+    broker.do(Flush(name=BOB))
+    (found,) = elsewhere(broker.entries, throttle_ms_min=600).fates.differences
+    assert found.recorded.outcome == "delivered"
+    assert found.moved_us == 500_000
+
+
+def test_no_deadline_is_met_while_there_is_no_broker(broker: Simulated) -> None:
+    broker.sent(message("bob"))
+    broker.ask(report_of(broker.typed()[0], "not_written"))
+    broker.at += 60_000_000
+    broker.start()
+    adopt(broker, "bob")
+    become(broker, "bob", "ready")
+    arrive(broker)
+    assert elsewhere(broker.entries, retry_delay_ms=200).fates.differences == []
+
+
+def test_a_broker_that_is_late_is_late_in_both_worlds(broker: Simulated) -> None:
+    broker.sent(message("bob"))
+    broker.ask(report_of(broker.typed()[0], "not_written"))
+    broker.at += 1_700_000
+    broker.wait(0)
+    arrive(broker)
+    made = elsewhere(broker.entries)
+    assert made.fates.differences == []
+    assert dump(made.there) == dump(made.here)
+
+
+def test_the_same_question_has_the_same_answer(broker: Simulated) -> None:
+    hold(broker)
+    for number in range(5):
+        broker.sent(message("bob", f"waits {number}"))
+    free(broker)
+    first, second = (elsewhere(broker.entries, queue_length_max=1) for _ in range(2))
+    assert first.fates.differences == second.fates.differences
+    assert len(first.fates.differences) == 1
+    assert dump(first.there) == dump(second.there)

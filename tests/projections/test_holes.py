@@ -1,0 +1,41 @@
+"""Records that are lost, and somebody accepted that: the rest still folds."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.core.commands import Release
+from projections.facts import AgentName
+from projections.reports import pending_rows
+from projections.snapshot import dump, load
+from projections.world import World, fold_all
+from tests.support.orders import deliver, message, spawn
+from tests.support.simulated import Simulated
+
+from .test_snapshot import lived
+
+
+def ended() -> Simulated:
+    """The story of a world with everything in it, told to its end."""
+    broker = lived()
+    spawn(broker, "dan")
+    broker.sent(message("dan", "typed"))
+    deliver(broker, broker.typed()[-1])
+    broker.sent(message("dan", "in flight"))
+    for name in ("bob", "Amy", "dan"):
+        broker.ask(Release(name=AgentName(name)))
+    return broker
+
+
+ENTRIES = ended().entries
+
+
+@pytest.mark.parametrize("length", range(1, 12))
+def test_what_is_left_of_a_history_with_a_hole_is_a_world(length: int) -> None:
+    for first in range(len(ENTRIES)):
+        world = World()
+        fold_all(world, ENTRIES[:first])
+        fold_all(world, ENTRIES[first + length :])
+        assert all(row["state"] for row in pending_rows(world, world.at))
+        lines = list(dump(world))
+        assert list(dump(load([b"".join(line + b"\n" for line in lines)]))) == lines

@@ -1,0 +1,225 @@
+"""What happens when the kernel gives less than is needed: files that may be open, and memory.
+
+Either the service goes on without what it could not do, or it ends with a clear word. In both cases
+everything that was acknowledged is there afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from journal import Reader, verify
+from tests.bench.history import Past
+from tests.support.brokers import Running, idle, running
+from tests.support.histories import snapshots_of
+from tests.support.holders import ROOT, eventually, gone
+from tests.support.machine import MIB, address_space, free_descriptor, limit
+
+OFFLINE = {
+    "verify": ("verify",),
+    "head": ("head",),
+    "stat": ("stat",),
+    "replay": ("replay", "--json"),
+    "cat": ("cat",),
+    "compact": ("compact",),
+    "backup": ("backup", "{out}"),
+    "salvage": ("salvage", "--out", "{out}"),
+}
+
+
+def limited(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """A command that may use little more than it does when its work begins."""
+    command = [sys.executable, "-m", "tests.support.limited", *map(str, words)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90)
+
+
+@pytest.fixture(scope="module")
+def long_past(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory whose journal has a sealed segment of full size."""
+    directory = tmp_path_factory.mktemp("long")
+    with Past(directory / "journal") as past:
+        past.arrive(13_000)
+        past.pend(10)
+    assert len(list(directory.glob("journal/0*.jsonl"))) > 1
+    return directory
+
+
+@pytest.fixture
+def copy(long_past: Path, tmp_path: Path) -> Path:
+    """One of one's own."""
+    return shutil.copytree(long_past, tmp_path / "copy")
+
+
+def told(directory: Path, through: int) -> list[bytes]:
+    return [line.raw for line in Reader(directory / "journal").lines(through=through)]
+
+
+# --- a command
+
+
+@pytest.mark.parametrize("verb", OFFLINE)
+def test_a_command_without_memory_says_so_and_loses_nothing(
+    verb: str, copy: Path, tmp_path: Path
+) -> None:
+    head = Reader(copy / "journal").head()
+    before = told(copy, head)
+    words = [word.format(out=tmp_path / "out") for word in OFFLINE[verb]]
+    done = limited("--memory", "2", "ackbook_tools.main", *words, "--dir", copy)
+    # What reads piece by piece needs no more than this, however long the journal is.
+    assert done.returncode == 74 or (verb == "cat" and done.returncode == 0), done.stderr
+    assert "not enough memory" in done.stderr or verb == "cat"
+    assert "Traceback" not in done.stderr
+    assert told(copy, head) == before
+    assert verify(copy / "journal").exit_code in (0, 1)
+    assert limited("ackbook_tools.main", *words, "--dir", copy).returncode == 0, "and with it, goes"
+
+
+@pytest.mark.parametrize("files", [0, 1])
+@pytest.mark.parametrize("verb", OFFLINE)
+def test_a_command_without_descriptors_says_so_and_loses_nothing(
+    verb: str, files: int, copy: Path, tmp_path: Path
+) -> None:
+    head = Reader(copy / "journal").head()
+    before = told(copy, head)
+    words = [word.format(out=tmp_path / "out") for word in OFFLINE[verb]]
+    limits = ("--files", str(files))
+    done = limited(*limits, "ackbook_tools.main", *words, "--dir", copy)
+    assert done.returncode in (0, 74), done.stderr
+    assert done.returncode == 74 or files == 1, "without any, nothing is read"
+    assert done.returncode == 0 or "Too many open files" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert told(copy, head) == before
+    assert verify(copy / "journal").exit_code in (0, 1)
+
+
+# --- a worker
+
+
+@pytest.mark.parametrize("limits", [("--memory", "2"), ("--files", "0")])
+@pytest.mark.parametrize(
+    ("module", "more"),
+    [
+        ("broker.runtime.snapshotter", ()),
+        ("journal.archive_worker", ("1",)),
+        ("journal.check_worker", ("00000000000000000001.jsonl",)),
+    ],
+)
+def test_a_worker_that_gets_too_little_says_so_and_leaves_the_journal_as_it_is(
+    module: str, more: tuple[str, ...], limits: tuple[str, str], copy: Path
+) -> None:
+    journal = copy / "journal"
+    before = told(copy, Reader(journal).head())
+    failed = limited(*limits, module, journal, *more)
+    assert failed.returncode == 74, failed
+    assert "Too many open files" in failed.stderr or "not enough memory" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert told(copy, len(before)) == before
+    assert snapshots_of(journal) == []
+    assert not list(journal.glob("archive/*.zst"))
+    assert limited(module, journal, *more).returncode == 0
+
+
+# --- a broker
+
+
+@pytest.mark.parametrize(
+    ("short", "said"),
+    [(("--files", "9"), "files may be open at once"), (("--memory", "3"), "memory")],
+)
+def test_a_broker_that_gets_too_little_to_start_says_so_and_loses_nothing(
+    short: tuple[str, str], said: str
+) -> None:
+    with running() as broker:
+        park(broker)
+        taken = [broker.send("cat", f"number {number}")["event_id"] for number in range(5)]
+        assert broker.stop() == 0
+        refused = limited(*short, "ackbook_tools.main", "up", "--dir", broker.directory)
+        assert refused.returncode == 74
+        assert said in refused.stderr
+        assert "Traceback" not in refused.stderr
+        broker.start()
+        assert [row["event_id"] for row in broker.get("/api/pending")["pending"]] == taken
+        assert broker.stop() == 0
+        assert broker.verified()
+
+
+def test_a_broker_without_descriptors_makes_no_snapshot_and_says_so_until_it_does() -> None:
+    with idle() as broker:
+        broker.start("--every", "20")
+        park(broker)
+        restore = limit(broker.pid, resource.RLIMIT_NOFILE, free_descriptor(broker.pid))
+        text = "x" * 600  # so that a compaction is worth its snapshots
+        taken = [broker.send("cat", f"{number} {text}")["event_id"] for number in range(40)]
+        eventually(lambda: broker.get("/health")["status"] == "degraded", "it is told")
+        [reason] = broker.get("/health")["reasons"]
+        assert reason["code"] == "snapshot_failed"
+        assert "Too many open files" in reason["what"]
+        restore()
+        assert broker.post("/api/compact")["failed"] is None
+        eventually(lambda: broker.get("/health")["status"] == "ok", "it is well again")
+        assert len(snapshots_of(broker.directory / "journal")) > 0
+        assert [row["event_id"] for row in broker.get("/api/pending")["pending"]] == taken
+        assert broker.stop() == 0
+        assert broker.verified()
+
+
+def park(broker: Running) -> None:
+    """Messages wait from here on."""
+    broker.spawn("cat", "cat")
+    broker.http.put("/api/spawned/cat/delivery-mode", json={"mode": "manual_flush"})
+
+
+def succeeds(broker: Running, path: str, body: object) -> bool:
+    """Whether a request is answered, and well."""
+    with contextlib.suppress(httpx.TransportError):
+        return broker.http.post(path, json=body).is_success
+    return False
+
+
+def test_a_broker_without_descriptors_still_takes_messages_and_recovers() -> None:
+    with running() as broker:
+        broker.spawn("cat", "cat")
+        broker.http.put("/api/spawned/cat/delivery-mode", json={"mode": "manual_flush"})
+        restore = limit(broker.pid, resource.RLIMIT_NOFILE, free_descriptor(broker.pid))
+        taken = [broker.send("cat", f"number {number}")["event_id"] for number in range(20)]
+        body = {"name": "dog", "cli": "cat", "cwd": str(broker.directory)}
+        refused = broker.http.post("/api/spawn", json=body)
+        assert refused.status_code >= 400, refused.text
+        restore()
+        eventually(lambda: succeeds(broker, "/api/spawn", body), "it has descriptors again")
+        assert [row["event_id"] for row in broker.get("/api/pending")["pending"]] == taken
+        assert broker.stop() == 0
+        assert broker.verified()
+
+
+def test_a_broker_without_memory_loses_nothing_that_it_took() -> None:
+    with running({"queue_length_max": 10_000}) as broker:
+        broker.spawn("cat", "cat")
+        broker.http.put("/api/spawned/cat/delivery-mode", json={"mode": "manual_flush"})
+        limit(broker.pid, resource.RLIMIT_AS, address_space(broker.pid) + 24 * MIB)
+        taken: list[str] = []
+        with contextlib.suppress(httpx.TransportError):
+            for number in range(300):
+                text = f"number {number} " + "x" * 400_000
+                answer = broker.http.post("/api/send", json={"to": "cat", "text": text})
+                if answer.status_code != 200:
+                    break
+                taken.append(answer.json()["event_id"])
+        assert len(taken) < 300, "the memory was short"
+        if not gone(broker.pid):
+            broker.kill()
+        broker.wait()
+        broker.start()
+        waiting = [row["event_id"] for row in broker.get("/api/pending")["pending"]]
+        assert waiting[: len(taken)] == taken
+        assert len(waiting) <= len(taken) + 1, "one was on its way"
+        assert broker.stop() == 0
+        assert broker.verified()

@@ -1,0 +1,43 @@
+"""A command of ours that the machine gives little: memory, or files that may be open at once.
+
+`python -m tests.support.limited [--memory MIB] [--files N] MODULE ARGUMENT...` imports the
+module, then allows so much more than is in use by then, then calls its `main`. So what is short is
+what the work itself needs, on every machine.
+"""
+
+import argparse
+import importlib
+import os
+import resource
+import sys
+
+from tests.support.machine import MIB, address_space, free_descriptor
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--memory", type=int)
+    parser.add_argument("--files", type=int)
+    parser.add_argument("module")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    given = parser.parse_args()
+    module = importlib.import_module(given.module)
+    if given.module == "ackbook_tools.main":
+        importlib.import_module(f"ackbook_tools.{given.arguments[0]}")
+    if given.memory is not None:
+        allow(resource.RLIMIT_AS, address_space(os.getpid()) + given.memory * MIB)
+    if given.files is not None:
+        listing = 1  # the descriptor through which this process looked at its own
+        allow(resource.RLIMIT_NOFILE, free_descriptor(os.getpid()) - listing + given.files)
+    if given.module == "ackbook_tools.main":
+        sys.argv = ["ackbook", *given.arguments]
+        return int(module.main())
+    return int(module.main(given.arguments))
+
+
+def allow(which: int, value: int) -> None:
+    resource.setrlimit(which, (value, resource.getrlimit(which)[1]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

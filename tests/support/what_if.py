@@ -1,0 +1,33 @@
+"""What would have happened, asked of a list of entries: both passes, without a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from broker.core.again import decisions
+from broker.core.reactions import Reactions
+from broker.core.whatif import Elsewhere
+from projections.codec import Entry
+from projections.facts import Policy
+from projections.world import World
+
+
+def elsewhere(told: Iterable[Entry], moved_us_min: int = 1, **other: object) -> Elsewhere:
+    """The two worlds at the end of these entries, under a policy with other numbers."""
+    entries = list(told)
+    reactions = Reactions()
+    for entry in entries:
+        reactions.note(entry)
+
+    def change(policy: Policy) -> Policy:
+        return msgspec.structs.replace(policy, **other)
+
+    here, there = World(), World()
+    here.seq = there.seq = entries[0].seq - 1
+    made = Elsewhere(here, there, change, reactions, moved_us_min)
+    for group in decisions(entries):
+        made.take(group)
+    made.fates.finish()
+    return made

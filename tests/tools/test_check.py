@@ -1,0 +1,134 @@
+"""`replay --check` on whole, bounded, cut and wrong journals: what it says is honest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from broker.core import standing
+from broker.core.commands import SetMode
+from journal import open_log, salvage
+from projections.facts import AgentName, Policy
+from tests.decisions.make import write_journal
+from tests.decisions.stories import Told
+from tests.support.orders import deliver, message, spawn
+from tests.support.past import SMALL, Past, a_busy_day, make_snapshot
+from tests.support.shell import Done, ackbook
+
+KEYS = {
+    *("ok", "decisions", "through", "diverged", "origin_not_told", "cut_short"),
+    *("divergences", "not_checked"),
+}
+
+
+def checked(journal: Path, *options: str) -> Done:
+    return ackbook("replay", "--check", *options, "--dir", journal, cwd=journal.parent)
+
+
+def otherwise(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A journal of a broker that typed three times what had to wait for a flush."""
+    told = Told(Policy(queue_length_max=2))
+    spawn(told, "bob")
+    with monkeypatch.context() as broken:
+        broken.setattr(standing, "why_held", lambda agent, delivery: (None, 0, None))
+        for number in range(3):
+            told.ask(SetMode(name=AgentName("bob"), mode="manual_flush"))
+            told.wait(200)
+            told.sent(message("bob", f"{number}"))
+            deliver(told, told.typed()[0])
+            told.ask(SetMode(name=AgentName("bob"), mode="auto_inject"))
+    write_journal(directory, told)
+    return directory
+
+
+def test_a_journal_of_these_rules_is_the_same(tmp_path: Path) -> None:
+    a_busy_day(tmp_path / "journal")
+    done = checked(tmp_path / "journal", "--json")
+    report = done.json()
+    assert done.code == 0
+    assert set(report) == KEYS
+    assert report["ok"] is True
+    assert report["decisions"] > 15
+    assert report["divergences"] == report["not_checked"] == []
+
+
+def test_the_first_divergence_is_shown_with_both_sides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = otherwise(tmp_path / "journal", monkeypatch)
+    done = checked(journal, "--json")
+    assert done.code == 1
+    report = done.json()
+    assert report["diverged"] == 3
+    (first,) = report["divergences"]
+    assert first["recorded"]["kind"] == "delivery.attempted"
+    assert first["decided"]["kind"] == "delivery.held"
+    assert first["decided"]["data"]["reason"] == "manual_flush"
+    assert {"kind", "reason", "cause"} <= set(first["differs"])
+    assert first["command"]["command"] == "send"
+    assert first["first_seq"] == first["seq"] - 1
+    every = checked(journal, "--json", "--all").json()["divergences"]
+    assert [row["decided"]["kind"] for row in every] == ["delivery.held"] * 3
+    told = checked(journal).out
+    assert "delivery.attempted" in told
+    assert "delivery.held" in told
+    assert "3 of" in told
+    assert checked(journal, "--all").out.count("decided again") == 3
+
+
+def test_after_a_lost_beginning_it_goes_on_from_a_snapshot(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    a_busy_day(journal, SMALL)
+    make_snapshot(journal, 20)
+    sorted(journal.glob("0*.jsonl"))[0].unlink()
+    report = checked(journal, "--json").json()
+    (skipped,) = report["not_checked"]
+    assert (skipped["first"], skipped["last"]) == (1, 20)
+    assert report["ok"] is True
+    assert 0 < report["decisions"] < 13
+
+
+def test_where_nothing_is_known_nothing_is_said_to_be_the_same(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    a_busy_day(journal, SMALL)
+    sorted(journal.glob("0*.jsonl"))[0].unlink()
+    done = checked(journal)
+    assert done.code == 3
+    assert "no decision here can be checked" in done.err
+
+
+def test_what_lies_behind_an_accepted_loss_is_said_to_be_unchecked(tmp_path: Path) -> None:
+    journal, saved = tmp_path / "journal", tmp_path / "saved"
+    a_busy_day(journal, SMALL)
+    path = sorted(journal.glob("0*.jsonl"))[1]
+    lines = path.read_bytes().split(b"\n")
+    lines[3] = lines[3].replace(b'"at":1', b'"at":2')
+    path.write_bytes(b"\n".join(lines))
+    found = salvage(journal, saved)
+    report = checked(saved, "--json").json()
+    (skipped,) = report["not_checked"]
+    assert skipped["first"] == found.lost[0].first
+    assert skipped["last"] == report["through"]
+    assert report["ok"] is True
+
+
+def test_a_decision_that_a_crash_cut_short_is_no_divergence(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    with Past(journal) as past:
+        past.start()
+        past.spawn("bob")
+        past.send("bob", "typed at once")
+        head = past.log.head.seq
+        shutil.copytree(journal, tmp_path / "copy")
+    copy = next((tmp_path / "copy").glob("0*.jsonl"))
+    (tmp_path / "copy" / "HEAD").unlink()
+    lines = copy.read_bytes().rstrip(b"\n").split(b"\n")
+    assert json.loads(lines[-1])["kind"] == "delivery.attempted"
+    copy.write_bytes(b"\n".join(lines[:-1]) + b"\n")
+    open_log(tmp_path / "copy").close()
+    report = checked(tmp_path / "copy", "--json").json()
+    assert (report["ok"], report["cut_short"]) == (True, 1)
+    assert report["through"] >= head

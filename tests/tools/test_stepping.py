@@ -1,0 +1,86 @@
+"""Where one stands in a past: the same view from whichever side it is come to."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from ackbook_tools import stepping
+from ackbook_tools.history import History
+from ackbook_tools.place import Place
+from ackbook_tools.records import Wanted
+from ackbook_tools.stepping import Stepper, View
+
+from projections.reports import agent_rows, counts
+from projections.world import World, fold
+from tests.journal.damaged_corpus import CORPUS, SMALL
+from tests.support.past import a_busy_day
+
+
+@pytest.fixture
+def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> History:
+    """A short past, in which few records count as near."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(stepping, "NEAR", 6)
+    monkeypatch.setattr(stepping, "WINDOW", 4)
+    a_busy_day(tmp_path / "journal", SMALL)
+    return History(Place(tmp_path / "journal"))
+
+
+def seen(stepper: Stepper, seq: int) -> View:
+    stepper.stand(seq)
+    view = stepper.view()
+    assert view is not None
+    assert view.line.seq == seq
+    assert view.known
+    return view
+
+
+def test_a_view_is_the_same_from_whichever_side_it_is_come_to(history: History) -> None:
+    head = history.head()
+    forward = Stepper(history)
+    views = {seq: seen(forward, seq) for seq in range(1, head + 1)}
+    back = Stepper(history)
+    assert {seq: seen(back, seq) for seq in range(head, 0, -1)} == views
+    jumping = Stepper(history)
+    for seq in random.Random(1).choices(range(1, head + 1), k=100):
+        assert seen(jumping, seq) == views[seq]
+
+
+def test_a_view_shows_the_world_of_a_full_fold(history: History) -> None:
+    world, stepper = World(), Stepper(history)
+    for entry in history.entries():
+        fold(world, entry)
+        stepper.stand(entry.seq)
+        view = stepper.view()
+        assert view is not None
+        assert (view.agents, view.counts) == (agent_rows(world, world.at), counts(world))
+
+
+def test_seeking_finds_each_record_that_is_wanted_in_both_directions(history: History) -> None:
+    head = history.head()
+    for wanted in (Wanted(agent="ANN"), Wanted(kinds=("agent.*", "delivery.held"))):
+        expected = [line.seq for line in history.lines() if wanted(line)]
+        assert 2 < len(expected) < head
+        for forward in (True, False):
+            stepper = Stepper(history)
+            stepper.stand(1 if forward else head)
+            found = [stepper.seq] if stepper.seq in expected else []
+            while stepper.seek(wanted, forward=forward):
+                found.append(stepper.seq)
+            assert found == (expected if forward else expected[::-1])
+            assert stepper.seq == found[-1], "a search without an answer moves nothing"
+
+
+def test_behind_a_hole_the_record_is_shown_and_the_world_is_not_known() -> None:
+    history = History(Place(CORPUS / "flipped_in_a_sealed_segment"))
+    stepper = Stepper(history)
+    seqs = [line.seq for line in history.lines()]
+    behind = next(seq for seq, before in zip(seqs[1:], seqs, strict=False) if seq > before + 1)
+    stepper.stand(behind)
+    view = stepper.view()
+    assert view is not None
+    assert not view.known
+    stepper.stand(behind - 1)
+    assert stepper.view() is None

@@ -1,0 +1,198 @@
+"""`ackbook replay --check`: every recorded decision, put to the rules of this version once more.
+
+The first one that is decided otherwise is shown with both sides and the fields in which they
+differ. So a change of a rule is seen as what it would have done to a real history, and a world that
+once went wrong by the decision that shows it. The exit code is 0 when all are decided the same and
+1 when one is not; what cannot be checked is said and is no divergence.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from broker.core.again import Divergence, Finding, NotTold
+from broker.core.again import check as decide_again
+from projections.codec import Entry, encode, kind_of
+
+from .failures import Exit, Failure
+from .history import History
+from .output import bad, bold, clock_time, console, dim, emit, full_time, good, plain, poor, tell
+from .place import Place
+from .progress import Progress
+from .shapes_again import CheckReport, DivergenceRow, SideRow, SkippedRow
+from .stretches import Stretches
+
+VALUE_WIDTH_MAX = 200
+"""Of one value for people: a body may have half a megabyte. `--json` has all of it."""
+
+ABSENT = "-"
+"""For people, a field that is at its default, or a record that is not there."""
+
+
+def check(place: Place, show_all: bool, as_json: bool) -> int:
+    """Decide everything again and say what differs; the exit code."""
+    stretches = Stretches(History(place))
+    counts: Counter[str] = Counter()
+    rows: list[DivergenceRow] = []
+    for finding in _findings(stretches):
+        if type(finding) is NotTold:
+            counts[finding.why] += 1
+            continue
+        counts["decisions"] += 1
+        if type(finding) is Divergence:
+            counts["diverged"] += 1
+            if show_all or counts["diverged"] == 1:
+                if as_json:
+                    rows.append(_row(finding))
+                else:
+                    _show(finding)
+    report = CheckReport(
+        ok=not counts["diverged"],
+        decisions=counts["decisions"],
+        through=stretches.head,
+        diverged=counts["diverged"],
+        origin_not_told=counts["origin"],
+        cut_short=counts["cut"],
+        divergences=rows,
+        not_checked=[SkippedRow(one.first, one.last, one.why) for one in stretches.skipped],
+    )
+    if as_json:
+        emit(report)
+    else:
+        _sum_up(report, show_all)
+    if report.not_checked and not report.decisions:
+        raise Failure(
+            Exit.NOT_FOUND,
+            "no decision here can be checked: the world before it is not known",
+            "check a journal that has its beginning, its archives or a snapshot",
+        )
+    return Exit.DONE if report.ok else Exit.NO
+
+
+def _findings(stretches: Stretches) -> Iterator[Finding]:
+    progress = Progress("decided again:", stretches.head)
+    for world, entries in stretches:
+        for finding in decide_again(world, progress.watch(entries)):
+            if finding is not None:
+                progress.done()
+            yield finding
+    progress.done()
+
+
+# --- for programs
+
+
+def _row(found: Divergence) -> DivergenceRow:
+    recorded, decided = _side(found.recorded), _side(found.decided)
+    return DivergenceRow(
+        seq=found.seq,
+        first_seq=found.first,
+        at=found.at,
+        command=found.wish,
+        recorded=recorded,
+        decided=decided,
+        differs=[name for name, _, _ in _differences(found)],
+    )
+
+
+def _side(entry: Entry | None) -> SideRow | None:
+    if entry is None:
+        return None
+    return SideRow(kind_of(entry), msgspec.Raw(_data(entry)), entry.cause)
+
+
+def _data(entry: Entry) -> bytes:
+    return encode(entry.fact)  # type: ignore[arg-type] # the journal's own records are never decided
+
+
+# --- for people
+
+
+def _show(found: Divergence) -> None:
+    told = found.recorded or found.decided
+    assert told is not None
+    tell(f"{bad(f'seq {found.seq}')}  {bold(kind_of(told))}  {dim(full_time(found.at))}")
+    tell(f"  {dim(f'record {found.first} was decided on')} {_shown(_text(found.wish))}")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), header_style="dim")
+    for heading in ("", "recorded", "decided again"):
+        table.add_column(heading, overflow="fold")
+    for name, recorded, decided in _differences(found):
+        sides = _time_or(name, recorded), _time_or(name, decided)
+        table.add_row(Text(name, "dim"), Text(sides[0], "bold"), Text(sides[1], "yellow"))
+    console().print(table)
+    tell()
+
+
+def _differences(found: Divergence) -> list[tuple[str, str, str]]:
+    """The fields that are not the same: name, as recorded, as decided again."""
+    if found.recorded is None or found.decided is None:
+        return [("kind", _kind(found.recorded), _kind(found.decided))]
+    recorded, decided = _fields(found.recorded), _fields(found.decided)
+    told = [
+        (name, recorded.get(name, ABSENT), decided.get(name, ABSENT))
+        for name in dict.fromkeys((*recorded, *decided))
+        if recorded.get(name) != decided.get(name)
+    ]
+    if "cause" in found.sides:
+        told.append(("cause", _text(found.recorded.cause), _text(found.decided.cause)))
+    if "by" in found.sides:
+        told.append(("by", bytes(found.recorded.by).decode(), bytes(found.decided.by).decode()))
+    return told
+
+
+def _kind(entry: Entry | None) -> str:
+    return "nothing more" if entry is None else kind_of(entry)
+
+
+def _fields(entry: Entry) -> dict[str, str]:
+    return {"kind": kind_of(entry), **dict(_flat("", msgspec.json.decode(_data(entry))))}
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Each field by its dotted name."""
+    for name, inner in value.items():
+        if isinstance(inner, dict):
+            yield from _flat(f"{prefix}{name}.", inner)
+        else:
+            yield f"{prefix}{name}", _text(inner)
+
+
+def _shown(text: str) -> str:
+    return plain(text if len(text) <= VALUE_WIDTH_MAX else f"{text[:VALUE_WIDTH_MAX]}...")
+
+
+def _time_or(name: str, text: str) -> str:
+    """A time as people read one, any other field as it is."""
+    is_time = name.endswith(("_at", "until")) and text.isdecimal()
+    return clock_time(int(text)) if is_time else _shown(text)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _sum_up(report: CheckReport, show_all: bool) -> None:
+    decisions = f"{report.decisions:,} decisions through record {report.through:,}"
+    if report.ok:
+        tell(f"{good('the same')}  {decisions}: each is made again as it is recorded")
+    else:
+        more = "" if show_all or report.diverged == 1 else "; --all shows each of them"
+        tell(f"{bad('otherwise')}  {report.diverged:,} of {decisions}{more}")
+    if report.origin_not_told:
+        tell(
+            f"{poor('not checked')}  {report.origin_not_told:,} that an older version recorded"
+            " without all that was read for them"
+        )
+    if report.cut_short:
+        tell(
+            f"{poor('not checked')}  the end of {report.cut_short:,}: a crash kept only their"
+            " first records"
+        )
+    for skipped in report.not_checked:
+        tell(f"{poor('not checked')}  records {skipped.first:,} to {skipped.last:,}: {skipped.why}")

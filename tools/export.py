@@ -1,0 +1,160 @@
+"""`ackbook export`: one row for each delivery with its whole life, for tools that ask questions.
+
+Rows go out as the journal is read, so that a long history needs no memory: what ended comes in the
+order of ending, what is still open at the end. Bodies stay in the journal unless they are asked
+for.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, TextIO, get_args
+
+import click
+import msgspec
+
+from journal import Reader
+from projections.lives import Outcome
+
+from .bounds import Bound, since_option, until_option
+from .deliveries import COLUMNS, Cell, Row, Wanted, lives_of, read_audit, row_of
+from .failures import Exit, Failure
+from .history import History
+from .options import past_option
+from .output import say
+from .place import Place
+from .table_file import write_table
+
+Format = Literal["jsonl", "csv", "sqlite"]
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet takes a cell that begins so for a formula; ours come from strangers."""
+
+
+@click.command()
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(get_args(Format)),
+    help="jsonl unless the name of FILE says otherwise.",
+)
+@click.option(
+    "-o",
+    "--output",
+    "path",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Standard output, unless said; sqlite needs a file.",
+)
+@click.option("--force", is_flag=True, help="Replace FILE.")
+@since_option
+@until_option
+@click.option("--agent", "agents", multiple=True, metavar="NAME", help="Repeatable.")
+@click.option(
+    "--outcome", "outcomes", multiple=True, type=click.Choice(get_args(Outcome)), help="Repeatable."
+)
+@click.option("--bodies", is_flag=True, help="With the text of each message.")
+@past_option
+def export(
+    form: Format | None,
+    path: Path | None,
+    force: bool,
+    since: Bound | None,
+    until: Bound | None,
+    agents: tuple[str, ...],
+    outcomes: tuple[str, ...],
+    bodies: bool,
+    place: Place,
+) -> None:
+    """One row for each delivery: when it was enqueued, typed and settled, how, and what it waited
+    for. Needs no broker.
+
+    Spans are milliseconds; a time stands as text in UTC and as microseconds. In a SQLite file ask
+    the table `deliveries` and the views `outcomes`, `slowest` and `by_hour`.
+    """
+    form = form or _format_of(path)
+    if form == "sqlite" and path is None:
+        raise click.UsageError("a SQLite table needs a file: -o FILE")
+    if path is not None and path.exists() and not force:
+        raise Failure(Exit.REFUSED, f"{path} is there already", "replace it with --force")
+    history = History(place)
+    wanted = Wanted(since, until, frozenset(a.casefold() for a in agents), frozenset(outcomes))
+    columns = [*COLUMNS, "body"] if bodies else [*COLUMNS]
+    rows = _rows(history, wanted, bodies)
+    if form == "sqlite":
+        assert path is not None
+        count = write_table(path, columns, rows, _meta(history, wanted))
+    else:
+        write = _write_csv if form == "csv" else _write_jsonl
+        with nullcontext(sys.stdout) if path is None else _whole_file(path) as file:
+            count = write(file, columns, rows)
+    if path is not None:
+        say(f"{count} deliveries in {path}")
+
+
+def _format_of(path: Path | None) -> Format:
+    suffix = "" if path is None else path.suffix.lower()
+    if suffix in (".sqlite", ".sqlite3", ".db"):
+        return "sqlite"
+    return "csv" if suffix == ".csv" else "jsonl"
+
+
+def _rows(history: History, wanted: Wanted, bodies: bool) -> Iterator[Row]:
+    for life in lives_of(read_audit(history, wanted, bodies=bodies)):
+        row = row_of(life)
+        yield row | {"body": life.body} if bodies else row
+
+
+def _write_jsonl(file: TextIO, columns: list[str], rows: Iterator[Row]) -> int:
+    encode, count = msgspec.json.Encoder().encode, 0
+    for row in rows:
+        file.write(encode(row).decode() + "\n")
+        count += 1
+    return count
+
+
+def _write_csv(file: TextIO, columns: list[str], rows: Iterator[Row]) -> int:
+    writer, count = csv.writer(file, lineterminator="\n"), 0
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_harmless(row[name]) for name in columns])
+        count += 1
+    return count
+
+
+def _harmless(cell: Cell) -> Cell:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[TextIO]:
+    """A file that gets its name when it is whole, for its owner only."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            partial.chmod(0o600)
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _meta(history: History, wanted: Wanted) -> dict[str, Cell]:
+    """Of which journal the table is, how far that went, and what was asked for."""
+    return {
+        "journal": Reader(history.directory).journal_id,
+        "first_seq": history.oldest(),
+        "last_seq": history.head(),
+        "since_seq": None if wanted.since is None else wanted.since.seq,
+        "since_us": None if wanted.since is None else wanted.since.at,
+        "until_seq": None if wanted.until is None else wanted.until.seq,
+        "until_us": None if wanted.until is None else wanted.until.at,
+        "agents": ",".join(sorted(wanted.agents)) or None,
+        "outcomes": ",".join(sorted(wanted.outcomes)) or None,
+        "ackbook": version("ackbook"),
+    }

@@ -1,0 +1,127 @@
+"""How people name a moment of a journal: a position, a time, or so long before its end.
+
+Times are read as the clock on the wall here shows them, unless they name a zone. A time of day
+without a date is the last such time that the journal knows. What is short for "ago" counts from the
+last record and not from now, so that a copied journal gives the same answer tomorrow. A word that
+means nothing here is said so, with what would mean something.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime, time, timedelta
+from typing import NamedTuple, TypeVar
+
+from .failures import Exit, Failure
+from .history import History
+from .output import exact_time, plain
+
+FORMS = "2026-01-31T18:32:05, 18:32, -5m, or end"
+"""What may stand for a time."""
+
+END = "end"
+
+_AGO = re.compile(r"(?:end)?-(\d{1,12})(ms|s|m|h|d)")
+_UNIT_US = {
+    "ms": 1_000,
+    "s": 1_000_000,
+    "m": 60_000_000,
+    "h": 3_600_000_000,
+    "d": 86_400_000_000,
+}
+
+T = TypeVar("T")
+
+
+class Moment(NamedTuple):
+    """A record that somebody meant, and its time; 0 and 0 before the first one."""
+
+    seq: int
+    at: int
+
+    def told(self) -> str:
+        return (
+            f"record {self.seq}, {exact_time(self.at)}" if self.seq else "before the first record"
+        )
+
+
+def moment_of(history: History, text: str) -> Moment:
+    """The record that is meant by a position, a time or `end`."""
+    if text.isascii() and text.isdecimal():
+        return at_seq(history, int(text))
+    return at_time(history, text)
+
+
+def at_seq(history: History, seq: int) -> Moment:
+    """The moment of this record. Raises `Failure` where the journal does not reach so far."""
+    head = history.head()
+    if seq > head:
+        raise Failure(Exit.USAGE, f"the journal ends at {head}, there is no record {seq} yet")
+    line = history.line(seq)
+    return Moment(seq, line.at if line else 0)
+
+
+def at_time(history: History, text: str) -> Moment:
+    """The last record at or before this time. Raises `Failure` for what is no time."""
+    head = history.head()
+    if not head:
+        return Moment(0, 0)
+    end = at_seq(history, head)
+    if text == END:
+        return end
+    at = read_time(text, end.at)
+    if at is None:
+        raise _not_understood(text)
+    found = history.position_at(at)
+    return Moment(found.seq, found.at) if found else Moment(0, 0)
+
+
+def read_time(text: str, end_at: int) -> int | None:
+    """Microseconds UTC; `end_at` is the time of the last record. None for what is no time."""
+    text = text.strip()
+    ago = _AGO.fullmatch(text)
+    if ago is not None:
+        return max(0, end_at - int(ago[1]) * _UNIT_US[ago[2]])
+    return _day_time(text, end_at) or _calendar_time(text)
+
+
+def _day_time(text: str, end_at: int) -> int | None:
+    """A time of day: the last such one that is not after the last record."""
+    clock = _parsed(time.fromisoformat, text) if ":" in text else None
+    if clock is None:
+        return None
+    end = datetime.fromtimestamp(end_at / 1e6, clock.tzinfo)
+    then = datetime.combine(end.date(), clock)
+    return _microseconds(then if then <= end else then - timedelta(days=1))
+
+
+def _calendar_time(text: str) -> int | None:
+    # Python reads a bare number as a date, which nobody means here: it is a position.
+    if text.isdecimal():
+        return None
+    then = _parsed(datetime.fromisoformat, text)
+    return None if then is None else _microseconds(then)
+
+
+def _parsed(parse: Callable[[str], T], text: str) -> T | None:
+    try:
+        return parse(text)
+    except ValueError:
+        return None
+
+
+def _microseconds(then: datetime) -> int | None:
+    try:
+        since = then.astimezone() - datetime.fromtimestamp(0).astimezone()
+    except (OverflowError, ValueError):
+        return None
+    return max(0, since // timedelta(microseconds=1))
+
+
+def _not_understood(text: str) -> Failure:
+    if text.isdecimal():
+        return Failure(
+            Exit.USAGE, f"{text} is a position, and no time", f"say: ackbook replay --to {text}"
+        )
+    return Failure(Exit.USAGE, f"{plain(text)!r} is no time", f"a time is written {FORMS}")

@@ -1,0 +1,142 @@
+"""`ackbook replay bisect`: the first record at which something held, and who decided it.
+
+Every record in the range is folded and asked, none is skipped: what comes and goes is found as
+surely as what comes and stays. It is also said until when it held, since the end of the journal may
+no longer show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import get_args
+
+import click
+import msgspec
+
+from journal import Line
+from projections.agents import AgentState
+from projections.codec import Entry
+from projections.conditions import Condition, Ending, first_held
+from projections.facts import HeldReason
+from projections.world import World
+
+from .failures import Exit
+from .history import History
+from .moments import END, moment_of
+from .options import json_option, place_option
+from .output import bold, dim, duration, emit, exact_time, hanging, tell
+from .place import Place
+from .records import command_told, decision_of, fields_of, subject_of
+from .shapes import BisectReply, FoundRecord
+from .worlds import Worlds
+
+COUNT = click.IntRange(min=0)
+
+
+@click.command()
+@click.option("--agent", metavar="NAME", help="It has to hold for this agent; else for any.")
+@click.option("--pending-over", type=COUNT, metavar="N", help="More than N deliveries wait.")
+@click.option("--state", type=click.Choice(get_args(AgentState)), help="The agent is in it.")
+@click.option("--held", type=click.Choice(get_args(HeldReason)), help="Its queue waits for it.")
+@click.option("--oldest-over", type=COUNT, metavar="S", help="One waits longer than S seconds.")
+@click.option("--throttle-over", type=COUNT, metavar="MS", help="Typing is slowed down to that.")
+@click.option("--dead-letters-over", type=COUNT, metavar="N", help="More than N were given up.")
+@click.option("--outcome", type=click.Choice(get_args(Ending)), help="A delivery ended so.")
+@click.option("--from", "since", default="0", metavar="MOMENT", help="Only what came after it.")
+@click.option("--to", "through", default=END, metavar="MOMENT", help="Only what came up to it.")
+@json_option
+@place_option
+def bisect(since: str, through: str, as_json: bool, place: Place, **asked: object) -> Exit:
+    """The first record at which something held. Several conditions hold when all do.
+
+    A MOMENT is a position, a time (2026-01-31T18:32:05, 18:32, -5m) or 'end'. The exit code is 0
+    where it held somewhere, 1 where it held nowhere.
+    """
+    condition = _condition(asked)
+    if not condition.asks():
+        raise click.UsageError("say what has to hold, such as --pending-over 100")
+    history = History(place)
+    first, last = moment_of(history, since), moment_of(history, through)
+    # The record before the range says whether it held already.
+    records = _between(history, max(0, first.seq - 1), last.seq)
+    found = first_held(records, condition, after=first.seq)
+    reply = BisectReply(
+        first=_record(history, found.first) if found else None,
+        until=_record(history, found.until) if found and found.until else None,
+        before=found is not None and found.before,
+        searched=(first.seq + 1, last.seq),
+    )
+    if as_json:
+        emit(reply)
+    else:
+        _show(reply)
+    return Exit.DONE if found else Exit.NO
+
+
+def _condition(asked: dict[str, object]) -> Condition:
+    oldest_s = asked.pop("oldest_over")
+    oldest_us = oldest_s * 1_000_000 if isinstance(oldest_s, int) else None
+    throttle_ms = asked.pop("throttle_over")
+    told = {**asked, "oldest_over_us": oldest_us, "throttle_over_ms": throttle_ms}
+    return msgspec.convert(told, Condition)
+
+
+def _between(history: History, after: int, through: int) -> Iterator[tuple[Entry, World]]:
+    for entry, world in Worlds(history).since(after):
+        if entry.seq > through:
+            return
+        yield entry, world
+
+
+def _record(history: History, entry: Entry) -> FoundRecord:
+    line = history.line(entry.seq)
+    assert line is not None, "its entry was just read"
+    decided = decision_of(line, history.line)
+    by = None if decided is None else decided.by
+    return FoundRecord(
+        seq=line.seq,
+        at=line.at,
+        kind=line.kind,
+        cause=list(line.cause),
+        decided_at=None if decided is None else decided.seq,
+        by=None if by is None else msgspec.Raw(by),
+        data=msgspec.Raw(line.data),
+        next=_next_step(history, line),
+    )
+
+
+def _next_step(history: History, line: Line) -> str:
+    """The command that tells more of this record."""
+    subject = subject_of(line)
+    if subject is not None:
+        return f"ackbook why {subject} {history.place.flag()}"
+    return f"ackbook replay --to {line.seq} {history.place.flag()}"
+
+
+def _show(reply: BisectReply) -> None:
+    """The record, its decision, until when, and the next step."""
+    first, until = reply.first, reply.until
+    begun, ended = reply.searched
+    if first is None:
+        tell(f"it held after none of the records {begun} to {ended}")
+        return
+    if reply.before:
+        tell(f"it held already before record {begun}, where the search began; earlier: --from 0")
+    tell(f"it held first after {bold(f'record {first.seq}')}, {exact_time(first.at)}")
+    if until is None:
+        tell(f"and from then on, up to record {ended}")
+    else:
+        lasted = duration(until.at - first.at)
+        tell(f"and no more after record {until.seq} ({until.kind}), {lasted} later")
+    tell()
+    tell(f"  {bold(first.kind)}")
+    for field, told in fields_of(bytes(first.data)):
+        tell(hanging(f"    {dim(f'{field:<14}')} ", told))
+    if first.by is not None:
+        tell(
+            hanging(
+                f"  {dim('decided at')} {first.decided_at} {dim('by')} ", command_told(first.by)
+            )
+        )
+    tell()
+    tell(f"next: {first.next}")

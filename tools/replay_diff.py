@@ -1,0 +1,148 @@
+"""`ackbook replay diff`: what differs between two moments, or between two journals.
+
+A moment is a position, a time, `end`, or a directory, with `@` and a moment of it where that is not
+its end. As with diff, the exit code is 0 where nothing differs and 1 where something does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+from rich.text import Text
+
+from projections.differences import Change, Differences, Moved, Standing, differences
+from projections.world import World
+
+from .failures import Exit
+from .history import History
+from .moments import END, Moment, moment_of
+from .options import json_option, place_option
+from .output import bold, console, dim, emit, good, plain, poor, say, tell
+from .place import Place, place_of
+from .shapes import DifferenceReply, SideRow
+from .tables import cell, table_of
+from .worlds import world_at
+
+DELIVERIES_SHOWN_MAX = 40
+"""Deliveries that people get to see; programs get all of them."""
+
+MOMENTS_AS_ARGUMENTS = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
+"""-5m and -1h are moments, and no options."""
+
+
+class Side(NamedTuple):
+    """One of the two that are compared."""
+
+    history: History
+    moment: Moment
+    world: World
+
+    def row(self) -> SideRow:
+        journal = self.history.journal_id()
+        return SideRow(str(self.history.directory), journal, self.world.seq, self.moment.at)
+
+    def told(self) -> str:
+        return f"{self.moment.told()}, {self.history.directory}"
+
+
+@click.command(context_settings=MOMENTS_AS_ARGUMENTS)
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="[B]", default=END)
+@json_option
+@place_option
+def diff(first: str, second: str, as_json: bool, place: Place) -> Exit:
+    """What differs between the moments A and B, by default the end.
+
+    A moment is a position (4977), a time (2026-01-31T18:32:05, 18:32, end-5m), 'end', or another
+    journal: its directory, DIR@MOMENT where not its end is meant.
+    """
+    a, b = _side(first, place), _side(second, place)
+    found = differences(a.world, b.world)
+    if as_json:
+        emit(_reply(a, b, found))
+    else:
+        _show(a, b, found)
+    return Exit.NO if found else Exit.DONE
+
+
+def _reply(a: Side, b: Side, found: Differences) -> DifferenceReply:
+    return DifferenceReply(
+        same=not found,
+        a=a.row(),
+        b=b.row(),
+        broker=found.broker,
+        agents=found.agents,
+        counts=found.counts,
+        deliveries=found.deliveries,
+    )
+
+
+def _side(text: str, place: Place) -> Side:
+    """Whatever is a directory means its journal; all else is a moment of the journal at hand."""
+    directory, _, moment_text = text.rpartition("@")
+    if Path(text).expanduser().is_dir():
+        place, moment_text = place_of(Path(text)), END
+    elif directory:
+        place = place_of(Path(directory))
+    history = History(place)
+    moment = moment_of(history, moment_text)
+    return Side(history, moment, world_at(history, moment.seq))
+
+
+def _show(a: Side, b: Side, found: Differences) -> None:
+    tell(f"{bold('A')}  {dim(plain(a.told()))}")
+    tell(f"{bold('B')}  {dim(plain(b.told()))}")
+    ids = a.history.journal_id(), b.history.journal_id()
+    if ids[0] != ids[1]:
+        say(f"{poor('note:')} these are two journals; the same id in both is not the same message")
+    if not found:
+        tell(good("nothing differs"))
+        return
+    changes = [*found.broker, *found.agents]
+    if changes:
+        tell()
+        table = table_of("", "field", "A", "B")
+        for change in changes:
+            table.add_row(cell(change.of, "bold"), cell(change.field), *_sides(change.a, change.b))
+        console().print(table)
+    if found.counts:
+        tell()
+        _show_counts(found.counts)
+    if found.deliveries:
+        tell()
+        _show_deliveries(found.deliveries)
+
+
+def _show_counts(changes: list[Change]) -> None:
+    table = table_of("deliveries", "A", "B", "")
+    for change in changes:
+        more = int(change.b or 0) - int(change.a or 0)
+        table.add_row(cell(change.field), *_sides(change.a, change.b), cell(f"{more:+}", "dim"))
+    console().print(table)
+
+
+def _show_deliveries(moved: list[Moved]) -> None:
+    table = table_of("delivery", "agent", "A", "B")
+    for one in moved[:DELIVERIES_SHOWN_MAX]:
+        sides = _sides(_told(one.a), _told(one.b))
+        table.add_row(cell(one.delivery_id, "bold"), cell(one.agent), *sides)
+    console().print(table)
+    more = len(moved) - DELIVERIES_SHOWN_MAX
+    if more > 0:
+        tell(dim(f"and {more} more deliveries; --json has all of them"))
+
+
+def _sides(a: object, b: object) -> tuple[Text, Text]:
+    return cell("-" if a is None else str(a), "dim"), cell("-" if b is None else str(b))
+
+
+def _told(standing: Standing | None) -> str | None:
+    """A state in words: `held: manual_flush`, `acked: submitted, echo`, `queued, 2 attempts`."""
+    if standing is None:
+        return None
+    proof = ", ".join(filter(None, (standing.level, standing.verification)))
+    why = standing.reason or proof
+    tries = f", {standing.attempts} attempts" if standing.attempts > 1 else ""
+    return f"{standing.state}: {why}{tries}" if why else f"{standing.state}{tries}"

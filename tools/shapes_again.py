@@ -1,0 +1,99 @@
+"""The shapes of what `replay --check` and `replay --set` print with `--json`: keys that stay.
+
+Fields are added, never renamed or removed; a key without a value is null. Times are microseconds
+UTC, `seq` is a position in the journal.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class SideRow(msgspec.Struct, frozen=True):
+    """One side of a divergence: a record, as the journal holds it or as the rules would say it."""
+
+    kind: str
+    data: object
+    cause: tuple[int, ...]
+
+
+class DivergenceRow(msgspec.Struct, frozen=True):
+    """A decision that is made otherwise today: at its record `seq`, which of them differ, by the
+    names of their fields. `recorded` or `decided` null: that side says nothing more."""
+
+    seq: int
+    first_seq: int
+    at: int
+    command: object
+    recorded: SideRow | None
+    decided: SideRow | None
+    differs: list[str]
+
+
+class SkippedRow(msgspec.Struct, frozen=True):
+    """Records that could not be checked, and why."""
+
+    first: int
+    last: int
+    why: str
+
+
+class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `replay --check`. `decisions` were made again, `diverged` of them otherwise;
+    `divergences` holds the first of these, with `--all` every one.
+
+    `origin_not_told`: decisions of an older version whose records do not hold all that was read;
+    `cut_short`: those of which a crash kept only the first records.
+    """
+
+    ok: bool
+    decisions: int
+    through: int
+    diverged: int
+    origin_not_told: int
+    cut_short: int
+    divergences: list[DivergenceRow]
+    not_checked: list[SkippedRow]
+
+
+class FateRow(msgspec.Struct, frozen=True):
+    """How a delivery fared: `delivered` `unconfirmed` `evicted` `expired` `cancelled` `released`
+    `dead_letter` `refused`, `waiting` (not settled at the end) or `absent` (it never was), since
+    `at`."""
+
+    outcome: str
+    reason: str | None
+    at: int | None
+    attempts: int
+
+
+class ChangedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that would have fared otherwise. `event_seq`: the record that its wish led to;
+    `delivery_id` null: there is none in the recording. `moved_ms`: how much later it would have
+    settled, in the same way; null: it would have ended in another."""
+
+    event_seq: int
+    delivery_id: str | None
+    agent: str
+    redelivery_of: str | None
+    recorded: FateRow
+    what_if: FateRow
+    moved_ms: int | None
+
+
+class WhatIfReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `replay --set`: deliveries by outcome on both sides, and each that differs.
+
+    `assumed`: attempts that were answered as their agent usually answers; `assumes`: all else that
+    had to be taken for granted. Records behind `through`, up to `head`, follow on a loss.
+    """
+
+    changes: dict[str, object]
+    decisions: int
+    through: int
+    head: int
+    recorded: dict[str, int]
+    what_if: dict[str, int]
+    differences: list[ChangedRow]
+    assumed: int
+    assumes: list[str]

@@ -1,0 +1,195 @@
+"""Going through a journal record by record, in both directions, with the world around each.
+
+Worlds only go forward, so a step back begins again a little earlier: from a world that is kept in
+memory for that. Records are read some hundreds at a time, since going back and looking up causes
+needs those nearby. This module knows no terminal.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from journal import Line
+from projections.codec import Content, decode
+from projections.differences import (
+    Change,
+    Moved,
+    Standing,
+    Things,
+    agent_fields,
+    broker_fields,
+    changes,
+    count_changes,
+    standing,
+)
+from projections.facts import (
+    AgentName,
+    AgentReleased,
+    DeliveryId,
+    DeliveryRedelivered,
+    MessageEnqueued,
+    Ref,
+)
+from projections.reports import Row, agent_rows, counts
+from projections.snapshot import dump, load
+from projections.world import World
+
+from .history import History
+from .records import Wanted
+from .worlds import Reached, Worlds
+
+NEAR = 1_000
+"""Records between the world in memory and where the next steps are: three milliseconds of fold."""
+
+WINDOW = 400
+"""Records that are read at once."""
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """One record and the world behind it. `known`: whether that world can be known at all: behind
+    a hole it cannot. `since_us`: the time since the record before, None for the first one."""
+
+    line: Line
+    since_us: int | None
+    known: bool
+    agents: list[Row]
+    counts: dict[str, int]
+    broker_changes: list[Change]
+    agent_changes: list[Change]
+    count_changes: list[Change]
+    moved: list[Moved]
+
+
+class Stepper:
+    """A place in a journal. `seq` is the record that is looked at, between 1 and `head`."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.head = history.head()
+        self.seq = 1
+        self._nearby = _Nearby(Worlds(history))
+        self._lines: dict[int, Line] = {}
+
+    def line(self, seq: int) -> Line | None:
+        """This record; None where there is none, or it cannot be read."""
+        if seq not in self._lines and 1 <= seq <= self.head:
+            first = max(0, seq - WINDOW // 2)
+            found = self.history.lines(first, min(self.head, first + WINDOW))
+            self._lines = {line.seq: line for line in found}
+        return self._lines.get(seq)
+
+    def stand(self, seq: int) -> None:
+        """Go to this record, or to the first or last one where it lies beyond."""
+        self.seq = min(max(1, seq), self.head)
+
+    def seek(self, wanted: Wanted, *, forward: bool) -> bool:
+        """Go to the next record that is wanted, or the one before; whether there is one."""
+        found = self._next(wanted) if forward else self._previous(wanted)
+        if found is not None:
+            self.seq = found
+        return found is not None
+
+    def _next(self, wanted: Wanted) -> int | None:
+        lines = self.history.lines(self.seq, self.head)
+        return next((line.seq for line in lines if wanted(line)), None)
+
+    def _previous(self, wanted: Wanted) -> int | None:
+        """Lines are only read forward: so in pieces, each twice as long and before the last."""
+        through, size = self.seq - 1, WINDOW
+        while through > 0:
+            first = max(0, through - size)
+            found = [line.seq for line in self.history.lines(first, through) if wanted(line)]
+            if found:
+                return found[-1]
+            through, size = first, size * 2
+        return None
+
+    def view(self) -> View | None:
+        """What is to be seen here; None where the record cannot be read."""
+        line, before = self.line(self.seq), self.line(self.seq - 1)
+        if line is None:
+            return None
+        fact = decode(line.raw).fact
+        was = _look(self._nearby.at(self.seq - 1), fact)
+        world = self._nearby.at(self.seq)
+        now = _look(world, fact)
+        return View(
+            line=line,
+            since_us=None if before is None else line.at - before.at,
+            known=world.seq == self.seq,
+            agents=agent_rows(world, world.at),
+            counts=now.counts,
+            broker_changes=changes(was.broker, now.broker),
+            agent_changes=changes(was.agents, now.agents),
+            count_changes=count_changes(was.counts, now.counts),
+            moved=[
+                Moved(delivery_id, agent, was.standings[delivery_id], now.standings[delivery_id])
+                for delivery_id, agent in _deliveries_of(fact)
+                if was.standings[delivery_id] != now.standings[delivery_id]
+            ],
+        )
+
+
+class _Look(NamedTuple):
+    """What a record may change, on one side of it."""
+
+    broker: Things
+    agents: Things
+    counts: dict[str, int]
+    standings: dict[DeliveryId, Standing | None]
+
+
+def _look(world: World, fact: Content) -> _Look:
+    standings = {found: standing(world, found) for found, _ in _deliveries_of(fact)}
+    return _Look(broker_fields(world), agent_fields(world), counts(world), standings)
+
+
+def _deliveries_of(fact: Content) -> list[tuple[DeliveryId, AgentName]]:
+    """The deliveries that this fact is about."""
+    match fact:
+        case MessageEnqueued():
+            return [(recipient.delivery_id, recipient.agent) for recipient in fact.deliveries]
+        case AgentReleased():
+            return [(ref.delivery_id, ref.agent) for ref in fact.dropped]
+        case DeliveryRedelivered():
+            return [(fact.delivery_id, fact.agent), (fact.new_delivery_id, fact.agent)]
+        case Ref():
+            return [(fact.delivery_id, fact.agent)]
+        case _:
+            return []
+
+
+class _Base(NamedTuple):
+    """A world as lines, to begin from again and again."""
+
+    seq: int
+    lines: bytes
+    keeps: bool
+    accepted: bool
+
+
+class _Nearby:
+    """Worlds of records that are not far from each other. The one that is given moves along."""
+
+    def __init__(self, worlds: Worlds) -> None:
+        self._worlds = worlds
+        self._reached = Reached(World())
+        self._base: _Base | None = None
+
+    def at(self, seq: int) -> World:
+        """The world after this record, or after the last one before a hole in the way."""
+        if not 0 <= seq - self._reached.world.seq <= NEAR:
+            self._reached = self._begin(seq)
+        self._reached = self._worlds.go_on(self._reached, seq)
+        return self._reached.world
+
+    def _begin(self, seq: int) -> Reached:
+        """A world not far before this record."""
+        base = self._base
+        if base is None or not 0 <= seq - base.seq <= NEAR:
+            world, keeps, accepted = self._worlds.reach(max(0, seq - NEAR // 2))
+            lines = b"".join(line + b"\n" for line in dump(world))
+            base = self._base = _Base(world.seq, lines, keeps, accepted)
+        return Reached(load([base.lines]), base.keeps, base.accepted)

@@ -1,0 +1,82 @@
+"""A journal in stretches without a hole, each with the world before it: what decides again walks.
+
+A world is known where everything before it is: from the first record on, or from a snapshot. Where
+the beginning was let go, or records are lost, the next stretch begins at the oldest snapshot behind
+that. What no stretch holds is said in `skipped`, with the reason. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from journal import SnapshotUnusable, newest_snapshots
+from projections.codec import Control, Entry, kind_of
+from projections.snapshot import FOLD_VERSION, UnreadableWorld, load
+from projections.world import World
+
+from .history import History
+
+SNAPSHOTS_MAX = 64
+"""More than a journal keeps."""
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """Records in no stretch, and why."""
+
+    first: int
+    last: int
+    why: str
+
+
+class Stretches:
+    """The stretches of one journal, in order. Whoever takes one folds all of it into its world
+    before the next is asked for."""
+
+    def __init__(self, history: History) -> None:
+        self.head = history.head()
+        self.skipped: list[Skipped] = []
+        self._history = history
+
+    def __iter__(self) -> Iterator[tuple[World, Iterator[Entry]]]:
+        whole = self._history.oldest() <= 1
+        why = "" if whole else "they are no longer kept"
+        world = World() if whole else self._begin_behind(0)
+        done = 0
+        while world is not None:
+            if world.seq > done:
+                self.skipped.append(Skipped(done + 1, world.seq, why))
+            if world.seq >= self.head:
+                return
+            yield world, _whole(self._history.entries(world.seq, self.head), world.seq)
+            done = world.seq
+            if done >= self.head:
+                return
+            why = f"what came before is not known: record {done + 1} is missing"
+            world = self._begin_behind(done)
+        if done < self.head:
+            self.skipped.append(Skipped(done + 1, self.head, why))
+
+    def _begin_behind(self, seq: int) -> World | None:
+        """The world of the oldest snapshot behind this record."""
+        directory = self._history.directory
+        found = newest_snapshots(
+            directory, FOLD_VERSION, head=self.head, count_max=SNAPSHOTS_MAX
+        ).usable
+        for snapshot in reversed(found):
+            if snapshot.seq > seq:
+                try:
+                    return load(snapshot.blocks())
+                except (SnapshotUnusable, UnreadableWorld):
+                    continue
+        return None
+
+
+def _whole(entries: Iterable[Entry], after: int) -> Iterator[Entry]:
+    """Entries up to the first hole, or to where somebody accepted one."""
+    for expected, entry in enumerate(entries, after + 1):
+        lost = type(entry.fact) is Control and kind_of(entry) == "journal.repaired"
+        if lost or entry.seq != expected:
+            return
+        yield entry
