@@ -75,6 +75,12 @@ class Reader:
         """The oldest seq from which on nothing is missing; 0 when there is none."""
         return oldest_of(self._sources())
 
+    @property
+    def bases(self) -> tuple[int, ...]:
+        """The first seq of each segment or archive, in order. All but the last are sealed, and
+        what is in them never changes."""
+        return tuple(source.base for source in self._sources())
+
     def head(self) -> int:
         """The highest seq that may be shown. While a writer is at work that is the last one that
         is known to be durable, else the last good line."""

@@ -127,16 +127,16 @@ def state_of(agent: Agent | None, delivery: Delivery) -> str:
 
 
 def reason_of(agent: Agent | None, delivery: Delivery) -> str | None:
-    """What it waits for; deliveries behind the head of a queue wait `behind` it."""
+    """What it waits for; `behind` what is typed or typed sooner."""
     if delivery.doubt:
         return "in_doubt"
     if agent is None or delivery.state != "queued":
         return None
     if agent.held is not None and agent.held.delivery_id == delivery.delivery_id:
         return agent.held.reason
-    if delivery.failures and agent.head() is delivery:
-        return "retry"
-    return "behind" if agent.head() is not delivery or agent.flowing is not None else None
+    if agent.flowing is not None or agent.head() is not delivery:
+        return "behind"
+    return "retry" if delivery.failures else None
 
 
 def _in_order(agent: Agent) -> Iterator[Delivery]:

@@ -1,20 +1,20 @@
-"""Sentences: one for each way in which a delivery can end or wait, in words that a person uses.
+"""Sentences: one for each way in which a delivery can end, in words that a person uses.
 
-A sentence names the rule that acted with its numbers, and the next step in the same breath. Facts
-in, text out; which facts belong to a story is `timeline`'s business.
+A sentence names the rule that acted with its numbers, the other message, who kept the queue and
+since when, and whether the text was ever typed. It says nothing that a record does not say, and
+never quotes a body. Those of what still waits are in `waiting`; which records belong to a story is
+`timeline`'s business.
 """
 
 from __future__ import annotations
 
-from typing import assert_never
-
 import msgspec
 
-from projections.agents import Agent
 from projections.codec import Entry
 from projections.facts import (
+    AgentExited,
     AgentReleased,
-    DeadReason,
+    BrokerStarted,
     DeliveryAcked,
     DeliveryAdvanced,
     DeliveryCancelled,
@@ -25,194 +25,230 @@ from projections.facts import (
     DeliveryId,
     DeliveryRedelivered,
     Evidence,
-    HeldReason,
+    MessageEnqueued,
+    Ref,
+    rank,
 )
-from projections.mail import Delivery
-from projections.reports import reason_of, state_of
+from projections.story_waits import Record, Wait, since_of
+from projections.wording import (
+    PAST,
+    Typed,
+    clause,
+    ended_how,
+    never_typed,
+    span,
+)
 
 
-class Holding(msgspec.Struct, frozen=True):
-    """What a queue waits for: its head, the reason, since which record and time, and by whom."""
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that ended a delivery, or told more after its end, and how things stood then.
 
-    delivery_id: DeliveryId
-    reason: HeldReason
-    seq: int
-    at: int
-    by: str
+    `wait`: what kept the queue when the decision of this record began. `queued_at`: when the
+    delivery had joined it.
+    """
+
+    entry: Entry
+    wait: Wait | None
+    typed: Typed
+    attempts: int
+    queued_at: int
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How a delivery ended, or what was learnt after it had (`state` None: that is unchanged)."""
+    """What a record did to a delivery: its state and reason (None: unchanged), and the words.
+
+    `step`: what a person may do next; None: what an earlier record said of that still holds.
+    """
 
     state: str | None
     reason: str | None
     sentence: str
+    step: str | None = ""
 
     def then(self, later: Ended) -> Ended:
         """The same end, with what came after it."""
         return Ended(
             state=later.state or self.state,
-            reason=later.reason or self.reason,
+            reason=later.reason if later.state else self.reason,
             sentence=f"{self.sentence} {later.sentence}",
+            step=self.step if later.step is None else later.step,
         )
 
 
-HELD: dict[HeldReason, str] = {
-    "not_ready": "its program is not ready yet",
-    "dialog": "a dialog is open in its terminal, and typing would answer it",
-    "human_typing": "a human is typing there",
-    "manual_flush": "it is on hold (manual_flush)",
-    "busy": "its program is busy",
-    "input_not_empty": "its input line is not empty",
-    "echo_off": "its terminal shows no typing (a password prompt)",
-    "foreground_changed": "another program has come to the front of its terminal",
-    "canonical_limit": "the text is longer than its terminal takes on one line",
-    "agent_gone": "its program has ended",
-}
+LEAVING = (DeliveryEvicted, DeliveryExpired, DeliveryCancelled, AgentReleased)
+"""The facts that take a delivery out of its queue, whatever it waited for."""
 
-NEXT_HELD: dict[HeldReason, str] = {
-    "not_ready": "ackbook screen {agent}",
-    "dialog": "ackbook attach {agent}, and answer the dialog",
-    "human_typing": "finish or clear the line in the terminal of {agent}",
-    "manual_flush": "ackbook flush {agent}, or ackbook auto {agent}",
-    "busy": "ackbook screen {agent}",
-    "input_not_empty": "ackbook attach {agent}, and clear the line",
-    "echo_off": "ackbook attach {agent}",
-    "foreground_changed": "ackbook attach {agent}",
-    "canonical_limit": "send a shorter text, or the path of a file",
-    "agent_gone": "ackbook restart {agent}, or ackbook release {agent}",
-}
-
-DEAD: dict[DeadReason, str] = {
-    "retries_exhausted": "every attempt to type it failed",
-    "recipient_gone": "its program had ended, and nothing came back under this name in time",
-    "outcome_unknown": "it may or may not have been read: nobody can say",
-}
+SETTLING = (*LEAVING, DeliveryAcked, DeliveryDeadLettered)
+"""The facts that settle a delivery."""
 
 
-def sentence_of(delivery_id: DeliveryId, entry: Entry, holding: Holding | None) -> Ended | None:
-    """What this entry did to the delivery, if it ended it or says more about its end."""
-    fact, seq = entry.fact, entry.seq
-    redeliver = f"To send it again: ackbook redeliver {delivery_id}."
+def ended(delivery_id: DeliveryId, ending: Ending, record: Record) -> Ended | None:
+    """What this record says of the delivery; None where it ended nothing and adds nothing."""
+    fact, seq, at = ending.entry.fact, ending.entry.seq, ending.entry.at
     match fact:
         case DeliveryAcked():
-            return _acked(fact, seq, redeliver)
+            return _acked(fact, seq)
         case DeliveryAdvanced():
-            sentence = f"At seq {seq} it was {fact.level}{_how(fact.evidence)}."
-            return Ended(state=None, reason=None, sentence=sentence)
+            return _advanced(fact, seq)
         case DeliveryEvicted():
-            sentence = (
-                f"{delivery_id} was evicted at seq {seq}: {fact.agent}'s queue (cap {fact.cap}) was"
-                f" full when {fact.by} came, and it was the oldest of the least urgent"
-                f" (priority {fact.priority});{_held(fact.agent, holding, entry.at)}"
-                f" it was {_typed(fact.attempt)}. {redeliver}"
+            rule = (
+                f"was evicted at seq {seq}: {_overfull(ending.entry, fact, record)}, and it was the"
+                f" oldest of the least urgent (priority {fact.priority})"
             )
-            return Ended(state="evicted", reason=fact.reason, sentence=sentence)
+            return _left(delivery_id, "evicted", fact.reason, rule, fact.agent, ending, record)
         case DeliveryExpired():
-            sentence = (
-                f"{delivery_id} expired at seq {seq}: its time to live ran out before {fact.agent}"
-                f" could take it;{_held(fact.agent, holding, entry.at)} it was"
-                f" {_typed(fact.attempt)}. {redeliver}"
+            lived = span(fact.expires_at - ending.queued_at)
+            rule = (
+                f"expired at seq {seq}: its time to live ({lived}) ran out before it could be"
+                f" typed for {fact.agent}"
             )
-            return Ended(state="expired", reason=fact.reason, sentence=sentence)
+            return _left(delivery_id, "expired", fact.reason, rule, fact.agent, ending, record)
         case DeliveryCancelled():
-            who = fact.by or "the operator"
-            sentence = (
-                f"{delivery_id} was cancelled at seq {seq} by {who} before it was typed for"
-                f" {fact.agent}. {redeliver}"
+            waited = span(at - ending.queued_at)
+            rule = (
+                f"was cancelled at seq {seq} by {fact.by or 'the operator'} after it had waited"
+                f" {waited} for {fact.agent}"
             )
-            return Ended(state="cancelled", reason=fact.reason, sentence=sentence)
+            return _left(delivery_id, "cancelled", fact.reason, rule, fact.agent, ending, record)
         case AgentReleased():
-            sentence = (
-                f"{delivery_id} was dropped at seq {seq}: {fact.name} was released"
-                f"{f' ({fact.reason})' if fact.reason else ''} with {len(fact.dropped)} waiting; it"
-                f" was never typed. Spawn {fact.name} again, then: ackbook redeliver {delivery_id}."
+            why = f" ({fact.reason})" if fact.reason else ""
+            rule = (
+                f"was dropped at seq {seq}: {fact.name} was released{why} with"
+                f" {len(fact.dropped)} waiting"
             )
-            return Ended(state="released", reason="agent_released", sentence=sentence)
+            left = _left(delivery_id, "released", "agent_released", rule, fact.name, ending, record)
+            step = f"Spawn {fact.name} again, then: ackbook redeliver {delivery_id}."
+            return msgspec.structs.replace(left, step=step)
         case DeliveryDeadLettered():
-            error = f" ({fact.error})" if fact.error else ""
-            sentence = (
-                f"{delivery_id} became a dead letter at seq {seq} after {_times(fact.attempt)}:"
-                f" {DEAD[fact.reason]}{error}. {redeliver}"
-            )
-            return Ended(state="dead_letter", reason=fact.reason, sentence=sentence)
+            return _dead(delivery_id, fact, ending, record)
         case DeliveryDropped():
-            sentence = f"At seq {seq} it was dropped: more than {fact.cap} dead letters were kept."
-            return Ended(state="dropped", reason=fact.reason, sentence=sentence)
-        case DeliveryRedelivered():
-            if fact.delivery_id != delivery_id:
-                return None
+            sentence = (
+                f"At seq {seq} it was dropped to make room: of dead letters no more than"
+                f" {fact.cap} are kept."
+            )
+            return Ended(state="dropped", reason=fact.reason, sentence=sentence, step=None)
+        case DeliveryRedelivered() if fact.delivery_id == delivery_id:
             sentence = f"At seq {seq} it was queued again as {fact.new_delivery_id}."
-            return Ended(state="redelivered", reason=None, sentence=sentence)
+            step = f"Next: ackbook why {fact.new_delivery_id}."
+            return Ended(state="redelivered", reason=None, sentence=sentence, step=step)
         case _:
             return None
 
 
-def live_sentence(
-    agent: Agent, delivery: Delivery, at: int, holding: Holding | None
-) -> tuple[str, str | None, str]:
-    """State, reason and sentence of a delivery that is not settled."""
-    state, reason = state_of(agent, delivery), reason_of(agent, delivery)
-    return state, reason, f"{delivery.delivery_id} {_waits(agent, delivery, at, holding)}"
+def _left(
+    delivery_id: DeliveryId,
+    state: str,
+    reason: str,
+    rule: str,
+    name: str,
+    ending: Ending,
+    record: Record,
+) -> Ended:
+    """It left the queue untyped: the rule, what kept the queue, whether it was ever typed."""
+    since = since_of(ending.wait, record)
+    kept = f" {clause(since, name, ending.entry.at, PAST)};" if since else ""
+    if ending.wait and ending.wait.kind != "held" and ending.wait.delivery_id == delivery_id:
+        kept = ""  # nothing but its own attempt was in its way
+    typed = never_typed(ending.typed, ending.attempts)
+    return Ended(
+        state=state,
+        reason=reason,
+        sentence=f"{delivery_id} {rule};{kept} it was {typed}.",
+        step=_redeliver(delivery_id),
+    )
 
 
-def _waits(agent: Agent, delivery: Delivery, at: int, holding: Holding | None) -> str:
-    name = agent.name
-    if delivery.doubt:
-        return (
-            f"is in doubt: attempt {delivery.attempt} was intended at seq {delivery.running.seq},"
-            f" and the broker that knows what became of it ended; the next one asks {name}'s"
-            " holder. Start it with: ackbook up."
-        )
-    match delivery.state:
-        case "typing":
-            return f"is being typed for {name} since seq {delivery.running.seq}."
-        case "awaiting":
+def _overfull(entry: Entry, fact: DeliveryEvicted, record: Record) -> str:
+    """What brought the queue over its cap: the record that the decision began with."""
+    begun = entry.cause[0] if entry.cause else 0
+    first = record(begun)
+    match None if first is None else first.fact:
+        case MessageEnqueued():
+            return f"{fact.agent}'s queue (cap {fact.cap}) was full when {fact.by} came"
+        case BrokerStarted():
             return (
-                f"was typed for {name} at seq {delivery.running.written_seq}; its text is being"
-                " looked for on the screen."
+                f"{fact.agent}'s queue was longer than the cap ({fact.cap}) with which a broker"
+                f" started at seq {begun}"
             )
-        case "queued":
-            return _queued(agent, delivery, at, holding)
+        case Ref() as back:
+            own = back.delivery_id == fact.delivery_id
+            again = "it" if own else back.delivery_id
+            return (
+                f"{fact.agent}'s queue (cap {fact.cap}) was full when {again} came back at seq"
+                f" {begun}, not typed"
+            )
         case _:
-            assert_never(delivery.state)
+            return f"{fact.agent}'s queue was longer than its cap ({fact.cap})"
 
 
-def _queued(agent: Agent, delivery: Delivery, at: int, holding: Holding | None) -> str:
-    name = agent.name
-    if agent.flowing is not None:
-        return f"waits behind {agent.flowing.delivery_id}, which is being typed for {name}."
-    if holding is not None:
-        step = NEXT_HELD[holding.reason].format(agent=name)
-        head = ""
-        if holding.delivery_id != delivery.delivery_id:
-            head = f" behind {holding.delivery_id}"
-        return f"waits{head} for {name}:{_held(name, holding, at)} Next: {step}."
-    if delivery.failures and delivery.due_at > at:
-        seconds = (delivery.due_at - at) / 1_000_000
-        return (
-            f"waits to be tried again after {_times(delivery.attempt)} for {name}, in"
-            f" {seconds:.1f} s."
-        )
-    head_delivery = agent.head()
-    if head_delivery is not None and head_delivery is not delivery:
-        return f"waits behind {head_delivery.delivery_id} for {name}."
-    return f"is next to be typed for {name}."
+def _dead(
+    delivery_id: DeliveryId, fact: DeliveryDeadLettered, ending: Ending, record: Record
+) -> Ended:
+    seq = ending.entry.seq
+    why = {
+        "retries_exhausted": _retries_exhausted,
+        "recipient_gone": _recipient_gone,
+        "outcome_unknown": _outcome_unknown,
+    }[fact.reason](fact, ending, record)
+    return Ended(
+        state="dead_letter",
+        reason=fact.reason,
+        sentence=f"{delivery_id} became a dead letter at seq {seq}: {why}.",
+        step=_redeliver(delivery_id),
+    )
 
 
-def _acked(fact: DeliveryAcked, seq: int, redeliver: str) -> Ended:
+def _retries_exhausted(fact: DeliveryDeadLettered, ending: Ending, record: Record) -> str:
+    return f"{fact.error}; it was {never_typed('no', fact.attempt)}"
+
+
+def _recipient_gone(fact: DeliveryDeadLettered, ending: Ending, record: Record) -> str:
+    typed = never_typed(ending.typed, ending.attempts)
+    gone = record(ending.entry.cause[-1]) if ending.entry.cause else None
+    if gone is None or not isinstance(gone.fact, AgentExited):
+        return f"{fact.agent}'s program had ended, and no other came in time; it was {typed}"
+    held = "" if gone.fact.hold_ms is None else f" within {span(gone.fact.hold_ms * 1_000)}"
+    return (
+        f"{fact.agent}'s program had ended ({ended_how(gone.fact)}) at seq {gone.seq},"
+        f" {span(ending.entry.at - gone.at)} before, and no other came under this name{held} of"
+        f" the broker's running time; it was {typed}"
+    )
+
+
+def _outcome_unknown(fact: DeliveryDeadLettered, ending: Ending, record: Record) -> str:
+    begun = f"attempt {fact.attempt}"
+    typed = {
+        "yes": f"{begun} was typed, and whether it was read nobody can say",
+        "unknown": f"{begun} was under way, and how much of it was typed nobody can say",
+        "no": "whether it was typed nobody can say",
+    }[ending.typed]
+    return f"{fact.error}; {typed}"
+
+
+def _acked(fact: DeliveryAcked, seq: int) -> Ended:
+    where = f"in {fact.agent}'s terminal at seq {seq}"
     if fact.verification == "echo":
         sentence = (
-            f"{fact.delivery_id} arrived: attempt {fact.attempt} was {fact.level} in"
-            f" {fact.agent}'s terminal at seq {seq}{_how(fact.evidence)}."
+            f"{fact.delivery_id} arrived: attempt {fact.attempt} was {fact.level}"
+            f" {where}{_how(fact.evidence)}."
         )
-    else:
-        sentence = (
-            f"{fact.delivery_id} is unconfirmed: attempt {fact.attempt} was written to"
-            f" {fact.agent}'s terminal, but at seq {seq} its window was over and its text had not"
-            f" been seen ({fact.reason}). It is never typed again by itself. {redeliver}"
-        )
-    return Ended(state="acked", reason=fact.reason, sentence=sentence)
+        return Ended(state="acked", reason=fact.reason, sentence=sentence)
+    sentence = (
+        f"{fact.delivery_id} is unconfirmed: attempt {fact.attempt} was typed to"
+        f" {fact.agent}'s terminal, but at seq {seq} its window was over and its text had not"
+        f" been seen ({fact.reason}). It is never typed again by itself."
+    )
+    step = f"Look with: ackbook screen {fact.agent}. {_redeliver(fact.delivery_id)}"
+    return Ended(state="acked", reason=fact.reason, sentence=sentence, step=step)
+
+
+def _advanced(fact: DeliveryAdvanced, seq: int) -> Ended:
+    if rank(fact.level) < rank("seen"):
+        sentence = f"At seq {seq} the input line no longer showed it{_how(fact.evidence)}."
+        return Ended(state=None, reason=None, sentence=sentence, step=None)
+    by = f", said by {fact.by}" if fact.by else ""
+    sentence = f"Later, at seq {seq}, it was {fact.level}{_how(fact.evidence)}{by}."
+    return Ended(state=None, reason=None, sentence=sentence)
 
 
 def _how(evidence: Evidence | None) -> str:
@@ -226,26 +262,5 @@ def _how(evidence: Evidence | None) -> str:
     return f" ({how})"
 
 
-def _held(name: str, holding: Holding | None, at: int) -> str:
-    if holding is None:
-        return ""
-    by = f", set by {holding.by}" if holding.by else ""
-    return (
-        f" {name} took nothing since seq {holding.seq}{by}, {_ago(at - holding.at)} before:"
-        f" {HELD[holding.reason]};"
-    )
-
-
-def _ago(us: int) -> str:
-    seconds = us // 1_000_000
-    if seconds < 120:
-        return f"{seconds} s"
-    return f"{seconds // 60} minutes" if seconds < 7_200 else f"{seconds // 3_600} hours"
-
-
-def _typed(attempts: int) -> str:
-    return "never typed" if attempts == 0 else f"not typed, after {_times(attempts)}"
-
-
-def _times(attempts: int) -> str:
-    return {0: "no attempt", 1: "one attempt"}.get(attempts, f"{attempts} attempts")
+def _redeliver(delivery_id: DeliveryId) -> str:
+    return f"To send it again: ackbook redeliver {delivery_id}."

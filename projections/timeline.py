@@ -1,272 +1,174 @@
 """The timeline: why a message or a delivery is where it is, as a chain of causes and one sentence.
 
-`why` reads the entries once, folds the world along with them, and keeps what concerns one id. The
-sentence names the rule, its numbers, the other message, who held the queue and since when, and what
-to do next. It says nothing that a record does not say, and never quotes a body.
+A `Teller` hears entries in order, each with the world before it, and keeps what concerns one id. It
+need not hear all entries: those of the decisions that concern the id suffice, with a world that is
+right for them, so a long past can be told without being folded whole. What the kept records name as
+their causes is looked up when the story is told. `story_fates` puts the deliveries into words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-import msgspec
-
-from projections.agents import Agent
-from projections.codec import Entry, kind_of
+from projections.codec import Entry
 from projections.facts import (
     AgentReleased,
+    BrokerStarted,
     DeliveryId,
     DeliveryRedelivered,
     MessageEnqueued,
     MessageRefused,
     Ref,
 )
-from projections.sentences import Ended, Holding, live_sentence, sentence_of
-from projections.state import World
+from projections.state import World, key_of
+from projections.stories import Story, story_of, story_of_refused
+from projections.story_fates import Course, fate_of
+from projections.story_waits import Wait, wait_of
 from projections.world import fold
 
-_BODILESS = frozenset({"body", "data", "deliveries"})
-
-CONTEXT_MAX = 10_000
-"""Entries about agents kept, newest last, to show those that a later record names as its cause."""
-
-SETTLED_ORDER = (
-    "queued",
-    "held",
-    "in_doubt",
-    "typing",
-    "awaiting",
-    "dead_letter",
-    "dropped",
-    "evicted",
-    "expired",
-    "cancelled",
-    "released",
-    "refused",
-    "acked",
-    "redelivered",
-)
-"""States from the least settled to the most: a message is where its least settled delivery is."""
+Fetch = Callable[[Iterable[int]], Mapping[int, Entry]]
+"""The entries at these seqs, as far as the journal still has them."""
 
 
-class Fate(msgspec.Struct, kw_only=True):
-    """One delivery of the story: where it is and why."""
-
-    delivery_id: DeliveryId
-    agent: str
-    state: str = "queued"
-    reason: str | None = None
-    sentence: str = ""
-    ended: Ended | None = None
-
-
-class Story(msgspec.Struct, kw_only=True):
-    """The answer to `why`. `timeline`: rows of seq, at (microseconds UTC), kind and the fields."""
-
-    id: str
-    is_message: bool
-    state: str
-    reason: str | None
-    sentence: str
-    timeline: list[dict[str, object]]
-    deliveries: list[Fate]
-
-    def to_dict(self) -> dict[str, object]:
-        """The shape of `ackbook why --json`."""
-        told: dict[str, object] = {
-            "id": self.id,
-            "state": self.state,
-            "reason": self.reason,
-            "sentence": self.sentence,
-            "timeline": self.timeline,
-        }
-        if self.is_message:
-            told["deliveries"] = [
-                {
-                    "delivery_id": fate.delivery_id,
-                    "agent": fate.agent,
-                    "state": fate.state,
-                    "reason": fate.reason,
-                    "sentence": fate.sentence,
-                }
-                for fate in self.deliveries
-            ]
-        return told
-
-
-def why(entries: Iterable[Entry], wanted: str, world: World | None = None) -> Story | None:
+def why(
+    entries: Iterable[Entry], wanted: str, fetch: Fetch, world: World | None = None
+) -> Story | None:
     """The story of a message (`evt_...`) or delivery (`del_...`); None where no entry names it.
 
     The entries are those of a whole journal, in order, up to the moment that is asked about. Where
-    the beginning of one is gone, `world` is the state at some later record: what is told before
-    that record is not folded.
+    the beginning of one is gone, `world` is the state before the first of them.
     """
-    teller = _Teller(wanted, World() if world is None else world)
+    teller, world = Teller(wanted), World() if world is None else world
     for entry in entries:
-        teller.hear(entry)
-    return teller.tell()
+        teller.hear(world, entry)
+        fold(world, entry)
+    return teller.tell(world, fetch)
 
 
-class _Teller:
-    """Listens to the entries, and remembers what concerns one id."""
+class Teller:
+    """Listens to entries, and remembers what concerns one id."""
 
-    def __init__(self, wanted: str, world: World) -> None:
-        self.wanted = wanted
-        self.world = world
-        self.is_message = wanted.startswith("evt_")
-        self.rows: list[dict[str, object]] = []
-        self.told: set[int] = set()
-        self.fates: dict[DeliveryId, Fate] = {}
-        self.refused: MessageRefused | None = None
-        self.refused_seq = 0
-        self.context: dict[int, Entry] = {}
+    def __init__(self, wanted: str) -> None:
+        self._wanted = wanted
+        self._own: dict[int, Entry] = {}
+        self._courses: dict[DeliveryId, Course] = {}
+        self._agents: set[str] = set()
+        self._decision = 0
+        self._waits: dict[str, Wait | None] = {}
+        """What kept the queue of each agent when the decision at hand began."""
 
-    def hear(self, entry: Entry) -> None:
+    @property
+    def is_open(self) -> bool:
+        """Whether the story depends on the world as it is in the end."""
+        return any(not course.settled for course in self._courses.values())
+
+    def hear(self, world: World, entry: Entry) -> None:
+        """Take in one entry. `world` is the one before it; whoever calls this folds it then."""
+        follows = not bytes(entry.by) and entry.cause[:1] == (self._decision,)
+        if not follows:
+            self._decision = entry.seq
+            self._waits.clear()
+        if self._agents:
+            self._look(world, entry)
         if self._concerns(entry):
-            self._note(entry)
-        if entry.seq > self.world.seq:
-            fold(self.world, entry)
-        if kind_of(entry).startswith("agent."):
-            self.context[entry.seq] = entry
-            if len(self.context) > CONTEXT_MAX:
-                del self.context[next(iter(self.context))]
+            self._own[entry.seq] = entry
+            self._take(world, entry)
 
-    def tell(self) -> Story | None:
-        if self.refused is not None:
-            fact = self.refused
-            sentence = (
-                f"{self.wanted} was refused at seq {self.refused_seq}: {fact.detail}."
-                " Nothing of it waits anywhere."
-            )
-            return self._story("refused", fact.reason, sentence)
-        if not self.fates:
+    def tell(self, world: World, fetch: Fetch) -> Story | None:
+        """The story up to `world`; None where nothing that was heard names the id."""
+        if not self._own:
             return None
-        for fate in self.fates.values():
-            self._close(fate)
-        fates = list(self.fates.values())
-        least = min(fates, key=lambda f: SETTLED_ORDER.index(f.state))
-        sentence = least.sentence
-        if len(fates) > 1:
-            settled = sum(1 for f in fates if f.state == "acked")
-            sentence = (
-                f"{self.wanted} has {len(fates)} deliveries, {settled} of them acked;"
-                f" the least settled: {least.sentence}"
-            )
-        return self._story(least.state, least.reason, sentence)
+        own = tuple(self._own.values())
+        courses = tuple(self._courses.values())
+        now = [self._wait_now(world, course) for course in courses]
+        known = self._known(fetch, now)
+        fates = [
+            fate_of(course, world, wait, known.get)
+            for course, wait in zip(courses, now, strict=True)
+        ]
+        if isinstance(own[0].fact, MessageRefused):
+            return story_of_refused(own, own[0].fact, known)
+        return story_of(self._wanted, own, fates, known) if fates else None
 
-    def _story(self, state: str, reason: str | None, sentence: str) -> Story:
-        return Story(
-            id=self.wanted,
-            is_message=self.is_message,
-            state=state,
-            reason=reason,
-            sentence=sentence,
-            timeline=sorted(self.rows, key=lambda row: int(str(row["seq"]))),
-            deliveries=list(self.fates.values()),
-        )
+    def _look(self, world: World, entry: Entry) -> None:
+        """See what keeps the queue of an agent of the story, before its decision changes that."""
+        everyone = isinstance(entry.fact, BrokerStarted)
+        for key in self._agents if everyone else map(key_of, _agents_of(entry)):
+            if key in self._agents and key not in self._waits:
+                agent = world.agents.get(key)
+                self._waits[key] = None if agent is None else wait_of(agent, entry.at)
 
     def _concerns(self, entry: Entry) -> bool:
-        fact = entry.fact
+        fact, wanted = entry.fact, self._wanted
         match fact:
             case MessageEnqueued():
-                return self._follows(fact.event_id, *[r.delivery_id for r in fact.deliveries])
+                return wanted == fact.event_id or any(
+                    wanted == recipient.delivery_id for recipient in fact.deliveries
+                )
             case MessageRefused():
-                return self._follows(fact.event_id)
+                return wanted == fact.event_id
             case DeliveryRedelivered():
-                return self._follows(fact.event_id, fact.delivery_id, fact.new_delivery_id)
+                return wanted in (fact.event_id, fact.delivery_id, fact.new_delivery_id)
             case Ref():
-                return self._follows(fact.event_id, fact.delivery_id)
+                return wanted in (fact.event_id, fact.delivery_id)
             case AgentReleased():
-                return any(self._follows(r.event_id, r.delivery_id) for r in fact.dropped)
+                return any(wanted in (ref.event_id, ref.delivery_id) for ref in fact.dropped)
             case _:
                 return False
 
-    def _follows(self, *ids: str) -> bool:
-        return self.wanted in ids
-
-    def _note(self, entry: Entry) -> None:
-        """Keep the entry, the causes that speak of agents, and what it does to a fate."""
-        for seq in entry.cause:
-            cause = self.context.get(seq)
-            if cause is not None:
-                self._row(cause)
-        self._row(entry)
+    def _take(self, world: World, entry: Entry) -> None:
         fact = entry.fact
         match fact:
             case MessageEnqueued():
                 for recipient in fact.deliveries:
-                    if self._follows(fact.event_id, recipient.delivery_id):
-                        self._begin(recipient.delivery_id, recipient.agent)
-            case MessageRefused():
-                self.refused, self.refused_seq = fact, entry.seq
-            case DeliveryRedelivered():
-                if fact.delivery_id in self.fates:
-                    self._end(self.fates[fact.delivery_id], entry)
-                if self._follows(fact.event_id, fact.new_delivery_id):
-                    self._begin(fact.new_delivery_id, fact.agent)
+                    if self._wanted in (fact.event_id, recipient.delivery_id):
+                        self._begin(world, entry, recipient.delivery_id, recipient.agent)
             case AgentReleased():
                 for ref in fact.dropped:
-                    if ref.delivery_id in self.fates:
-                        self._end(self.fates[ref.delivery_id], entry)
+                    self._befall(world, entry, ref.delivery_id)
             case Ref():
-                if fact.delivery_id in self.fates:
-                    self._end(self.fates[fact.delivery_id], entry)
+                self._befall(world, entry, fact.delivery_id)
+                if isinstance(fact, DeliveryRedelivered) and self._wanted != fact.delivery_id:
+                    self._begin(world, entry, fact.new_delivery_id, fact.agent)
             case _:
                 pass
 
-    def _begin(self, delivery_id: DeliveryId, agent: str) -> None:
-        self.fates[delivery_id] = Fate(delivery_id=delivery_id, agent=agent)
-
-    def _end(self, fate: Fate, entry: Entry) -> None:
-        agent = self.world.agent(fate.agent)
-        ended = sentence_of(fate.delivery_id, entry, _holding(self, agent))
-        if ended is not None:
-            fate.ended = ended if fate.ended is None else fate.ended.then(ended)
-
-    def _close(self, fate: Fate) -> None:
-        delivery = self.world.deliveries.get(fate.delivery_id)
-        if delivery is not None:
-            agent = self.world.agent(fate.agent)
-            assert agent is not None
-            fate.state, fate.reason, fate.sentence = live_sentence(
-                agent, delivery, self.world.at, _holding(self, agent)
-            )
-        elif fate.ended is not None:
-            assert fate.ended.state is not None
-            fate.state, fate.reason = fate.ended.state, fate.ended.reason
-            fate.sentence = fate.ended.sentence
-
-    def _row(self, entry: Entry) -> None:
-        if entry.seq in self.told:
-            return
-        self.told.add(entry.seq)
-        fields = msgspec.json.decode(msgspec.json.encode(entry.fact))
-        shown = {key: value for key, value in fields.items() if key not in _BODILESS}
-        if isinstance(entry.fact, MessageEnqueued):
-            shown["body_bytes"] = len(entry.fact.body.encode())
-            shown["deliveries"] = [r.delivery_id for r in entry.fact.deliveries]
-        self.rows.append(
-            {
-                "seq": entry.seq,
-                "at": entry.at,
-                "kind": kind_of(entry),
-                "cause": list(entry.cause),
-                **shown,
-            }
+    def _begin(self, world: World, entry: Entry, delivery_id: DeliveryId, agent: str) -> None:
+        self._courses[delivery_id] = Course(
+            delivery_id=delivery_id, agent=agent, begun=entry, begun_epoch=world.epoch
         )
+        self._agents.add(key_of(agent))
+
+    def _befall(self, world: World, entry: Entry, delivery_id: DeliveryId) -> None:
+        course = self._courses.get(delivery_id)
+        if course is not None:
+            course.take(entry, self._waits.get(key_of(course.agent)), world.epoch)
+
+    def _wait_now(self, world: World, course: Course) -> Wait | None:
+        agent = world.agent(course.agent)
+        return None if course.settled or agent is None else wait_of(agent, world.at)
+
+    def _known(self, fetch: Fetch, now: Iterable[Wait | None]) -> dict[int, Entry]:
+        """The records that the story may name: its own, their causes, and what began each wait."""
+        courses = self._courses.values()
+        left = [ending.wait for course in courses for ending in course.endings]
+        said = {wait.seq for wait in (*now, *left) if wait is not None and wait.seq}
+        known = dict(self._own)
+        causes = {seq for entry in known.values() for seq in entry.cause}
+        known.update(fetch(sorted((said | causes) - known.keys())))
+        begun = {seq for name in said if name in known for seq in known[name].cause}
+        known.update(fetch(sorted(begun - known.keys())))
+        return known
 
 
-def _holding(teller: _Teller, agent: Agent | None) -> Holding | None:
-    """What the agent's queue waits for at this moment, and who made it so."""
-    if agent is None or agent.held is None:
-        return None
-    by = ""
-    since_seq, since_at = agent.held.seq, agent.held.at
-    if agent.mode == "manual_flush" and agent.held.reason == "manual_flush":
-        changed = teller.context.get(agent.mode_seq)
-        if changed is not None:
-            by = getattr(changed.fact, "by", "")
-            since_seq, since_at = changed.seq, changed.at
-    elif agent.state_seq:
-        since_seq, since_at = agent.state_seq, agent.state_at
-    return Holding(agent.held.delivery_id, agent.held.reason, since_seq, since_at, by)
+def _agents_of(entry: Entry) -> Iterable[str]:
+    """The agents that an entry is about."""
+    fact = entry.fact
+    match fact:
+        case MessageEnqueued():
+            return [recipient.agent for recipient in fact.deliveries]
+        case Ref():
+            return (fact.agent,)
+        case _:
+            name = getattr(fact, "name", None)
+            return () if name is None else (name,)

@@ -42,6 +42,14 @@ def carriers(mark: str) -> dict[int, str]:
     return found
 
 
+@pytest.fixture(scope="session", autouse=True)
+def a_cache_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tools keep for this user's next question must not come from, nor stay for, another."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def nothing_is_left_over() -> Iterator[None]:
     mark = uuid.uuid4().hex

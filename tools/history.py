@@ -79,6 +79,12 @@ class History:
             return position_at(self.directory, at)
 
     @contextmanager
+    def reading(self) -> Iterator[Reader]:
+        """The reader itself; what is wrong with the journal ends the command, or is said."""
+        with self._failing():
+            yield self._reader
+
+    @contextmanager
     def _failing(self) -> Iterator[None]:
         """What is wrong with a journal, as the end of a command."""
         try:

@@ -49,6 +49,12 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
+def say_meanwhile(text: str) -> None:
+    """Talk that the next one replaces, where a person watches; an empty one takes it away."""
+    if sys.stderr.isatty():
+        click.echo(f"\r\x1b[K{text}", err=True, nl=False)
+
+
 def dim(text: str) -> str:
     return click.style(text, dim=True)
 

@@ -7,13 +7,17 @@ records led to it; hashes, paces and what every line would repeat are left to `a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 import msgspec
 
-from broker.runtime.rebuilding import begin_audit
-from projections.timeline import Story
-from projections.timeline import why as tell_story
+from broker.core.ids import position_of
+from broker.runtime.telling import Telling, kept_of
+from broker.wire.stills import Still
+from projections.stories import Story
 
+from .asked import LAST_MAX, Asked
 from .failures import Exit, Failure
 from .history import History
 from .options import json_option, past_option
@@ -30,10 +34,12 @@ from .output import (
     plain,
     poor,
     say,
+    say_meanwhile,
     tell,
 )
 from .place import Place
 from .screens import kept_stills, show_still
+from .story_shapes import DeliveryStory, MessageStory
 
 LEFT_OUT = frozenset(
     "seq at kind cause event_id agent from target content salt salted_body salted_typed throttle "
@@ -72,40 +78,81 @@ class Attempted(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", required=False)
+@click.option("--key", metavar="KEY", help="The message that was sent with this idempotency key.")
+@click.option("--from", "sender", metavar="NAME", help="With --key: whose key it is.")
+@click.option("--agent", metavar="NAME", help="With --last: what was sent to this agent.")
+@click.option(
+    "--last",
+    type=click.IntRange(1, LAST_MAX),
+    is_flag=False,
+    flag_value=1,
+    metavar="[N]",
+    help="The last delivery to the agent, or the last N.",
+)
 @click.option(
     "--screen", is_flag=True, help="Also what stood on the screen when evidence was taken."
 )
 @json_option
 @past_option
-def why(id: str, screen: bool, as_json: bool, place: Place) -> None:  # noqa: A002 - as the argument is called
-    """Why the message or delivery ID is where it is. Needs no broker."""
-    history = History(place)
-    world = begin_audit(history.directory, history.oldest(), lambda _: False)
-    story = tell_story(history.entries(), id, world)
-    if story is None:
-        raise Failure(
-            Exit.NOT_FOUND,
-            f"no record names {id}",
-            "ids are shown by: ackbook send, ackbook pending, ackbook events",
+def why(
+    id: str | None,  # noqa: A002 - as the argument is called
+    key: str | None,
+    sender: str | None,
+    agent: str | None,
+    last: int | None,
+    screen: bool,
+    as_json: bool,
+    place: Place,
+) -> None:
+    """Why a message or delivery is where it is. Needs no broker.
+
+    ID is that of a message or a delivery, or an idempotency key. The first answer about a long
+    journal reads all of it; what that finds out is kept in the user's cache for the next ones.
+    """
+    asked = Asked(id, key, sender, agent, last)
+    asked.check()
+    with History(place).reading() as reader:
+        head = reader.head()
+        telling = Telling(
+            reader, place.journal(), cache=kept_of(reader), head=head, progress=_progress(head)
         )
-    stills = kept_stills(place, _attempts(story)) if screen else []
-    if as_json:
-        told = story.to_dict()
-        emit(told | {"screens": stills} if screen else told)
-        return
-    _show(story)
-    for still in stills:
-        tell()
-        show_still(still)
-    if screen and not stills:
-        say(f"{poor('note:')} no screen of it is kept")
+        say_meanwhile("")
+        wanted = asked.resolve(telling)
+        stories = [story for each in wanted if (story := telling.story(each)) is not None]
+        oldest = reader.first_seq
+    if not stories:
+        raise _unknown(wanted[0], oldest)
+    for number, story in enumerate(stories):
+        stills = kept_stills(place, _attempts(story)) if screen else None
+        if as_json:
+            _emit(story, stills)
+        else:
+            if number:
+                tell()
+            _show(story)
+            _show_stills(stills)
 
 
 def _attempts(story: Story) -> list[tuple[str, int]]:
     """The attempts that the story tells of: delivery and number."""
     rows = (msgspec.convert(row, Attempted) for row in story.timeline)
     return [(row.delivery_id, row.attempt) for row in rows]
+
+
+def _emit(story: Story, stills: list[Still] | None) -> None:
+    """For programs; the screens only where they were asked for."""
+    shape = MessageStory if story.is_message else DeliveryStory
+    told = msgspec.structs.asdict(msgspec.convert(story.to_dict(), shape))
+    emit(told if stills is None else told | {"screens": stills})
+
+
+def _show_stills(stills: list[Still] | None) -> None:
+    for still in stills or ():
+        tell()
+        show_still(still)
+    if stills == []:
+        say(f"{poor('note:')} no screen of it is kept")
 
 
 def _show(story: Story) -> None:
@@ -120,14 +167,40 @@ def _show(story: Story) -> None:
     if not alone:
         tell()
         for fate in story.deliveries:
-            tell(f"  {bold(plain(fate.agent))}  {_state(fate.state, fate.reason)}")
+            state = _state(fate.state, fate.reason)
+            tell(f"  {bold(plain(fate.agent))}  {fate.delivery_id}  {state}")
             tell(hanging("    ", plain(fate.sentence)))
     tell()
     tell(hanging("", plain(story.sentence)))
 
 
+def _unknown(wanted: str, oldest: int) -> Failure:
+    """Nothing can be told of this id."""
+    position = position_of(wanted)
+    if position is not None and position < oldest:
+        return Failure(
+            Exit.NOT_FOUND,
+            f"{wanted} begins at record {position}, and what is left of the journal at {oldest}",
+            "look into a backup, or bring back its archives",
+        )
+    return Failure(
+        Exit.NOT_FOUND,
+        f"no record names {wanted}",
+        "ids are shown by: ackbook send, ackbook pending, ackbook events",
+    )
+
+
+def _progress(head: int) -> Callable[[int], None]:
+    """Says how far a long journal was read, to whoever watches."""
+
+    def show(seq: int) -> None:
+        say_meanwhile(f"reading the journal for the first time: {100 * seq // head} %")
+
+    return show
+
+
 def _state(state: str, reason: str | None) -> str:
-    told = state if reason is None else f"{state}: {reason}"
+    told = state if reason in (None, state) else f"{state}: {reason}"
     if state == "acked":
         return good(told) if reason is None else poor(told)
     settled_badly = ("dead_letter", "dropped", "evicted", "expired", "released", "refused")

@@ -19,6 +19,7 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import NamedTuple
 
+from broker.runtime.cache import Cache, cache_directory
 from broker.runtime.rebuilding import begin_world
 from journal import OsFiles
 from journal.layout import list_directory
@@ -28,7 +29,6 @@ from projections.codec import Entry, kind_of
 from projections.snapshot import FOLD_VERSION, UnreadableWorld, dump, load
 from projections.world import World, fold, fold_all
 
-from .cache import Cache, cache_directory
 from .history import Block, History
 from .output import poor, say
 

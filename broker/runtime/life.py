@@ -33,6 +33,7 @@ from broker.runtime.compacting import Compactor
 from broker.runtime.engine import Engine
 from broker.runtime.feed import Feed
 from broker.runtime.health import Health
+from broker.runtime.historian import HISTORIANS_MAX
 from broker.runtime.holders import Holders
 from broker.runtime.inbox import Stopped
 from broker.runtime.keeper import Keeper
@@ -165,6 +166,7 @@ class Life:
             spawner=spawner,
             attachments=attachments,
             compactor=compactor,
+            historians=asyncio.Semaphore(HISTORIANS_MAX),
             health=Health(engine, snapshots, compactor, checker),
             directory=place.directory,
             version=settings.version,

@@ -9,6 +9,7 @@ among them that counts are conserved, and that replay equals live.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import settings
@@ -38,8 +39,8 @@ from projections.facts import (
     Policy,
     RestartPolicy,
 )
-from projections.timeline import why
 from projections.world import World, next_deadline
+from tests.support.ledger import Ledger
 from tests.support.orders import adopt, become, ended, message, report_of, spawn
 from tests.support.simulated import Simulated, dump
 from tests.support.what_if import elsewhere
@@ -154,9 +155,13 @@ class Broker(RuleBasedStateMachine):
     def refuse_to_begin(self, held: Any) -> None:
         self.broker.do(report_of(self.broker.typed()[0], "not_begun", held=held))
 
-    @rule(name=names, mode=st.sampled_from(["auto_inject", "manual_flush"]))
-    def set_mode(self, name: str, mode: Any) -> None:
-        self.broker.do(SetMode(name=AgentName(name), mode=mode))
+    @rule(
+        name=names,
+        mode=st.sampled_from(["auto_inject", "manual_flush"]),
+        by=st.sampled_from(["", "ann", "zoe"]),
+    )
+    def set_mode(self, name: str, mode: Any, by: str) -> None:
+        self.broker.do(SetMode(name=AgentName(name), mode=mode, by=by))
 
     @rule(name=names)
     def flush(self, name: str) -> None:
@@ -215,7 +220,7 @@ class Broker(RuleBasedStateMachine):
         check_every_removal_has_one_record(self.broker)
         check_first_in_first_out(self.broker)
         check_no_attempt_is_intended_twice(self.broker)
-        check_every_delivery_can_be_explained(self.broker)
+        list(explained(self.broker))
 
 
 def check_every_decision_is_made_again(broker: Simulated) -> None:
@@ -284,15 +289,30 @@ def check_no_attempt_is_intended_twice(broker: Simulated) -> None:
     assert len(attempts) == len(set(attempts))
 
 
-def check_every_delivery_can_be_explained(broker: Simulated) -> None:
-    for fact in broker.facts(MessageEnqueued)[-5:]:
-        story = why(broker.entries, fact.event_id)
+def explained(broker: Simulated) -> Iterator[tuple[object, ...]]:
+    """The story of every delivery says what the ledger knows: its state and reason, the record that
+    settled it, whether it was typed, and what kept its queue since when and by whom.
+
+    Gives the outcome of each, so that it can be seen what was there to explain.
+    """
+    ledger = Ledger()
+    for decision in broker.decisions():
+        ledger.hear(decision)
+    for delivery_id in ledger.accounts:
+        expected = ledger.expected(delivery_id)
+        story = broker.story(delivery_id)
         assert story is not None
-        for fate in story.deliveries:
-            live = fate.delivery_id in broker.world.deliveries
-            assert live == (fate.state in ("queued", "held", "in_doubt", "typing", "awaiting"))
-            assert fate.delivery_id in fate.sentence
-            assert fate.sentence.rstrip().endswith(".")
+        told = story.to_dict()
+        assert {key: told[key] for key in expected} == expected, story.sentence
+        assert story.sentence.startswith(delivery_id)
+        assert story.sentence.endswith(".")
+        wait: Any = expected["wait"] or {}
+        yield story.state, story.reason, expected["typed"], wait.get("kind"), wait.get("reason")
+    for event_id, (reason, _) in ledger.refused.items():
+        refusal = broker.story(event_id)
+        assert refusal is not None
+        assert (refusal.state, refusal.reason) == ("refused", reason)
+        yield "refused", reason
 
 
 Broker.TestCase.settings = settings(

@@ -20,7 +20,7 @@ from projections.facts import (
     Policy,
 )
 from projections.lives import PROVEN, Life
-from projections.timeline import why
+from projections.timeline import Fetch, why
 from projections.waits import CAUSES, Hold
 from projections.world import World, fold
 from tests.core.test_properties import Broker
@@ -101,9 +101,15 @@ def check_extents(broker: Simulated) -> None:
         for entry in broker.entries[: extent.first - 1]:
             fold(world, entry)
         part = broker.entries[extent.first - 1 : extent.last]
-        whole = why(broker.entries, wanted)
+        whole = broker.story(wanted)
         assert whole is not None
-        assert why(part, wanted, world) == whole
+        assert why(part, wanted, fetched_from(part), world) == whole
+
+
+def fetched_from(part: list[Entry]) -> Fetch:
+    """The entries of this part only, as a bundle has them."""
+    there = {entry.seq: entry for entry in part}
+    return lambda seqs: {seq: there[seq] for seq in seqs if seq in there}
 
 
 class Audited(Broker):
@@ -211,7 +217,7 @@ def test_an_extent_begins_with_what_kept_the_queue() -> None:
     world = World()
     for entry in broker.entries[: extent.first - 1]:
         fold(world, entry)
-    story = why(part, later.event_id, world)
+    story = why(part, later.event_id, fetched_from(part), world)
     assert story is not None
     assert "set by tester" in story.sentence
 

@@ -6,7 +6,7 @@ import pytest
 
 from broker.core.commands import Cancel, Redeliver, Release, SetMode
 from projections.facts import AgentName, EventId, Policy
-from projections.timeline import Story, why
+from projections.stories import Story
 from tests.support.orders import become, deliver, ended, message, report_of, spawn
 from tests.support.simulated import Simulated
 
@@ -21,7 +21,7 @@ def broker() -> Simulated:
 
 
 def story(broker: Simulated, asked: str) -> Story:
-    told = why(broker.entries, asked)
+    told = broker.story(asked)
     assert told is not None
     seqs = [int(str(row["seq"])) for row in told.timeline]
     assert seqs == sorted(set(seqs))
@@ -69,7 +69,7 @@ def test_evicted_names_the_rule_the_numbers_and_who_held_the_queue(broker: Simul
         "bob's queue (cap 2) was full",
         newest,
         "oldest of the least urgent",
-        f"since seq {hold_seq}, set by the operator, 18 minutes before",
+        f"since seq {hold_seq}, set by the operator 18 minutes before",
         "on hold",
         "never typed",
         f"ackbook redeliver {delivery_id}",
@@ -84,7 +84,7 @@ def test_held_and_what_waits_behind_it(broker: Simulated) -> None:
     _, second = send(broker)
     told = story(broker, first)
     assert (told.state, told.reason) == ("held", "dialog")
-    assert "a dialog is open" in told.sentence
+    assert "a dialog, which typing would answer, has been open" in told.sentence
     assert "ackbook attach bob" in told.sentence
     behind = story(broker, second)
     assert (behind.state, behind.reason) == ("queued", "behind")
@@ -97,7 +97,7 @@ def test_expired(broker: Simulated) -> None:
     broker.wait(1_000)
     told = story(broker, delivery_id)
     assert (told.state, told.reason) == ("expired", "ttl")
-    assert "its program is busy" in told.sentence
+    assert "bob's program had been busy since seq 5, 1 s before" in told.sentence
 
 
 def test_cancelled(broker: Simulated) -> None:
@@ -122,7 +122,10 @@ def test_retries_and_the_dead_letter_that_they_end_in(broker: Simulated) -> None
     broker.ask(report_of(broker.typed()[0], "not_written", error="the terminal is closed"))
     waiting = story(broker, delivery_id)
     assert waiting.reason == "retry"
-    assert "to be tried again after one attempt for bob, in 1.0 s" in waiting.sentence
+    assert (
+        "waits to be tried again for bob in 1 s, after one attempt that typed nothing"
+        in waiting.sentence
+    )
     broker.wait(1_000)
     broker.ask(report_of(broker.typed()[0], "not_written", error="the terminal is closed"))
     told = story(broker, delivery_id)
@@ -133,7 +136,10 @@ def test_retries_and_the_dead_letter_that_they_end_in(broker: Simulated) -> None
 def test_recipient_gone(broker: Simulated) -> None:
     ended(broker, "bob")
     _, delivery_id = send(broker)
-    assert "its program has ended" in story(broker, delivery_id).sentence
+    assert (
+        "bob's program has been gone since seq 5 (exit code 1)"
+        in story(broker, delivery_id).sentence
+    )
     broker.wait(30 * 60_000)
     assert story(broker, delivery_id).reason == "recipient_gone"
 
@@ -189,8 +195,19 @@ def test_a_message_is_where_its_least_settled_delivery_is(broker: Simulated) -> 
     told = story(broker, sent.event_id)
     assert told.state == "held"
     assert {fate.agent: fate.state for fate in told.deliveries} == {"amy": "acked", "cid": "held"}
-    assert "2 deliveries, 1 of them acked" in told.sentence
+    assert "2 deliveries, 1 of them arrived" in told.sentence
 
 
 def test_what_no_record_names_has_no_story(broker: Simulated) -> None:
-    assert why(broker.entries, "del_ffff_1") is None
+    assert broker.story("del_ffff_1") is None
+
+
+def test_what_was_to_be_tried_again_waits_behind_what_is_typed_meanwhile(broker: Simulated) -> None:
+    _, failed = send(broker, priority=4)
+    broker.ask(report_of(broker.typed()[0], "not_written"))
+    broker.wait(200)
+    _, urgent = send(broker, priority=0)
+    broker.wait(1_000)
+    told = story(broker, failed)
+    assert (told.state, told.reason) == ("queued", "behind")
+    assert f"{urgent} is being typed" in told.sentence

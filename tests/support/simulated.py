@@ -6,7 +6,7 @@ codec, so that every test of a rule can also be a test that replay equals live.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -19,6 +19,8 @@ from broker.core.plan import plan
 from projections.codec import Entry, decode, encode, kind_of
 from projections.events import Event, derive
 from projections.facts import Fact, Policy
+from projections.stories import Story
+from projections.timeline import why
 from projections.world import World, fold, next_deadline
 
 START_AT = 1_763_800_000_000_000
@@ -132,6 +134,25 @@ class Simulated:
 
     def facts(self, kind: type[Fact] | None = None) -> list[Any]:
         return [e.fact for e in self.entries if kind is None or isinstance(e.fact, kind)]
+
+    def fetch(self, seqs: Iterable[int]) -> dict[int, Entry]:
+        """The entries at these seqs."""
+        return {seq: self.entries[seq - 1] for seq in seqs if 0 < seq <= len(self.entries)}
+
+    def story(self, asked: str) -> Story | None:
+        """What `why` tells of a message or delivery."""
+        return why(self.entries, asked, self.fetch)
+
+    def decisions(self) -> Iterator[list[dict[str, Any]]]:
+        """The records of each decision as plain JSON."""
+        records: list[dict[str, Any]] = []
+        for line in self.lines:
+            record = orjson.loads(line)
+            if "by" in record and records:
+                yield records
+                records = []
+            records.append(record)
+        yield records
 
     def kinds(self) -> list[str]:
         return [kind_of(entry) for entry in self.entries]

@@ -77,7 +77,7 @@ state_of_another_version          7    7    0    7      0       7      7   0   3
 archives_and_snapshots_missing    7    7    0    7      0       7      7   0   3      0      0  7
 newer_format                     10   10    0   10     10      10     10   0   0      0      0 10
 unknown_kind                     10   10    0   10     10      10     10   0   0      0      0 10
-unknown_shape                    10    0   10    0      0       0      0   0  10     10     10 10
+unknown_shape                    10    0   10    0      0       0      0   0   0     10     10 10
 """
 HEAD, *ROWS = (line.split() for line in TABLE.strip().splitlines())
 EXPECTED = {name: dict(zip(HEAD[1:], map(int, codes), strict=True)) for name, *codes in ROWS}

@@ -16,6 +16,7 @@ from tests.support.shell import ACKBOOK, ackbook, environment
 
 PENDING_KEYS = {"delivery_id", "event_id", "agent", "from", "state", "attempts", "reason"}
 WHY_KEYS = {"id", "state", "reason", "sentence", "timeline"}
+FATE_KEYS = {"agent", "settled_seq", "typed", "attempts", "wait"}
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +203,7 @@ def test_why_tells_the_story_of_a_delivery(
 ) -> None:
     root, ids = told
     story = ackbook("why", ids[fate], "--json", "--dir", root, cwd=root).json()
-    assert set(story) == WHY_KEYS
+    assert set(story) == WHY_KEYS | FATE_KEYS
     assert (story["id"], story["state"], story["reason"]) == (ids[fate], state, reason)
     assert all({"seq", "at", "kind"} <= set(row) for row in story["timeline"])
     seqs = [row["seq"] for row in story["timeline"]]
@@ -221,7 +222,7 @@ def test_why_of_a_message_tells_of_each_of_its_deliveries(
     story = ackbook("why", ids["message"], "--json", "--dir", root, cwd=root).json()
     assert set(story) == WHY_KEYS | {"deliveries"}
     assert [set(row) for row in story["deliveries"]] == [
-        {"delivery_id", "agent", "state", "reason", "sentence"}
+        {"delivery_id", "state", "reason", "sentence"} | FATE_KEYS
     ] * 2
     people = ackbook("why", ids["message"], "--dir", root, cwd=root)
     for row in story["deliveries"]:

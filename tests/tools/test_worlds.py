@@ -10,13 +10,13 @@ from pathlib import Path
 from zlib import crc32
 
 import pytest
-from ackbook_tools.cache import Cache, cache_directory
 from ackbook_tools.failures import Failure
 from ackbook_tools.history import History
 from ackbook_tools.place import Place
 from ackbook_tools.worlds import Worlds
 from hypothesis import settings
 
+from broker.runtime.cache import Cache, cache_directory
 from journal import Position, Reader, SnapshotFile, compact, salvage, write_snapshot
 from projections.codec import kind_of
 from projections.snapshot import FOLD_VERSION, dump

@@ -1,7 +1,8 @@
 """History: questions that only the journal can answer, beside the loop.
 
-Reading a long journal takes seconds; that happens on a thread, over records that are durable, while
-the loop goes on. An id says in which record its story begins, so nothing before that is read.
+Reading a long journal takes seconds; that happens on a thread or, where it is much work, in a
+process, over records that are durable, while the loop goes on. An id says in which record its story
+begins, so nothing before that is read.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import msgspec
 from broker.core.commands import Original
 from broker.core.ids import position_of
 from broker.runtime.api.service import Service
+from broker.runtime.historian import historian_command
 from broker.runtime.reading import entries, events_after
+from broker.runtime.workers import WorkFailed, work
+from broker.wire.problems import Problem
 from journal import Reader
-from projections import timeline
 from projections.codec import Entry
 from projections.events import cursor_of
 from projections.facts import AgentName, DeliveryId, DeliveryRedelivered, MessageEnqueued, Ref
@@ -28,12 +31,14 @@ from projections.reports import Row
 async def why(service: Service, asked: str) -> Row | None:
     """The story of a message or delivery, as `ackbook why --json` tells it."""
     head = service.feed.head
-
-    def tell() -> Row | None:
-        story = timeline.why(entries(service.journal, 0, head), asked)
-        return None if story is None else story.to_dict()
-
-    return await asyncio.to_thread(tell)
+    if position_of(asked) is None:
+        return None
+    async with service.historians:
+        try:
+            story = await work(historian_command(service.journal, head, asked))
+        except WorkFailed as error:
+            raise Problem("internal_error", f"the journal could not be read: {error}") from error
+    return msgspec.json.decode(story, type=Row | None)
 
 
 async def original(service: Service, delivery_id: DeliveryId) -> Original | None:

@@ -6,6 +6,7 @@ be. It holds what several handlers share and nothing that only one needs.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,8 @@ from projections.world import World
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """`directory` holds `journal/`. `shutdown(keep_agents)` begins a graceful end and returns."""
+    """`directory` holds `journal/`. `shutdown(keep_agents)` begins a graceful end and returns.
+    `historians` bounds the processes that look back for somebody."""
 
     engine: Engine
     feed: Feed
@@ -37,6 +39,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     spawner: Spawner
     attachments: Attachments
     compactor: Compactor
+    historians: asyncio.Semaphore
     health: Health
     directory: Path
     version: str

@@ -1,0 +1,207 @@
+"""Chapters: what makes a question about a long journal quick, kept in the user's cache.
+
+Each sealed segment is a chapter; it never changes. Of a chapter is kept which words lead to it (ids
+that began earlier and are mentioned in it, idempotency keys, agents that were sent something), and,
+now and then, the world behind it, less what no story needs. So a story opens the few chapters that
+mention it, each with a world that is right, and the tail, which is always read.
+
+A cache is worth time, never truth. A chapter names the first line of its segment and that of the
+next one, which holds the hash of everything before; the chapters must link up, and the last link is
+compared with the journal. Whatever does not fit is made again from the journal. Only a journal that
+reads whole from its first record on has chapters: of any other the plain way is as true as can be.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from itertools import pairwise
+
+import msgspec
+
+from broker.runtime.cache import Cache
+from broker.runtime.words import Words, code_of
+from journal import Reader
+from projections.codec import Entry, decode_block
+from projections.snapshot import FOLD_VERSION, UnreadableWorld, dump, load
+from projections.state import World
+from projections.world import fold_all
+
+VERSION = f"1.{FOLD_VERSION}"
+"""Rises with every change of what a chapter holds or of what a world is."""
+
+READ_PER_KEPT = 4
+"""Bytes of journal for each byte of a kept world: folding again costs no more than a few loads."""
+
+LIVE_BYTES = 300
+"""About what one delivery takes in a dump; to see without a dump that it is too early for one."""
+
+Progress = Callable[[int], None]
+"""Told the seq up to which the journal was read, now and then."""
+
+
+class Chapter(msgspec.Struct, frozen=True, kw_only=True):
+    """One sealed segment: the records with `base <= seq < end`. `start` and `following` are digests
+    of its first line and of the next one's; `words` is sorted; `world` names the world behind it
+    in the cache, and is empty where none was kept."""
+
+    version: str
+    base: int
+    end: int
+    start: str
+    following: str
+    words: bytes
+    world: str = ""
+
+    def mentions(self, word: int) -> bool:
+        """Whether this word leads here. It may be said in vain, which only costs time."""
+        words = memoryview(self.words).cast("I")
+        at = bisect_left(words, word)
+        return at < len(words) and words[at] == word
+
+
+class Chapters:
+    """The chapters of one journal, up to its tail."""
+
+    def __init__(self, reader: Reader, cache: Cache, head: int) -> None:
+        self._reader = reader
+        self._cache = cache
+        self._bases = tuple(base for base in reader.bases if base <= head)
+        self._chapters: list[Chapter] = []
+
+    @property
+    def tail(self) -> int:
+        """The last record of the last chapter; what comes after it is in none."""
+        return self._chapters[-1].end - 1 if self._chapters else 0
+
+    def prepare(self, progress: Progress) -> bool:
+        """Load what is kept and make what is missing. False where this journal has no chapters;
+        then nothing else may be asked."""
+        if self._bases[:1] != (1,):
+            return False
+        self._chapters = self._linked()
+        return self._make_missing(progress) and self.is_whole
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything could be read that was asked for so far."""
+        return not self._reader.damage and not self._reader.gaps
+
+    def that_mention(self, word: str, first: int = 0) -> list[Chapter]:
+        """The chapters that hold the record `first`, or that this word leads to, in order."""
+        code = code_of(word)
+        return [
+            each for each in self._chapters if each.base <= first < each.end or each.mentions(code)
+        ]
+
+    def world_before(self, seq: int) -> World:
+        """The world before the first record of a chapter or of the tail."""
+        world = World()
+        for chapter in reversed([each for each in self._chapters if each.end <= seq]):
+            kept = self._kept_world(chapter)
+            if kept is not None:
+                world = kept
+                break
+        for entries in _entries(self._reader, world.seq, seq - 1):
+            fold_all(world, entries)
+        return world
+
+    def _linked(self) -> list[Chapter]:
+        """The kept chapters from the first one on, as far as they link up with the journal."""
+        linked: list[Chapter] = []
+        for base, end in pairwise(self._bases):
+            chapter = self._kept_chapter(base)
+            if chapter is None or chapter.end != end:
+                break
+            if linked and linked[-1].following != chapter.start:
+                break
+            linked.append(chapter)
+        fits = linked and self._digest(linked[-1].end) == linked[-1].following
+        return linked if fits else []
+
+    def _make_missing(self, progress: Progress) -> bool:
+        missing = [(base, end) for base, end in pairwise(self._bases) if base > self.tail]
+        if not missing:
+            return True
+        world = self.world_before(missing[0][0])
+        since_kept = 0
+        for base, end in missing:
+            words = Words()
+            for block in self._reader.blocks(base - 1, end - 1):
+                entries = decode_block(block)
+                words.take(entries)
+                fold_all(world, entries)
+                since_kept += len(block)
+            start, following = self._digest(base), self._digest(end)
+            if world.seq != end - 1 or not self.is_whole or start is None or following is None:
+                return False
+            name = self._keep_world(world, since_kept)
+            since_kept = 0 if name else since_kept
+            chapter = Chapter(
+                version=VERSION,
+                base=base,
+                end=end,
+                start=start,
+                following=following,
+                words=words.before(base),
+                world=name,
+            )
+            self._cache.put(_name(base), msgspec.msgpack.encode(chapter))
+            self._chapters.append(chapter)
+            progress(world.seq)
+        return True
+
+    def _keep_world(self, world: World, bytes_read: int) -> str:
+        """Keep this world where it is worth its place; the name under which it is kept."""
+        if bytes_read < READ_PER_KEPT * LIVE_BYTES * len(world.deliveries):
+            return ""
+        forget_what_no_story_needs(world)
+        content = b"".join(line + b"\n" for line in dump(world))
+        if bytes_read < READ_PER_KEPT * len(content):
+            return ""
+        name = f"{_name(world.seq)}-{sha256(content).hexdigest()[:32]}"
+        self._cache.put(name, content)
+        return name
+
+    def _kept_chapter(self, base: int) -> Chapter | None:
+        content = self._cache.get(_name(base))
+        if content is None:
+            return None
+        try:
+            chapter = msgspec.msgpack.decode(content, type=Chapter)
+        except msgspec.DecodeError:
+            return None
+        return chapter if (chapter.version, chapter.base) == (VERSION, base) else None
+
+    def _kept_world(self, chapter: Chapter) -> World | None:
+        content = self._cache.get(chapter.world) if chapter.world else None
+        if content is None:
+            return None
+        try:
+            return load([content])
+        except UnreadableWorld:
+            return None
+
+    def _digest(self, base: int) -> str | None:
+        """That of the first line of a segment; None where it cannot be read."""
+        for block in self._reader.blocks(base - 1, base):
+            return sha256(block).hexdigest()
+        return None
+
+
+def forget_what_no_story_needs(world: World) -> None:
+    """Make a world small: no story asks it for bodies, keys, or deliveries that ended."""
+    world.settled.clear()
+    world.redelivered.clear()
+    world.keys.clear()
+    for message in world.messages():
+        message.body = None
+
+
+def _name(seq: int) -> str:
+    return f"{seq:020d}"
+
+
+def _entries(reader: Reader, after: int, through: int) -> Iterator[list[Entry]]:
+    return map(decode_block, reader.blocks(after, through))

@@ -1,0 +1,70 @@
+"""Tells why in a process of its own, so that reading history takes no time from the broker.
+
+`python -m broker.runtime.historian JOURNAL HEAD ID` prints the story of a message or delivery up to
+the record HEAD, which has to be durable, as one line of JSON; `null` where no record names it. It
+reads like any reader and keeps what it learns in the user's cache. Where it fails it says why on
+standard error and ends with the exit code of the error; it is ended when nobody waits any more.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from broker.runtime.telling import Telling, kept_of
+from journal import AttemptFailed, JournalError, Reader
+from projections.stories import Story
+
+NICE = 10
+"""Whoever waits for an answer of the loop comes first."""
+
+HISTORIANS_MAX = 2
+"""At once; further questions wait. The first about a long journal makes the later ones quick."""
+
+UNKNOWN_SHAPE = 10
+"""The exit code where a record has a shape that this version does not know."""
+
+
+def historian_command(journal: Path, head: int, wanted: str) -> list[str]:
+    """What to run to be told a story."""
+    module = [sys.executable, "-P", "-m", "broker.runtime.historian"]
+    return [*module, str(journal), str(head), wanted]
+
+
+def tell(journal: Path, head: int, wanted: str) -> Story | None:
+    """The story up to this record. Raises `JournalError` and `msgspec.DecodeError`; the first also
+    when the process that asked is gone."""
+    parent = os.getppid()
+
+    def look(_: int) -> None:
+        if os.getppid() != parent:
+            raise AttemptFailed("nobody waits for the story any more", "ask again")
+
+    reader = Reader(journal)
+    telling = Telling(reader, journal, cache=kept_of(reader), head=head, progress=look)
+    return telling.story(wanted)
+
+
+def main(arguments: list[str]) -> int:
+    """The command; see the head of this module."""
+    os.nice(NICE)
+    gc.disable()  # it lives for one story
+    journal, head, wanted = arguments
+    try:
+        story = tell(Path(journal), int(head), wanted)
+    except JournalError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    except msgspec.DecodeError as error:
+        sys.stderr.write(f"{journal} holds a record of a shape not known here: {error}\n")
+        return UNKNOWN_SHAPE
+    sys.stdout.buffer.write(msgspec.json.encode(story and story.to_dict()) + b"\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

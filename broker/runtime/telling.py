@@ -1,0 +1,182 @@
+"""Telling: answers to `why` from a journal on disk, quickly where the cache can help.
+
+It reads like any reader: no lock, nothing changed but the user's cache, nothing shown that is not
+durable. With chapters it opens those that mention what is asked for; without (the beginning was let
+go of, or something is damaged) it reads everything, and what cannot be read is named by the reader.
+Both tell the same.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+
+import msgspec
+
+from broker.core.ids import position_of
+from broker.runtime.cache import Cache, cache_directory
+from broker.runtime.chapters import Chapters, Progress
+from broker.runtime.rebuilding import begin_audit
+from broker.runtime.words import agent_word, key_word
+from journal import Reader
+from projections.codec import Entry, decode_block
+from projections.facts import (
+    DeliveryId,
+    DeliveryRedelivered,
+    EventId,
+    MessageEnqueued,
+    MessageRefused,
+)
+from projections.state import World, key_of
+from projections.stories import Story
+from projections.timeline import Teller
+from projections.world import fold
+
+
+class KeyUse(msgspec.Struct, frozen=True):
+    """A message that was sent with an idempotency key. `taken`: it was not refused."""
+
+    sender: str
+    event_id: EventId
+    seq: int
+    taken: bool
+
+
+def _silent(seq: int) -> None:
+    """Nobody wants to know how far it is."""
+
+
+def kept_of(reader: Reader) -> Cache | None:
+    """Where this user's programs keep the chapters of a journal, which every copy of it shares."""
+    journal = reader.journal_id
+    return None if journal is None else Cache(cache_directory(), f"chapters/{journal}")
+
+
+class Telling:
+    """What can be asked of one journal as it is up to the record `head`, or to its end. Without a
+    `cache` every question reads all of it. `progress` is told how far the first one is."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        directory: Path,
+        *,
+        cache: Cache | None,
+        head: int | None = None,
+        progress: Progress = _silent,
+    ) -> None:
+        self._reader = reader
+        self._directory = directory
+        self._head = reader.head() if head is None else head
+        self._chapters: Chapters | None = None
+        if cache is not None and self._head:
+            chapters = Chapters(reader, cache, self._head)
+            self._chapters = chapters if chapters.prepare(progress) else None
+
+    def story(self, wanted: str) -> Story | None:
+        """The story of a message or delivery; None where no record names it."""
+        first = position_of(wanted)
+        if first is None or first > self._head:
+            return None
+        if self._chapters is not None:
+            told = self._by_chapters(self._chapters, wanted, first)
+            if self._chapters.is_whole:
+                return told
+        return self._by_all(wanted)
+
+    def uses_of(self, key: str, sender: str | None = None) -> list[KeyUse]:
+        """Every message that was sent with this key, oldest first."""
+        found: list[KeyUse] = []
+        for entry in self._mentioning(key_word(key), msgspec.json.encode(key)):
+            fact = entry.fact
+            if isinstance(fact, MessageEnqueued | MessageRefused) and fact.key == key:
+                taken = isinstance(fact, MessageEnqueued)
+                found.append(KeyUse(fact.sender, fact.event_id, entry.seq, taken))
+        return [use for use in found if sender in (None, use.sender)]
+
+    def last_deliveries(self, agent: str, count: int) -> list[DeliveryId]:
+        """The last deliveries that were queued for an agent, the newest last."""
+        key, found = key_of(agent), list[DeliveryId]()
+        for after, through in reversed(self._spans(agent_word(agent))):
+            queued = [
+                each for entry in self._entries(after, through) for each in _queued(entry, key)
+            ]
+            found = queued + found
+            if len(found) >= count:
+                break
+        return found[-count:]
+
+    def fetch(self, seqs: Iterable[int]) -> dict[int, Entry]:
+        """The entries at these seqs, file by file; those that are there."""
+        found: dict[int, Entry] = {}
+        bases = self._reader.bases
+        wanted = sorted(set(seqs))
+        for _, group in groupby(wanted, key=lambda seq: bisect_right(bases, seq)):
+            together = set(group)
+            for entry in self._entries(min(together) - 1, max(together)):
+                if entry.seq in together:
+                    found[entry.seq] = entry
+        return found
+
+    def _by_chapters(self, chapters: Chapters, wanted: str, first: int) -> Story | None:
+        teller, world = Teller(wanted), World()
+        spans = [(each.base - 1, each.end - 1) for each in chapters.that_mention(wanted, first)]
+        for after, through in spans:
+            world = world if world.seq == after else chapters.world_before(after + 1)
+            self._hear(teller, world, through)
+        tail = chapters.tail
+        if teller.is_open or first > tail or self._is_in(wanted.encode(), tail):
+            world = world if world.seq == tail else chapters.world_before(tail + 1)
+            self._hear(teller, world, self._head)
+        return teller.tell(world, self.fetch)
+
+    def _by_all(self, wanted: str) -> Story | None:
+        """Read everything there is. Where the beginning is not, the oldest snapshot says what the
+        world was when it was made."""
+        teller, world = Teller(wanted), World()
+        if self._reader.first_seq > 1:
+            later = begin_audit(self._directory, self._reader.first_seq, lambda _: False)
+            if 0 < later.seq <= self._head:
+                self._hear(teller, world, later.seq)
+                world = later
+        self._hear(teller, world, self._head)
+        return teller.tell(world, self.fetch)
+
+    def _hear(self, teller: Teller, world: World, through: int) -> None:
+        for entry in self._entries(world.seq, through):
+            teller.hear(world, entry)
+            fold(world, entry)
+
+    def _mentioning(self, word: str, written: bytes) -> Iterator[Entry]:
+        """The entries in whose block something is written, where this word leads."""
+        for after, through in self._spans(word):
+            for block in self._reader.blocks(after, through):
+                if written in block:
+                    yield from decode_block(block)
+
+    def _spans(self, word: str) -> list[tuple[int, int]]:
+        """Where to look for a word: after which record and through which, in order."""
+        if self._chapters is None:
+            return [(0, self._head)]
+        spans = [(each.base - 1, each.end - 1) for each in self._chapters.that_mention(word)]
+        return [*spans, (self._chapters.tail, self._head)]
+
+    def _is_in(self, written: bytes, after: int) -> bool:
+        return any(written in block for block in self._reader.blocks(after, self._head))
+
+    def _entries(self, after: int, through: int) -> Iterator[Entry]:
+        for block in self._reader.blocks(after, through):
+            yield from decode_block(block)
+
+
+def _queued(entry: Entry, agent: str) -> list[DeliveryId]:
+    """The deliveries for this agent that an entry queues."""
+    match entry.fact:
+        case MessageEnqueued() as fact:
+            return [each.delivery_id for each in fact.deliveries if key_of(each.agent) == agent]
+        case DeliveryRedelivered() as fact if key_of(fact.agent) == agent:
+            return [fact.new_delivery_id]
+        case _:
+            return []

@@ -1,0 +1,237 @@
+"""The cache of chapters is worth time and nothing else: with it, without it, or with a bad one,
+every question has the same answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from broker.core.commands import Redeliver, ReportEnded
+from broker.runtime.cache import Cache
+from broker.runtime.chapters import Chapter
+from broker.runtime.telling import Telling
+from journal import Reader
+from projections.codec import decode_block
+from projections.facts import AgentName, DeliveryRedelivered, MessageEnqueued, MessageRefused
+from tests.core.days import Day
+from tests.support.journaled import Journaled
+from tests.support.past import SMALL, Past
+from tests.support.shell import ackbook
+
+STEPS = 320
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A journal of several dozen segments."""
+    directory = tmp_path_factory.mktemp("day") / "journal"
+    with Journaled(directory) as broker:
+        Day(7, broker).run(STEPS)
+    assert len(Reader(directory).bases) > 15
+    return directory
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path, "chapters")
+
+
+def telling(journal: Path, cache: Cache | None) -> Telling:
+    return Telling(Reader(journal), journal, cache=cache)
+
+
+def ids_in(journal: Path) -> Iterator[str]:
+    for block in Reader(journal).blocks():
+        for entry in decode_block(block):
+            if isinstance(entry.fact, MessageEnqueued | MessageRefused):
+                yield entry.fact.event_id
+            if isinstance(entry.fact, MessageEnqueued):
+                yield from (each.delivery_id for each in entry.fact.deliveries)
+
+
+def answers(journal: Path, cache: Cache | None) -> list[object]:
+    """Everything that can be asked about this journal."""
+    told = telling(journal, cache)
+    stories = [told.story(each) for each in ids_in(journal)]
+    keys = [told.uses_of(key, sender) for key in "klmz" for sender in (None, "human", "nobody")]
+    last = [told.last_deliveries(name, count) for name in ("amy", "CID", "eve") for count in (1, 9)]
+    return [[each and each.to_dict() for each in stories], keys, last]
+
+
+def test_a_cache_changes_no_answer(journal: Path, cache: Cache) -> None:
+    plain = answers(journal, None)
+    assert answers(journal, cache) == plain, "while it is made"
+    assert len(cache.names()) > 15
+    assert answers(journal, cache) == plain, "once it is there"
+
+
+def test_archives_tell_the_same_and_share_the_cache(tmp_path: Path, cache: Cache) -> None:
+    journal = tmp_path / "journal"
+    with Journaled(journal) as broker:
+        Day(8, broker).run(STEPS)
+    plain = answers(journal, cache)
+    kept = cache.names()
+    assert ackbook("compact", "--dir", tmp_path, cwd=tmp_path).code == 0
+    assert list((journal / "archive").iterdir())
+    assert answers(journal, cache)[0] == plain[0]
+    assert set(cache.names()) >= set(kept)
+    assert answers(journal, None)[0] == plain[0]
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "empty", "remove"])
+def test_what_is_damaged_in_the_cache_is_made_again(
+    harm: str, journal: Path, cache: Cache, tmp_path: Path
+) -> None:
+    plain = answers(journal, cache)
+    kept = sorted((tmp_path / "chapters").iterdir())
+    for path in kept[::3]:
+        content = path.read_bytes()
+        match harm:
+            case "flip":
+                path.write_bytes(content[:40] + bytes([content[40] ^ 1]) + content[41:])
+            case "cut":
+                path.write_bytes(content[: len(content) // 2])
+            case "empty":
+                path.write_bytes(b"")
+            case _:
+                path.unlink()
+    assert answers(journal, cache) == plain
+    assert {path.name for path in kept} == set(cache.names())
+
+
+FOREIGN = {"following": "0" * 64, "start": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    ("which", "forged"),
+    [
+        ("all of them", FOREIGN),
+        ("the one that most leads to", FOREIGN),
+        ("all of them", {"version": "of another program"}),
+    ],
+)
+def test_a_chapter_of_another_history_or_version_is_not_believed(
+    which: str, forged: dict[str, str], journal: Path, cache: Cache
+) -> None:
+    plain = answers(journal, cache)
+    chapters = chapters_in(cache)
+    most = max(chapters, key=lambda name: len(chapters[name].words))
+    for name in chapters if which == "all of them" else [most]:
+        other = msgspec.structs.replace(chapters[name], words=b"", world="", **forged)
+        cache.put(name, msgspec.msgpack.encode(other))
+    assert answers(journal, cache) == plain
+    assert {name: each.words for name, each in chapters_in(cache).items()} == {
+        name: each.words for name, each in chapters.items()
+    }
+
+
+def chapters_in(cache: Cache) -> dict[str, Chapter]:
+    kept = {name: cache.get(name) for name in cache.names() if "-" not in name}
+    return {
+        name: msgspec.msgpack.decode(content, type=Chapter)
+        for name, content in kept.items()
+        if content is not None
+    }
+
+
+def test_a_journal_that_went_another_way_is_told_anew(tmp_path: Path, cache: Cache) -> None:
+    """Two copies of one journal have one cache, also when each of them has gone on."""
+    first, second = tmp_path / "first" / "journal", tmp_path / "second"
+    with Past(first) as past:
+        past.start()
+        past.spawn("bob")
+    assert ackbook("backup", second, "--dir", first, cwd=tmp_path).code == 0
+    for directory, name in ((first, "ann"), (second, "zoe")):
+        with Journaled(directory) as broker:
+            Day(len(name), broker).run(60)
+    for _ in range(2):
+        for directory in (first, second):
+            assert answers(directory, cache) == answers(directory, None)
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(journal: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert answers(journal, Cache(tmp_path / "file", "chapters")) == answers(journal, None)
+
+
+def test_only_the_chapters_that_mention_it_are_opened(tmp_path: Path, cache: Cache) -> None:
+    """What is never opened cannot be found damaged."""
+    journal = tmp_path / "journal"
+    with Journaled(journal) as broker:
+        Day(9, broker).run(STEPS)
+    wanted = next(iter(ids_in(journal)))
+    told = telling(journal, cache).story(wanted)
+    assert told is not None
+    last = max(int(str(row["seq"])) for row in told.timeline)
+    beyond = [base for base in Reader(journal).bases[:-2] if base > last]
+    untouched = journal / f"{beyond[0]:020d}.jsonl"
+    content = untouched.read_bytes()
+    untouched.write_bytes(content.replace(b'"kind":"delivery', b'"kind":"Delivery', 1))
+    reader = Reader(journal)
+    assert Telling(reader, journal, cache=cache).story(wanted) == told
+    assert not reader.damage
+    plain = Reader(journal)
+    Telling(plain, journal, cache=None).story(wanted)
+    assert plain.damage
+
+
+def test_damage_in_what_is_asked_for_is_named_and_the_rest_is_told(
+    tmp_path: Path, cache: Cache
+) -> None:
+    journal = tmp_path / "journal"
+    with Journaled(journal) as broker:
+        Day(10, broker).run(STEPS)
+    answers(journal, cache)
+    first = min(journal.glob("0*.jsonl"))
+    content = first.read_bytes()
+    at = content.index(b"message.enqueued")
+    first.write_bytes(content[:at] + b"M" + content[at + 1 :])
+    wanted = list(ids_in(journal))
+    for each in wanted[:: max(1, len(wanted) // 10)]:
+        reader = Reader(journal)
+        told = Telling(reader, journal, cache=cache).story(each)
+        assert told == telling(journal, None).story(each)
+
+
+def test_what_was_queued_again_is_the_last_that_an_agent_was_sent(
+    tmp_path: Path, cache: Cache
+) -> None:
+    journal = tmp_path / "journal"
+    with Past(journal, SMALL) as past:
+        past.start()
+        past.spawn("ann")
+        past.spawn("eve")
+        past.send("eve", "being typed when the program ended")
+        past.tell(ReportEnded(name=AgentName("eve"), generation=1, reason="exited", code=1))
+        for _ in range(40):
+            past.send("ann", "of no interest to eve")
+        [again] = past.tell(Redeliver()).entries[:1]
+        for _ in range(40):
+            past.send("ann", "of no interest to eve")
+    assert isinstance(again.fact, DeliveryRedelivered)
+    assert telling(journal, cache).last_deliveries("eve", 1) == [again.fact.new_delivery_id]
+
+
+def test_where_the_beginning_was_let_go_of_the_rest_is_told(tmp_path: Path, cache: Cache) -> None:
+    journal = tmp_path / "journal"
+    with Journaled(journal) as broker:
+        Day(11, broker).run(STEPS)
+        waiting = list(broker.world.deliveries)
+    whole = {each: telling(journal, None).story(each) for each in waiting}
+    done = ackbook("compact", "--keep-audit", "none", "--dir", tmp_path, cwd=tmp_path)
+    assert done.code == 0
+    assert Reader(journal).first_seq > 1
+    for each in waiting:
+        story = telling(journal, cache).story(each)
+        before = whole[each]
+        if story is None:
+            continue  # it was queued in what is gone
+        assert before is not None
+        assert (story.state, story.reason) == (before.state, before.reason)
+    assert cache.names() == []
+    gone = ackbook("why", "evt_1", "--dir", tmp_path, cwd=tmp_path)
+    assert gone.code == 3
+    assert "evt_1 begins at record 1, and what is left of the journal at" in gone.err
