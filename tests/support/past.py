@@ -29,7 +29,7 @@ from journal import Draft, Limits, Position, Reader, open_log, write_snapshot
 from projections import codec, snapshot
 from projections.facts import AgentName, DeliveryId, Evidence, Policy
 from projections.snapshot import FOLD_VERSION
-from projections.world import World, fold
+from projections.world import World, fold, fold_all
 from tests.support.orders import program
 
 SMALL = Limits(segment_bytes_max=4096, room_bytes_min=64 * 1024, reserve_bytes=48 * 1024)
@@ -44,6 +44,8 @@ class Past:
     def __init__(self, directory: Path, limits: Limits = Limits()) -> None:  # noqa: B008
         self.log = open_log(directory, limits=limits)
         self.world = World()
+        for block in Reader(directory).blocks():
+            fold_all(self.world, codec.decode_block(block))
 
     def __enter__(self) -> Past:
         return self
