@@ -116,3 +116,5 @@ def _made_by(agent: Agent) -> Iterator[int]:
         yield agent.mode_seq
     if agent.held is not None:
         yield agent.held.seq
+    if agent.flowing is not None:
+        yield agent.flowing.running.written_seq or agent.flowing.running.seq
