@@ -8,6 +8,7 @@ everything belongs to it, since a fold goes over no hole.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
 import msgspec
 
@@ -15,6 +16,7 @@ from projections.agents import Agent
 from projections.codec import Entry
 from projections.facts import (
     AgentReleased,
+    DeliveryHeld,
     DeliveryRedelivered,
     MessageEnqueued,
     MessageRefused,
@@ -26,6 +28,10 @@ from projections.world import fold
 REACH_BACK_MAX = 50_000
 """Records between the first one that names the id and an older one that is taken along. What put an
 agent on hold long ago is then in the state at the start of the extent, without its record."""
+
+
+Holds: TypeAlias = dict[int, tuple[int, ...]]
+"""The causes that each record of a hold names, by its seq."""
 
 
 class Extent(msgspec.Struct, frozen=True):
@@ -44,6 +50,7 @@ def extent_of(entries: Iterable[Entry], wanted: str, world: World | None = None)
     leans_on: set[int] = set()
     names: set[str] = set()
     decisions: list[int] = []
+    holds: Holds = {}
     for entry in entries:
         concerned = wanted in _ids_of(entry)
         if concerned:
@@ -51,8 +58,10 @@ def extent_of(entries: Iterable[Entry], wanted: str, world: World | None = None)
             leans_on.update(entry.cause)
             names.update(_names_of(entry))
         fold(world, entry)
+        if isinstance(entry.fact, DeliveryHeld):
+            holds[entry.seq] = entry.cause
         if concerned:
-            leans_on.update(_conditions(world, names))
+            leans_on.update(_conditions(world, names, holds))
             decisions.append(entry.seq)
         elif decisions and decisions[-1] == entry.seq - 1 and not bytes(entry.by):
             decisions.append(entry.seq)
@@ -62,7 +71,7 @@ def extent_of(entries: Iterable[Entry], wanted: str, world: World | None = None)
         wanted in (each.delivery_id, each.message.event_id) for each in world.deliveries.values()
     )
     if lives:
-        leans_on.update(_conditions(world, names))
+        leans_on.update(_conditions(world, names, holds))
     last = world.seq if lives else decisions[-1]
     old = sorted(seq for seq in leans_on if 0 < seq < own[0])
     near = [seq for seq in old if own[0] - seq <= REACH_BACK_MAX]
@@ -102,13 +111,13 @@ def _names_of(entry: Entry) -> Iterator[str]:
             pass
 
 
-def _conditions(world: World, names: Iterable[str]) -> Iterator[int]:
+def _conditions(world: World, names: Iterable[str], holds: Holds) -> Iterator[int]:
     """The records that made these agents what they are at this moment."""
     for agent in filter(None, map(world.agent, names)):
-        yield from _made_by(agent)
+        yield from _made_by(agent, holds)
 
 
-def _made_by(agent: Agent) -> Iterator[int]:
+def _made_by(agent: Agent, holds: Holds) -> Iterator[int]:
     """What keeps its queue, or did until now; that it is ready and takes messages needs no word."""
     if agent.state != "ready":
         yield agent.state_seq
@@ -116,5 +125,6 @@ def _made_by(agent: Agent) -> Iterator[int]:
         yield agent.mode_seq
     if agent.held is not None:
         yield agent.held.seq
+        yield from holds.get(agent.held.seq, ())
     if agent.flowing is not None:
         yield agent.flowing.running.written_seq or agent.flowing.running.seq
