@@ -104,7 +104,7 @@ class Appender:
                     self._waiting = wishes[count:] + self._waiting
                     break
                 else:
-                    raise RecordRefused("too_large", f"a batch holds {log.batch_bytes_max} bytes")
+                    raise log.too_large(drafts)
             except JournalError as error:
                 _refuse([(drafts, first)], error)
         return staged

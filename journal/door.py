@@ -24,9 +24,6 @@ _LONG_NUMBER = re.compile(rb"[1-9][0-9]{15}")
 _OPEN_PREFIX = "x."
 _NEWLINE = ord("\n")  # to look for a number is eight times as fast as to look for bytes
 
-_FRAMING_BYTES = LINE_OVERHEAD_BYTES + KIND_BYTES_MAX
-"""More than a line takes beside its data, its command and its causes."""
-
 
 class Door:
     """Admits drafts or says why not. Kinds that passed once are remembered."""
@@ -37,12 +34,12 @@ class Door:
         self._kinds = kinds
         self._trusted = trusted
         self._line_bytes_max = limits.line_bytes_max
-        self._surely_fits = limits.line_bytes_max - _FRAMING_BYTES
+        self._surely_fits = limits.line_bytes_max - LINE_OVERHEAD_BYTES
         self._admitted: set[str] = set()
 
     def admit(self, drafts: Sequence[Draft], seq: int) -> int:
-        """An upper bound of the bytes of their lines. Raises `RecordRefused` when one of these
-        cannot be the records from `seq` on."""
+        """What `measure_drafts` says of them, found on the way. Raises `RecordRefused` when one of
+        these cannot be the records from `seq` on."""
         admitted, surely_fits, trusted = self._admitted, self._surely_fits, self._trusted
         total = 0
         for number, draft in enumerate(drafts, start=seq):
@@ -51,7 +48,7 @@ class Door:
                 self._admit_kind(draft.kind)
             if not trusted or _NEWLINE in data:
                 _admit_json(data)
-            size = len(data)
+            size = len(draft.kind) + len(data)
             if (by := draft.by) is not None:
                 size += len(by)
                 if not trusted or _NEWLINE in by:
@@ -60,7 +57,7 @@ class Door:
                 self._admit_rest(draft, number)
                 size += CAUSE_BYTES * len(draft.cause)
             total += size
-        return total + len(drafts) * _FRAMING_BYTES
+        return total + len(drafts) * LINE_OVERHEAD_BYTES
 
     def _admit_rest(self, draft: Draft, seq: int) -> None:
         size = measure_draft(draft)

@@ -24,7 +24,7 @@ from typing import Self, TypeVar
 
 from journal.clock import Clock
 from journal.compaction import CompactionReport
-from journal.errors import DiskFailed, JournalError, NotOpen, RecordRefused
+from journal.errors import DiskFailed, JournalError, NotOpen
 from journal.files import Files
 from journal.history import OwnHistory
 from journal.housekeeping import WITNESS_S, Housekeeping
@@ -32,7 +32,6 @@ from journal.limits import Limits
 from journal.log import Log
 from journal.on_loop import AsyncJournal
 from journal.opening import open_log
-from journal.record import measure_drafts
 from journal.retention import FOREVER, Retention
 from journal.values import Data, drafts_of, encode
 
@@ -106,15 +105,11 @@ class Journal(OwnHistory):
         few. One call holds what a batch holds, 4 MiB. Raises what `append` raises.
         """
         drafts = drafts_of(records)
-        size = measure_drafts(drafts)
 
         def append(log: Log) -> range:
-            if size > log.batch_bytes_max:
-                raise RecordRefused("too_large", f"{size} bytes; a batch is {log.batch_bytes_max}")
-            secured = log.secure(size)
-            assert secured, "nothing was staged, so there is room or a refusal"
             first = log.next_seq
-            log.stage(drafts, log.now(), expect=first)
+            if not log.offer(drafts, log.now()):
+                raise log.too_large(drafts)
             log.commit()
             return range(first, first + len(drafts))
 

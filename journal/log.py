@@ -16,11 +16,12 @@ from msgspec import Struct
 
 from journal.committer import Committer
 from journal.control import Closed, Reach, RecoveryReport
+from journal.errors import RecordRefused
 from journal.files import Files, Handle
 from journal.groundwork import Groundwork
 from journal.keeping import Keeper
 from journal.limits import SECOND_US
-from journal.record import Draft, Position, measure_draft
+from journal.record import Draft, Position, measure_draft, measure_drafts
 from journal.snapshot import SnapshotFile
 from journal.writer import Writer
 
@@ -150,6 +151,11 @@ class Log:
         """
         self._check_turn()
         return self._writer.offer(drafts, at)
+
+    def too_large(self, drafts: Sequence[Draft]) -> RecordRefused:
+        """What to raise where `offer` said no and nothing was staged: no batch holds these."""
+        text = f"{measure_drafts(drafts)} bytes; a batch is {self.batch_bytes_max}"
+        return RecordRefused("too_large", text)
 
     def commit(self) -> Position:
         """Make everything that is staged durable, and wait for it.

@@ -15,12 +15,12 @@ from journal.appender import Appender
 from journal.bell import Bell
 from journal.clock import Clock
 from journal.compaction import CompactionReport
-from journal.errors import DiskFailed, NotOpen, RecordRefused
+from journal.errors import DiskFailed, NotOpen
 from journal.files import Files
 from journal.history import OwnHistory
 from journal.housekeeping import WITNESS_S, Housekeeping
 from journal.log import Log
-from journal.record import Draft, measure_drafts
+from journal.record import Draft
 from journal.retention import FOREVER, Retention
 from journal.values import Data, draft_of, drafts_of, encode
 
@@ -56,10 +56,6 @@ class AsyncJournal(OwnHistory):
         """Append several that stand together, and give their positions; see
         `Journal.append_all`."""
         drafts = drafts_of(records)
-        size = measure_drafts(drafts)
-        if size > self._log.batch_bytes_max:
-            text = f"{size} bytes; a batch is {self._log.batch_bytes_max}"
-            raise RecordRefused("too_large", text)
         if not drafts:
             return range(0)
         first = await self._append(drafts)

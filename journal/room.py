@@ -114,7 +114,8 @@ class Room:
         laying = self._ground is not None and self._next is None
         if not laying and self._tail.room < self._least():
             self.extend(self._target())
-        self.look_ahead()
+        else:
+            self.look_ahead()
 
     def take_next(self) -> Preparation | None:
         """The next segment, with its room; None when the disk is too full for it."""
@@ -161,7 +162,7 @@ class Room:
         self._plenty = self._tail.free_space() >= SPARE_TIMES * self._whole()
         self.due_end = min(self._limits.segment_bytes_max, room_end - self._least())
         self._lay_at = room_end - self._limits.reserve_bytes - self._growth() * 3 // 4
-        if self._tail.room_end >= self._whole():
+        if room_end >= self._whole():
             self._lay_at = self._limits.segment_bytes_max // 2
 
     def _discard_next(self) -> None:
