@@ -67,6 +67,9 @@ class Appender:
         return self._loop
 
     def _flush(self) -> None:
+        if not self._waiting:
+            self._rest()
+            return
         log, seq = self._log, self._log.next_seq
         wishes, self._waiting = self._waiting, []
         if len(wishes) > _WISHES_MAX:
@@ -125,9 +128,11 @@ class Appender:
             self._go_on()
 
     def _go_on(self) -> None:
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self._flush)
-            return
+        """Flush again when those who were just told have had their turn. What they ask for then is
+        the next batch, and the loop does not come round once more for it."""
+        asyncio.get_running_loop().call_soon(self._flush)
+
+    def _rest(self) -> None:
         self._busy = False
         if self._idle is not None:
             if not self._idle.done():
