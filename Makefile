@@ -10,7 +10,7 @@ WORKERS ?= 4
 ROUNDS ?= 200
 HISTORIES ?= 20000
 
-.PHONY: help demo test lint bench crash long histories lock clean
+.PHONY: help demo test lint bench crash long histories planted lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -40,6 +40,10 @@ long: $(READY) ## ten million records: time, CPU and memory of all that is done 
 
 histories: $(READY) ## crash the journal on a simulated disk, HISTORIES=20000 times
 	$(BIN)/python -m tests.journal.campaign --histories $(HISTORIES)
+
+planted: $(READY) ## journals of three bugs, in build/planted: for trying how one is found
+	@rm -rf build/planted
+	@$(BIN)/python -m tests.decisions.planted build/planted
 
 # The build backend is pinned like everything else, so the build is not isolated from .venv.
 # What pip says is kept in a file and shown only when it fails.

@@ -29,6 +29,7 @@ from projections.facts import (
     Ref,
     rank,
 )
+from projections.mail import Delivery
 from projections.story_waits import Record, Wait, since_of
 from projections.wording import (
     PAST,
@@ -44,7 +45,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """A record that ended a delivery, or told more after its end, and how things stood then.
 
     `wait`: what kept the queue when the decision of this record began. `queued_at`: when the
-    delivery had joined it.
+    delivery had joined it. `least`: the oldest of the least urgent in the queue before the record.
     """
 
     entry: Entry
@@ -52,6 +53,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     typed: Typed
     attempts: int
     queued_at: int
+    least: Delivery | None = None
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,10 +93,8 @@ def ended(delivery_id: DeliveryId, ending: Ending, record: Record) -> Ended | No
         case DeliveryAdvanced():
             return _advanced(fact, seq)
         case DeliveryEvicted():
-            rule = (
-                f"was evicted at seq {seq}: {_overfull(ending.entry, fact, record)}, and it was the"
-                f" oldest of the least urgent (priority {fact.priority})"
-            )
+            full = _overfull(ending.entry, fact, record)
+            rule = f"was evicted at seq {seq}: {full}, and {_chosen(fact, ending.least)}"
             return _left(delivery_id, "evicted", fact.reason, rule, fact.agent, ending, record)
         case DeliveryExpired():
             lived = span(fact.expires_at - ending.queued_at)
@@ -164,7 +164,8 @@ def _overfull(entry: Entry, fact: DeliveryEvicted, record: Record) -> str:
     first = record(begun)
     match None if first is None else first.fact:
         case MessageEnqueued():
-            return f"{fact.agent}'s queue (cap {fact.cap}) was full when {fact.by} came"
+            came = "it" if fact.by == fact.event_id else fact.by
+            return f"{fact.agent}'s queue (cap {fact.cap}) was full when {came} came"
         case BrokerStarted():
             return (
                 f"{fact.agent}'s queue was longer than the cap ({fact.cap}) with which a broker"
@@ -179,6 +180,16 @@ def _overfull(entry: Entry, fact: DeliveryEvicted, record: Record) -> str:
             )
         case _:
             return f"{fact.agent}'s queue was longer than its cap ({fact.cap})"
+
+
+def _chosen(fact: DeliveryEvicted, least: Delivery | None) -> str:
+    """Why this one: that is a rule, and told only where the records bear it out."""
+    if least is None or least.delivery_id == fact.delivery_id:
+        return f"it was the oldest of the least urgent (priority {fact.priority})"
+    return (
+        f"it had to go (priority {fact.priority}), though by the records the oldest of the least"
+        f" urgent was {least.delivery_id} (priority {least.message.priority})"
+    )
 
 
 def _dead(

@@ -40,8 +40,9 @@ class Course(msgspec.Struct, kw_only=True):
     endings: list[Ending] = []
     settled: bool = False
 
-    def take(self, entry: Entry, wait: Wait | None, epoch: int) -> None:
-        """One more record about it. `wait` is what kept its queue before that decision."""
+    def take(self, entry: Entry, wait: Wait | None, world: World) -> None:
+        """One more record about it. `wait` is what kept its queue before that decision, `world` the
+        one before the record."""
         fact = entry.fact
         match fact:
             case DeliveryAttempted():
@@ -57,14 +58,16 @@ class Course(msgspec.Struct, kw_only=True):
             case _:
                 pass
         if isinstance(fact, SETTLING):
-            self.settled, self.epoch = True, epoch
+            self.settled, self.epoch = True, world.epoch
         if self.settled:
+            agent = world.agent(self.agent)
             ending = Ending(
                 entry=entry,
                 wait=wait,
                 typed=self.typed,
                 attempts=self.attempts,
                 queued_at=self.begun.at,
+                least=None if agent is None else agent.queue.least(),
             )
             self.endings.append(ending)
 

@@ -142,7 +142,7 @@ class Teller:
     def _befall(self, world: World, entry: Entry, delivery_id: DeliveryId) -> None:
         course = self._courses.get(delivery_id)
         if course is not None:
-            course.take(entry, self._waits.get(key_of(course.agent)), world.epoch)
+            course.take(entry, self._waits.get(key_of(course.agent)), world)
 
     def _wait_now(self, world: World, course: Course) -> Wait | None:
         agent = world.agent(course.agent)

@@ -16,11 +16,13 @@ from shutil import which
 import pytest
 
 from broker.wire.routes import ROUTES
+from tests.decisions.planted import BUGS, record
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BINARIES = Path(sys.executable).parent
 PROMISES = 5
+SHOWN = 12
 
 
 def section(title: str) -> str:
@@ -133,6 +135,38 @@ def test_the_first_five_minutes_run(tmp_path: Path) -> None:
     with broker_ended_afterwards(tmp_path):
         printed = run_in_shell(example("Five minutes", "sh"), tmp_path)
     assert "hello bob" in printed
+
+
+@pytest.fixture(scope="module")
+def debugged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which `make planted` was run."""
+    root = tmp_path_factory.mktemp("debugged")
+    for name in BUGS:
+        record(name, root / "build" / "planted" / name)
+    return root
+
+
+def test_debugging_a_delivery_prints_what_is_shown(debugged: Path) -> None:
+    """Word by word: a terminal breaks long lines where it likes. `...` stands for whole lines."""
+    shown = "\n".join(re.findall(r"```console\n(.*?)```", section("Debugging a delivery"), re.S))
+    commands = re.findall(r"^\$ (ackbook .*)\n((?:(?!\$ ).*\n?)*)", shown, re.M)
+    assert len(commands) == SHOWN
+    for command, expected in commands:
+        done = subprocess.run(
+            ("bash", "-c", command),
+            cwd=debugged,
+            env=environment(debugged) | {"TZ": "UTC"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        pieces = re.split(r"^\.\.\.$", expected, flags=re.M)
+        pattern = ".*".join(r"\s+".join(map(re.escape, piece.split())) for piece in pieces)
+        assert re.fullmatch(rf"\s*{pattern}\s*", done.stdout, re.S), (
+            command,
+            done.stdout,
+            done.stderr,
+        )
 
 
 @pytest.mark.skipif(not (which("jq") and which("curl")), reason="the example uses jq and curl")

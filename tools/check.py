@@ -22,9 +22,10 @@ from projections.codec import Entry, encode, kind_of
 
 from .failures import Exit, Failure
 from .history import History
-from .output import bad, bold, clock_time, console, dim, emit, full_time, good, plain, poor, tell
+from .output import bad, bold, console, dim, emit, field_time, full_time, good, plain, poor, tell
 from .place import Place
 from .progress import Progress
+from .records import command_told
 from .shapes_again import CheckReport, DivergenceRow, SideRow, SkippedRow
 from .stretches import Stretches
 
@@ -118,7 +119,8 @@ def _show(found: Divergence) -> None:
     told = found.recorded or found.decided
     assert told is not None
     tell(f"{bad(f'seq {found.seq}')}  {bold(kind_of(told))}  {dim(full_time(found.at))}")
-    tell(f"  {dim(f'record {found.first} was decided on')} {_shown(_text(found.wish))}")
+    wish = command_told(msgspec.json.encode(found.wish))
+    tell(f"  {dim(f'record {found.first} was decided on')} {wish}")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), header_style="dim")
     for heading in ("", "recorded", "decided again"):
         table.add_column(heading, overflow="fold")
@@ -169,8 +171,7 @@ def _shown(text: str) -> str:
 
 def _time_or(name: str, text: str) -> str:
     """A time as people read one, any other field as it is."""
-    is_time = name.endswith(("_at", "until")) and text.isdecimal()
-    return clock_time(int(text)) if is_time else _shown(text)
+    return (field_time(name, int(text)) if text.isdecimal() else None) or _shown(text)
 
 
 def _text(value: object) -> str:

@@ -62,7 +62,7 @@ def past_option(function: F) -> F:
 
         directory = context.with_resource(TemporaryDirectory(prefix="ackbook-"))
         open_bundle(place.directory, Path(directory))
-        return Place(Path(directory))
+        return Place(Path(directory), bundle=place.directory)
 
     return _place_option(resolve, f"{_DIRECTORY_HELP} A bundle, too.")(function)
 

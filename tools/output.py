@@ -119,6 +119,13 @@ def clock_time(at: int) -> str:
     return datetime.fromtimestamp(at / 1e6).strftime("%H:%M:%S.%f")[:-3]
 
 
+def field_time(name: str, value: object) -> str | None:
+    """The clock time that a field of a record holds; None for a field that holds none."""
+    if isinstance(value, int) and name.endswith(("_at", "until")):
+        return clock_time(value)
+    return None
+
+
 def full_time(at: int) -> str:
     """A time in microseconds UTC, with its day and its zone."""
     there = datetime.fromtimestamp(at / 1e6).astimezone()

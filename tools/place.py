@@ -36,9 +36,11 @@ class Connection(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The directory that a command works on; absolute, and not necessarily there yet."""
+    """The directory that a command works on; absolute, and not necessarily there yet. `bundle`: the
+    file that it was unpacked from, for as long as the command runs."""
 
     directory: Path
+    bundle: Path | None = None
 
     @property
     def connection_file(self) -> Path:
@@ -46,7 +48,7 @@ class Place:
 
     def flag(self) -> str:
         """`--dir DIR`, to be pasted into a shell."""
-        return f"--dir {shlex.quote(str(self.directory))}"
+        return f"--dir {shlex.quote(str(self.bundle or self.directory))}"
 
     def connection(self) -> Connection:
         """The broker that says it runs here. Raises `Failure` when there is none alive."""

@@ -13,7 +13,7 @@ import msgspec
 
 from journal import Line
 
-from .output import evidence_text, plain
+from .output import evidence_text, field_time, plain
 
 AGENT_KEYS = ("agent", "name", "worker_name")
 TEXT_SHOWN_MAX = 200
@@ -65,11 +65,12 @@ def subject_of(line: Line) -> str | None:
 
 
 def fields_of(data: bytes) -> list[tuple[str, str]]:
-    """What a record says, field by field, each in one line of harmless text."""
+    """What a record says, field by field, each in a line of harmless text. A null says nothing."""
     decoded = _decode(data)
     if not isinstance(decoded, dict):
         return [("", _told("", decoded))]
-    return [(plain(key), _told(key, value)) for key, value in decoded.items()]
+    said = [(key, value) for key, value in decoded.items() if value is not None]
+    return [(plain(key), _told(key, value)) for key, value in said]
 
 
 def command_told(by: bytes) -> str:
@@ -82,6 +83,8 @@ def command_told(by: bytes) -> str:
 def _told(key: str, value: object) -> str:
     if key == "evidence" and isinstance(value, dict):
         return plain(evidence_text(value))
+    if (time := field_time(key, value)) is not None:
+        return time
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     text = plain(" ".join(text.split()))
     return text if len(text) <= TEXT_SHOWN_MAX else f"{text[:TEXT_SHOWN_MAX]}..."

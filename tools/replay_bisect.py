@@ -23,11 +23,12 @@ from projections.world import World
 from .failures import Exit
 from .history import History
 from .moments import END, moment_of
-from .options import json_option, place_option
-from .output import bold, dim, duration, emit, exact_time, hanging, tell
+from .options import json_option, past_option
+from .output import bold, dim, duration, emit, exact_time, hanging, poor, tell
 from .place import Place
 from .records import command_told, decision_of, fields_of, subject_of
 from .shapes import BisectReply, FoundRecord
+from .stretches import Stretches
 from .worlds import Worlds
 
 COUNT = click.IntRange(min=0)
@@ -45,7 +46,7 @@ COUNT = click.IntRange(min=0)
 @click.option("--from", "since", default="0", metavar="MOMENT", help="Only what came after it.")
 @click.option("--to", "through", default=END, metavar="MOMENT", help="Only what came up to it.")
 @json_option
-@place_option
+@past_option
 def bisect(since: str, through: str, as_json: bool, place: Place, **asked: object) -> Exit:
     """The first record at which something held. Several conditions hold when all do.
 
@@ -57,18 +58,23 @@ def bisect(since: str, through: str, as_json: bool, place: Place, **asked: objec
         raise click.UsageError("say what has to hold, such as --pending-over 100")
     history = History(place)
     first, last = moment_of(history, since), moment_of(history, through)
+    known = min(_known_from(history), last.seq)
     # The record before the range says whether it held already.
-    records = _between(history, max(0, first.seq - 1), last.seq)
-    found = first_held(records, condition, after=first.seq)
+    walk = _Walk(history, max(known, first.seq - 1), last.seq)
+    found = first_held(walk, condition, after=first.seq)
     reply = BisectReply(
         first=_record(history, found.first) if found else None,
         until=_record(history, found.until) if found and found.until else None,
         before=found is not None and found.before,
-        searched=(first.seq + 1, last.seq),
+        searched=(max(known, first.seq) + 1, walk.reached),
     )
     if as_json:
         emit(reply)
     else:
+        if known > first.seq:
+            tell(f"{poor('not searched')}  records {first.seq + 1} to {known}: no longer kept")
+        if walk.reached < last.seq and reply.until is None:
+            tell(f"{poor('not searched')}  what follows on record {walk.reached}, which is lost")
         _show(reply)
     return Exit.DONE if found else Exit.NO
 
@@ -81,11 +87,26 @@ def _condition(asked: dict[str, object]) -> Condition:
     return msgspec.convert(told, Condition)
 
 
-def _between(history: History, after: int, through: int) -> Iterator[tuple[Entry, World]]:
-    for entry, world in Worlds(history).since(after):
-        if entry.seq > through:
-            return
-        yield entry, world
+def _known_from(history: History) -> int:
+    """The record from which on worlds are known; 0 where none is missing at the beginning."""
+    return next((world.seq for world, _ in Stretches(history)), history.head())
+
+
+class _Walk:
+    """Every record of a range, each with the world that it led to, up to a hole. `reached`: how far
+    it came."""
+
+    def __init__(self, history: History, after: int, through: int) -> None:
+        self.reached = after
+        self._records = Worlds(history).since(after)
+        self._through = through
+
+    def __iter__(self) -> Iterator[tuple[Entry, World]]:
+        for entry, world in self._records:
+            if entry.seq > self._through:
+                return
+            self.reached = entry.seq
+            yield entry, world
 
 
 def _record(history: History, entry: Entry) -> FoundRecord:

@@ -50,7 +50,7 @@ SETTLE = "settle_ms is obeyed at the terminal; what it would have done there is 
 OUTCOMES = {
     "delivered": "verified by echo",
     "unconfirmed": "settled, not seen",
-    "evicted": "pushed out",
+    "evicted": "evicted",
     "expired": "expired",
     "cancelled": "cancelled",
     "released": "released",
@@ -189,7 +189,8 @@ def _show(report: WhatIfReport, policy: Policy, show_all: bool) -> None:
     tell()
     if report.through < report.head:
         tell(f"{poor('not looked at')}  what follows on record {report.through:,}, which is lost")
-    answered = f"{report.assumed:,} of its attempts were answered as the agent usually answers"
+    were = "was" if report.assumed == 1 else "were"
+    answered = f"{report.assumed:,} of its attempts {were} answered as the agent usually answers"
     for text in (*report.assumes, answered):
         tell(hanging(dim("assumes  "), text))
 

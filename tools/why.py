@@ -28,6 +28,7 @@ from .output import (
     dim,
     emit,
     evidence_text,
+    field_time,
     full_time,
     good,
     hanging,
@@ -222,8 +223,13 @@ def _details(row: Row, fields: dict[str, object], alone: bool) -> str:
         if key == "evidence":
             told.append(evidence_text(value))
         else:
-            said = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-            told.append(PHRASES.get(key, f"{key.replace('_', ' ')} {{}}").format(said))
+            phrase = PHRASES.get(key, f"{key.replace('_', ' ')} {{}}")
+            told.append(phrase.format(_said(key, value)))
     if row.cause:
         told.append(f"because of {' and '.join(map(str, row.cause))}")
     return plain(", ".join(told))
+
+
+def _said(key: str, value: object) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return field_time(key, value) or text

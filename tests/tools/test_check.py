@@ -132,3 +132,16 @@ def test_a_decision_that_a_crash_cut_short_is_no_divergence(tmp_path: Path) -> N
     report = checked(tmp_path / "copy", "--json").json()
     assert (report["ok"], report["cut_short"]) == (True, 1)
     assert report["through"] >= head
+
+
+def test_what_was_redacted_is_no_divergence(tmp_path: Path) -> None:
+    told = Told(Policy(queue_length_max=2))
+    spawn(told, "bob")
+    told.sent(message("bob", "of which the hash is kept", key="a key of some length"))
+    deliver(told, told.typed()[0])
+    write_journal(tmp_path / "journal", told)
+    bundle = ("bundle", "--range", f"1..{told.world.seq}", "--redact", "-o", "one.bundle")
+    assert ackbook(*bundle, "--dir", "journal", cwd=tmp_path).code == 0
+    report = checked(tmp_path / "one.bundle", "--json").json()
+    assert (report["ok"], report["divergences"]) == (True, [])
+    assert report["decisions"] > 3

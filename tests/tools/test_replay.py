@@ -14,7 +14,7 @@ import pytest
 from ackbook_tools.moments import read_time
 
 from journal import Reader
-from tests.support.past import Past, a_busy_day
+from tests.support.past import SMALL, Past, a_busy_day, make_snapshot
 from tests.support.shell import Done, ackbook
 
 END = int(datetime(2026, 1, 31, 18, 32, 5, 500_000, tzinfo=UTC).timestamp() * 1e6)
@@ -230,6 +230,35 @@ def test_a_search_may_begin_and_end_anywhere(root: Path) -> None:
     assert late["searched"][0] == gone + 1
     people = replay(root, "bisect", "--state", "gone", "--from", str(gone))
     assert "held already" in people.out
+
+
+def test_what_a_search_cannot_look_at_is_said(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    ids = a_busy_day(journal, SMALL)
+    whole = replay(tmp_path, "bisect", "--outcome", "dead_letter", "--json").json()
+    make_snapshot(journal, 20)
+    sorted(journal.glob("0*.jsonl"))[0].unlink()
+    found = replay(tmp_path, "bisect", "--outcome", "dead_letter", "--json").json()
+    assert found["first"] == whole["first"]
+    assert ids["dead"] in found["first"]["next"]
+    assert (found["searched"][0], whole["searched"][0]) == (21, 1)
+    people = replay(tmp_path, "bisect", "--outcome", "refused").out
+    assert "none of the records 21 to" in people
+    assert "not searched  records 1 to 20" in people
+    earlier = replay(tmp_path, "bisect", "--outcome", "refused", "--to", "18").out
+    assert "not searched  records 1 to 18" in earlier
+
+
+def test_a_search_ends_where_a_record_is_lost(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    a_busy_day(journal, SMALL)
+    first = sorted(journal.glob("0*.jsonl"))[0]
+    lines = first.read_bytes().split(b"\n")
+    first.write_bytes(b"\n".join([*lines[:7], lines[7].replace(b'"at":1', b'"at":2'), *lines[8:]]))
+    done = replay(tmp_path, "bisect", "--outcome", "dead_letter")
+    assert done.code == 1
+    assert "none of the records 1 to 7" in done.out
+    assert "not searched  what follows on record 7, which is lost" in done.out
 
 
 def test_a_search_for_nothing_is_wrong_usage(root: Path) -> None:
