@@ -2,7 +2,8 @@
 
 | what | becomes |
 |---|---|
-| `body`, `data`, `metadata`, idempotency keys | a salted hash of the same length |
+| `body`, `data`, `metadata` | a salted hash of the same length |
+| an idempotency key, also where a refusal quotes it | another key of its length, one for each |
 | hashes over such texts (`content`, `salt`, `salted_*`, `sha256`, sums) | a salted hash of them |
 | in every other text: tokens, passwords, e-mail, home directories, values of variables | its kind |
 | a row of a screen | its shape |
@@ -19,8 +20,9 @@ not found, and `PROMISE` says so. This module is given the salt; it draws no cha
 from __future__ import annotations
 
 import re
+from base64 import urlsafe_b64encode
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 
 import msgspec
@@ -42,6 +44,8 @@ KEPT = frozenset({"agent", "name", "target", "delivery_id", "event_id", "kind", 
 """Texts under these keys name something that other records name as well."""
 
 _DIGEST_BYTES = 8
+_SHORT_KEYS_TRIED = 64
+"""Short keys that may be taken already, before one gets a longer one."""
 
 _SECRET_NAME = r"[\w-]*(?:api[_-]?key|token|secret|passw(?:or)?d|passphrase|pwd|credential)s?"
 _PREFIXES = "sk|pk|rk|ghp|gho|ghu|ghs|glpat|github_pat|xox[a-z]|npm|pypi|hf"
@@ -85,6 +89,8 @@ class Redactor:
 
     def __init__(self, salt: bytes | None) -> None:
         self._salt = salt
+        self._keys: dict[str, str] = {}
+        self._keys_taken: set[str] = set()
         self.counts: Counter[str] = Counter()
 
     def json(self, encoded: bytes) -> bytes:
@@ -94,17 +100,17 @@ class Redactor:
     def value(self, value: object, key: str = "") -> object:
         """The same of a decoded value that stands under this key."""
         if key in TEXTS and value is not None:
-            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-            return self._sized("body" if key == "body" else "data", text)
+            return self._text_or_data("body" if key == "body" else "data", value)
         if key == "key" and isinstance(value, str):
-            return self._sized("key", value)
+            return self._key(value)
         if key in HASHES and isinstance(value, str) and value:
             return self._replaced("hash", value)
         match value:
             case str():
                 return value if key in KEPT else self.text(value)
             case dict():
-                return {name: self.value(each, name) for name, each in value.items()}
+                fields = self._without_quoted_key(value)
+                return {name: self.value(each, name) for name, each in fields.items()}
             case list() if key == "keys":
                 return [self._pair(each) for each in value]
             case list() if key in ("args", "command"):
@@ -153,9 +159,43 @@ class Redactor:
             return [self.value(value[0]), self.value(value[1], "key")]
         return self.value(value)
 
-    def _sized(self, kind: str, text: str) -> str:
-        """As many bytes as the text has."""
-        size = len(text.encode())
+    def _without_quoted_key(self, fields: dict[str, object]) -> dict[str, object]:
+        """A refusal quotes the key that it refuses: it goes there, too."""
+        key, detail = fields.get("key"), fields.get("detail")
+        if not isinstance(key, str) or not isinstance(detail, str):
+            return fields
+        return fields | {"detail": detail.replace(repr(key), repr(self._key(key)))}
+
+    def _key(self, key: str) -> str:
+        """Rules tell keys apart and count their bytes: as many bytes, and another for each."""
+        self.counts["key"] += 1
+        if self._salt is None:
+            return "[redacted key]"
+        if key not in self._keys:
+            free = (each for each in self._keys_for(key) if each not in self._keys_taken)
+            self._keys[key] = next(free)
+            self._keys_taken.add(self._keys[key])
+        return self._keys[key]
+
+    def _keys_for(self, key: str) -> Iterator[str]:
+        size = len(key.encode())
+        long = f"[redacted key {self._digest(key).hex()}]"
+        if len(long) > size:
+            for number in range(_SHORT_KEYS_TRIED):
+                short = urlsafe_b64encode(self._digest(f"{number} {key}")).decode().rstrip("=")
+                yield short.ljust(size, ".")[:size]
+        yield long.ljust(size, ".")
+
+    def _text_or_data(self, kind: str, value: object) -> str:
+        """The same size, encoded: a text stands in quotes, which other data has no use for."""
+        if isinstance(value, str):
+            return self._sized(kind, value)
+        encoded = msgspec.json.encode(value).decode()
+        return self._sized(kind, encoded, len(encoded.encode()) - len('""'))
+
+    def _sized(self, kind: str, text: str, size: int | None = None) -> str:
+        """As many bytes as the text has, or so many."""
+        size = len(text.encode()) if size is None else max(0, size)
         said = self._replaced(kind, text) if text else ""
         if self._salt is None:
             return "." * size
@@ -167,5 +207,8 @@ class Redactor:
         self.counts[kind] += 1
         if self._salt is None:
             return f"[redacted {kind}]"
-        digest = blake2b(text.encode(), digest_size=_DIGEST_BYTES, key=self._salt)
-        return f"[redacted {kind} {digest.hexdigest()}]"
+        return f"[redacted {kind} {self._digest(text).hex()}]"
+
+    def _digest(self, text: str) -> bytes:
+        assert self._salt is not None
+        return blake2b(text.encode(), digest_size=_DIGEST_BYTES, key=self._salt).digest()

@@ -14,6 +14,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -41,6 +42,7 @@ from .bundle_file import (
     Neighbour,
     Redaction,
     member_of,
+    opened_slice,
     pack_bundle,
 )
 from .failures import Exit, Failure
@@ -48,6 +50,7 @@ from .history import History
 from .options import json_option, past_option
 from .output import bold, dim, emit, plain, poor, say, tell
 from .place import Place
+from .redacting import redact_line, undecidable
 from .screens import kept_stills
 
 _RANGE = re.compile(r"(\d{1,13})\.\.(\d{1,13})")
@@ -140,6 +143,7 @@ class _Bundle:
         if before is not None:
             _write(directory / WORLD, map(self._redact_json, snapshot.dump(world)))
         _write(directory / SLICE, self._lines(part))
+        told = self._told(directory, world)
         brokers, named = self._follow(world)
         stills = [self._still(each) for each in kept_stills(self._history.place, named)]
         if stills:
@@ -161,7 +165,7 @@ class _Bundle:
             policy=msgspec.structs.asdict(world.policy),
             brokers=brokers,
             verify=self._verdict(),
-            redaction=self._told(),
+            redaction=told,
             files={
                 name: member_of(directory / name)
                 for name in (SLICE, WORLD, SCREENS)
@@ -204,14 +208,8 @@ class _Bundle:
         if self._redactor is None:
             yield from (line.raw for line in _without_holes(lines, part))
             return
-        redact = self._redactor.json
-        yield from change_slice(
-            part,
-            (
-                (line, redact(line.data), None if line.by is None else redact(line.by))
-                for line in _without_holes(lines, part)
-            ),
-        )
+        redact = partial(redact_line, self._redactor)
+        yield from change_slice(part, map(redact, _without_holes(lines, part)))
 
     def _redact_json(self, encoded: bytes) -> bytes:
         return encoded if self._redactor is None else self._redactor.json(encoded)
@@ -233,10 +231,19 @@ class _Bundle:
             "damage": [f"{one.file}: {one.what}" for one in found.damage],
         }
 
-    def _told(self) -> Redaction | None:
+    def _told(self, directory: Path, world: World) -> Redaction | None:
+        """What was taken out of the members, and what it did. The world is the one before them."""
         if self._redactor is None:
             return None
-        return Redaction(statement=PROMISE, replaced=dict(self._redactor.counts))
+        extent = self._extent
+        entries = self._history.entries(extent.first - 1, extent.last)
+        plain = snapshot.load(line + b"\n" for line in snapshot.dump(world)), entries
+        undecided = undecidable(plain, opened_slice(directory))
+        return Redaction(
+            statement=PROMISE,
+            replaced=dict(self._redactor.counts),
+            undecidable=tuple(undecided),
+        )
 
 
 def _without_holes(lines: Iterable[Line], part: Slice) -> Iterator[Line]:

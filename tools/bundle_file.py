@@ -25,9 +25,13 @@ import msgspec
 
 from journal import JournalError, Line
 from journal.slices import Slice, check_slice, rebuild_slice
+from projections.codec import Entry, decode
+from projections.snapshot import load
+from projections.world import World
 
 from .failures import Exit, Failure
 from .history import as_failure
+from .place import OfBundle
 
 BUNDLE_FORMAT = 1
 MANIFEST, SLICE, WORLD, SCREENS = "manifest.json", "slice.jsonl", "world.jsonl", "screens.jsonl"
@@ -52,10 +56,12 @@ class Neighbour(msgspec.Struct, frozen=True):
 
 
 class Redaction(msgspec.Struct, frozen=True, kw_only=True):
-    """What was taken out: in words, and how many of each kind."""
+    """What was taken out: in words, and how many of each kind. `undecidable`: the first record of
+    each decision that cannot be made again without it."""
 
     statement: str
     replaced: dict[str, int]
+    undecidable: tuple[int, ...] = ()
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +93,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """The slice as the journal knows it."""
         crc = "00000000" if self.before is None else self.before.crc
         return Slice(self.journal, self.first, self.last, crc)
+
+    def of(self, path: Path) -> OfBundle:
+        """What a command has to know of the bundle at this path."""
+        undecidable = () if self.redaction is None else self.redaction.undecidable
+        return OfBundle(path, self.first, self.last, frozenset(undecidable))
 
 
 def member_of(path: Path) -> Member:
@@ -160,6 +171,13 @@ def open_bundle(path: Path, directory: Path) -> Manifest:
     except JournalError as problem:
         raise as_failure(problem) from None
     return manifest
+
+
+def opened_slice(directory: Path) -> tuple[World, Iterator[Entry]]:
+    """The state before the slice and its entries, as the members that lie in `directory` say."""
+    world = directory / WORLD
+    begun = load([world.read_bytes()]) if world.is_file() else World()
+    return begun, map(decode, _lines(directory / SLICE))
 
 
 def slice_lines(manifest: Manifest, directory: Path) -> Iterator[Line]:

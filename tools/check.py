@@ -32,6 +32,9 @@ from .stretches import Stretches
 VALUE_WIDTH_MAX = 200
 """Of one value for people: a body may have half a megabyte. `--json` has all of it."""
 
+SEQS_LISTED_MAX = 10
+"""For people."""
+
 ABSENT = "-"
 """For people, a field that is at its default, or a record that is not there."""
 
@@ -41,7 +44,12 @@ def check(place: Place, show_all: bool, as_json: bool) -> int:
     stretches = Stretches(History(place))
     counts: Counter[str] = Counter()
     rows: list[DivergenceRow] = []
+    undecidable = place.bundle.undecidable if place.bundle else frozenset()
+    redacted: list[int] = []
     for finding in _findings(stretches):
+        if finding is not None and _begins(finding) in undecidable:
+            redacted.append(_begins(finding))
+            continue
         if type(finding) is NotTold:
             counts[finding.why] += 1
             continue
@@ -60,6 +68,7 @@ def check(place: Place, show_all: bool, as_json: bool) -> int:
         diverged=counts["diverged"],
         origin_not_told=counts["origin"],
         cut_short=counts["cut"],
+        redacted=redacted,
         divergences=rows,
         not_checked=[SkippedRow(one.first, one.last, one.why) for one in stretches.skipped],
     )
@@ -84,6 +93,11 @@ def _findings(stretches: Stretches) -> Iterator[Finding]:
                 progress.done()
             yield finding
     progress.done()
+
+
+def _begins(found: Divergence | NotTold) -> int:
+    """The first record of the decision."""
+    return found.seq if isinstance(found, NotTold) else found.first
 
 
 # --- for programs
@@ -195,5 +209,16 @@ def _sum_up(report: CheckReport, show_all: bool) -> None:
             f"{poor('not checked')}  the end of {report.cut_short:,}: a crash kept only their"
             " first records"
         )
+    if report.redacted:
+        tell(
+            f"{poor('not checked')}  {len(report.redacted):,} that cannot be made again without"
+            f" what was taken out: {_listed(report.redacted)}"
+        )
     for skipped in report.not_checked:
         tell(f"{poor('not checked')}  records {skipped.first:,} to {skipped.last:,}: {skipped.why}")
+
+
+def _listed(seqs: list[int]) -> str:
+    more = len(seqs) - SEQS_LISTED_MAX
+    told = ", ".join(map(str, seqs[:SEQS_LISTED_MAX]))
+    return f"{told} and {more:,} more, which --json lists" if more > 0 else told

@@ -61,8 +61,8 @@ def past_option(function: F) -> F:
         from .bundle_file import open_bundle
 
         directory = context.with_resource(TemporaryDirectory(prefix="ackbook-"))
-        open_bundle(place.directory, Path(directory))
-        return Place(Path(directory), bundle=place.directory)
+        manifest = open_bundle(place.directory, Path(directory))
+        return Place(Path(directory), manifest.of(place.directory))
 
     return _place_option(resolve, f"{_DIRECTORY_HELP} A bundle, too.")(function)
 

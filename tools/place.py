@@ -35,12 +35,23 @@ class Connection(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class OfBundle:
+    """What an opened bundle is of: these records, and no others. `undecidable`: the first records
+    of decisions that cannot be made again without what was taken out."""
+
+    path: Path
+    first: int
+    last: int
+    undecidable: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
-    """The directory that a command works on; absolute, and not necessarily there yet. `bundle`: the
-    file that it was unpacked from, for as long as the command runs."""
+    """The directory that a command works on; absolute, and not necessarily there yet. That of an
+    opened bundle is there as long as the command."""
 
     directory: Path
-    bundle: Path | None = None
+    bundle: OfBundle | None = None
 
     @property
     def connection_file(self) -> Path:
@@ -48,7 +59,8 @@ class Place:
 
     def flag(self) -> str:
         """`--dir DIR`, to be pasted into a shell."""
-        return f"--dir {shlex.quote(str(self.bundle or self.directory))}"
+        named = self.directory if self.bundle is None else self.bundle.path
+        return f"--dir {shlex.quote(str(named))}"
 
     def connection(self) -> Connection:
         """The broker that says it runs here. Raises `Failure` when there is none alive."""

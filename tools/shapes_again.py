@@ -43,7 +43,8 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     `divergences` holds the first of these, with `--all` every one.
 
     `origin_not_told`: decisions of an older version whose records do not hold all that was read;
-    `cut_short`: those of which a crash kept only the first records.
+    `cut_short`: those of which a crash kept only the first records; `redacted`: the first records
+    of those that cannot be made again without what was taken out of a bundle.
     """
 
     ok: bool
@@ -52,6 +53,7 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     diverged: int
     origin_not_told: int
     cut_short: int
+    redacted: list[int]
     divergences: list[DivergenceRow]
     not_checked: list[SkippedRow]
 

@@ -1,13 +1,15 @@
 """The shapes of stories that `why --json` prints.
 
 As with all shapes, each is one object with keys that stay: fields are added, never renamed or
-removed. A key without a value is null, not absent. Times are microseconds UTC, `seq` is a position
-in the journal.
+removed. A key without a value is null, not absent; `screens` is there when it was asked for. Times
+are microseconds UTC, `seq` is a position in the journal.
 """
 
 from __future__ import annotations
 
 import msgspec
+
+from broker.wire.stills import Still
 
 
 class WaitOfQueue(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +50,7 @@ class MessageStory(msgspec.Struct, frozen=True, kw_only=True):
     """Why a message is where it is: where its least settled delivery is, or `refused`.
 
     `timeline`: records with seq, at, kind, cause and the fields of their data, never a body.
+    `screens`: with `--screen`, those that are kept of its attempts, oldest first.
     """
 
     id: str
@@ -56,6 +59,7 @@ class MessageStory(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
     timeline: list[dict[str, object]]
     deliveries: list[DeliveryTold]
+    screens: list[Still] | msgspec.UnsetType = msgspec.UNSET
 
 
 class DeliveryStory(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,3 +75,4 @@ class DeliveryStory(msgspec.Struct, frozen=True, kw_only=True):
     typed: str
     attempts: int
     wait: WaitOfQueue | None
+    screens: list[Still] | msgspec.UnsetType = msgspec.UNSET

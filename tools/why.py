@@ -144,8 +144,8 @@ def _attempts(story: Story) -> list[tuple[str, int]]:
 def _emit(story: Story, stills: list[Still] | None) -> None:
     """For programs; the screens only where they were asked for."""
     shape = MessageStory if story.is_message else DeliveryStory
-    told = msgspec.structs.asdict(msgspec.convert(story.to_dict(), shape))
-    emit(told if stills is None else told | {"screens": stills})
+    told = msgspec.convert(story.to_dict(), shape)
+    emit(msgspec.structs.replace(told, screens=msgspec.UNSET if stills is None else stills))
 
 
 def _show_stills(stills: list[Still] | None) -> None:

@@ -11,8 +11,9 @@ record anyway, and `wish_of` puts the two together again: the rules say the same
 | accepted spawn   | the name, where it was written in another case           | agent.spawned     |
 | every other one  | the whole command                                        |                   |
 
-The text of a refused message is kept nowhere. A text of the same length stands for it, which is
-blank where the record says that there was nothing to be seen: no rule reads more of a text.
+The text of a refused message is kept nowhere, nor is its data. A text of the same length stands for
+it, which is blank where the record says that there was nothing to be seen, and data that nobody can
+send: no rule reads more of them than that, and whether a key came with the same message before.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from projections.codec import Entry
 from projections.facts import AgentName, AgentSpawned, MessageEnqueued, MessageRefused, Program
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
+
+NOT_KEPT = msgspec.Raw(b"null ")
+"""The data of a refused message. A value that is sent ends with its last character, so no message
+that was ever accepted is the same as one with this."""
 
 
 class Told(msgspec.Struct, frozen=True, gc=False):
@@ -81,7 +86,7 @@ def wish_of(first: Entry) -> Told | None:
                 return Told(_spawned(_spawns.decode(by), fact))
             case MessageRefused():
                 refused = _refusals.decode(by)
-                return Told(msgspec.structs.replace(refused, body=_stand_in(fact)))
+                return Told(msgspec.structs.replace(refused, body=_stand_in(fact), data=NOT_KEPT))
             case _:
                 return Told(_wishes.decode(by))
     except msgspec.DecodeError:

@@ -37,7 +37,7 @@ def send(world: World, command: Send, at: int) -> Verdict:
         return Refused(reason="invalid", message=wrong)
     content = ""
     if command.key is not None:
-        content = _content(command)
+        content = content_of(command)
         known = world.keys.get((command.sender, command.key))
         if known is not None and known.until > at:
             return _again(world, command, content, known)
@@ -190,7 +190,7 @@ def _wrong_text(field: str, text: str, bytes_max: int = FIELD_BYTES_MAX) -> str 
     return None
 
 
-def _content(command: Send) -> str:
+def content_of(command: Send) -> str:
     """SHA-256 over what makes two messages the same message."""
     same = (
         command.target,

@@ -78,6 +78,15 @@ def test_a_key_that_comes_with_another_message_is_refused_again(broker: Simulate
     assert checked(broker.lines) == []
 
 
+@pytest.mark.parametrize("body", ["x", "xx"])
+def test_a_message_like_what_stands_for_a_lost_text_is_not_taken_for_it(
+    broker: Simulated, body: str
+) -> None:
+    broker.sent(message("bob", body, key="k"))
+    broker.refused(message("bob", "y" * len(body), key="k"))
+    assert checked(broker.lines) == []
+
+
 def test_a_spawn_comes_back_with_the_name_as_it_was_written(broker: Simulated) -> None:
     ended(broker, "bob", "ended_with_broker")
     wish = Spawn(program=program("BOB", 2))

@@ -42,6 +42,7 @@ from projections.facts import (
 from projections.world import World, next_deadline
 from tests.support.ledger import Ledger
 from tests.support.orders import adopt, become, ended, message, report_of, spawn
+from tests.support.redacted import checked_redacted
 from tests.support.simulated import Simulated, dump
 from tests.support.what_if import elsewhere
 
@@ -215,6 +216,7 @@ class Broker(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         check_every_decision_is_made_again(self.broker)
+        check_redaction_changes_no_decision(self.broker)
         check_an_unchanged_policy_changes_nothing(self.broker)
         check_another_policy_gives_a_sound_world(self.broker)
         check_every_removal_has_one_record(self.broker)
@@ -228,6 +230,11 @@ def check_every_decision_is_made_again(broker: Simulated) -> None:
     for found in check(world, map(decode, broker.lines)):
         assert found is None
     assert dump(world) == dump(broker.world)
+
+
+def check_redaction_changes_no_decision(broker: Simulated) -> None:
+    for after in (0, len(broker.lines) // 3, 2 * len(broker.lines) // 3):
+        assert checked_redacted(broker, after) == []
 
 
 def check_an_unchanged_policy_changes_nothing(broker: Simulated) -> None:

@@ -89,6 +89,31 @@ def test_keys_stay_the_same_wherever_they_stand() -> None:
     assert isinstance(alone, dict)
     assert paired == {"keys": [["amy", alone["key"]]]}
     assert "order-1" not in str(alone)
+    assert len(alone["key"]) == len("order-1")
+
+
+def test_each_key_becomes_another_one() -> None:
+    redactor = Redactor(SALT)
+    keys = [*map(chr, range(33, 127)), *(f"k{number}" for number in range(300))]
+    told = [redactor.value({"key": key})["key"] for key in keys]  # type: ignore[index]
+    assert len(set(told)) == len(keys)
+
+
+def test_a_refusal_does_not_quote_the_key_that_is_gone() -> None:
+    redactor = Redactor(SALT)
+    for key in ("it's", "order-1", "k", "long " * 20):
+        refusal = {"key": key, "detail": f"the idempotency key {key!r} was used by amy"}
+        told = redactor.value(refusal)
+        assert isinstance(told, dict)
+        assert len(told["key"]) == len(key)
+        assert told["detail"] == f"the idempotency key {told['key']!r} was used by amy"
+        assert Redactor(None).value(told) == Redactor(None).value(refusal)
+
+
+@pytest.mark.parametrize("data", ["text", {"a": "b" * 50}, [1, 2], 12])
+def test_data_is_as_large_as_it_was(data: object) -> None:
+    redacted = Redactor(SALT).value({"data": data})
+    assert len(msgspec.json.encode(redacted)) == len(msgspec.json.encode({"data": data}))
 
 
 @pytest.mark.parametrize(

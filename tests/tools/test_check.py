@@ -6,10 +6,12 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from broker.core import standing
-from broker.core.commands import SetMode
+from broker.core.commands import ReportAttempt, Send, SetMode
+from broker.wire.frames import Report
 from journal import open_log, salvage
 from projections.facts import AgentName, Policy
 from tests.decisions.make import write_journal
@@ -20,7 +22,7 @@ from tests.support.shell import Done, ackbook
 
 KEYS = {
     *("ok", "decisions", "through", "diverged", "origin_not_told", "cut_short"),
-    *("divergences", "not_checked"),
+    *("redacted", "divergences", "not_checked"),
 }
 
 
@@ -113,6 +115,57 @@ def test_what_lies_behind_an_accepted_loss_is_said_to_be_unchecked(tmp_path: Pat
     assert skipped["first"] == found.lost[0].first
     assert skipped["last"] == report["through"]
     assert report["ok"] is True
+
+
+def test_a_redacted_bundle_is_decided_as_the_journal_was(tmp_path: Path) -> None:
+    with Past(tmp_path / "journal") as past:
+        past.start(Policy(keys_max=2))
+        past.spawn("bob")
+        for number, body in enumerate(["x", "y", "y", "z", "x", ""]):
+            key = "private"[: 1 + number % 4]
+            past.tell(Send(sender="amy", target="@BOB", body=body, key=key, ttl_ms=60_000))
+        head = past.log.head.seq
+    for first in (1, 8):
+        path = tmp_path / f"from{first}"
+        asked = ("--range", f"{first}..{head}", "--redact", "-o", path)
+        assert ackbook("bundle", *asked, "--dir", tmp_path, cwd=tmp_path).code == 0
+        report = checked(path, "--json").json()
+        assert (report["ok"], report["redacted"], report["origin_not_told"]) == (True, [], 0)
+        assert report["decisions"] >= 5
+
+
+def test_what_redaction_keeps_from_being_decided_is_named_and_no_divergence(
+    tmp_path: Path,
+) -> None:
+    error = "x" * 500 + " password=hunter2"
+    with Past(tmp_path / "journal") as past:
+        past.start()
+        past.spawn("bob")
+        typed = past.send("bob", "typed at once").deliveries[0][0]
+        report = Report(delivery_id=typed, attempt=1, generation=1, phase="not_written")
+        past.tell(ReportAttempt(AgentName("bob"), msgspec.structs.replace(report, error=error)))
+        head = past.log.head.seq
+    path = tmp_path / "one"
+    asked = ("--range", f"1..{head}", "--redact", "-o", path)
+    assert ackbook("bundle", *asked, "--dir", tmp_path, cwd=tmp_path).code == 0
+    done = checked(path, "--json")
+    assert done.code == 0
+    assert done.json()["redacted"] == [head]
+    assert done.json()["divergences"] == []
+    assert f"cannot be made again without what was taken out: {head}" in checked(path).out
+    assert checked(tmp_path, "--json").json()["redacted"] == []
+
+
+def test_a_divergence_is_one_in_a_redacted_bundle_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = otherwise(tmp_path / "journal", monkeypatch)
+    head = checked(journal, "--json").json()["through"]
+    path = tmp_path / "one"
+    asked = ("--range", f"1..{head}", "--redact", "-o", path)
+    assert ackbook("bundle", *asked, "--dir", journal, cwd=tmp_path).code == 0
+    report = checked(path, "--json").json()
+    assert (report["diverged"], report["redacted"]) == (3, [])
 
 
 def test_a_decision_that_a_crash_cut_short_is_no_divergence(tmp_path: Path) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
+from ackbook_tools.story_shapes import DeliveryStory, DeliveryTold, MessageStory, WaitOfQueue
 
 from broker.core.commands import Send, Sent
+from broker.runtime.telling import Telling
+from journal import Reader
 from tests.support.past import SMALL, Past
 from tests.support.shell import Done, ackbook
 
@@ -35,8 +39,32 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]
     return root, ids
 
 
+def fields_of(shape: type[msgspec.Struct]) -> set[str]:
+    return set(shape.__struct_fields__)
+
+
 def why(root: Path, *arguments: str) -> Done:
     return ackbook("why", *arguments, "--dir", root, cwd=root)
+
+
+@pytest.mark.parametrize("screens", [[], ["--screen"]], ids=["alone", "with screens"])
+def test_every_key_that_is_printed_is_one_of_the_shapes(
+    screens: list[str], told: tuple[Path, dict[str, str]]
+) -> None:
+    root, ids = told
+    left_out = set() if screens else {"screens"}
+    message = why(root, ids["amy"], "--json", *screens).json()
+    assert set(message) == fields_of(MessageStory) - left_out
+    [fate] = message["deliveries"]
+    assert set(fate) == fields_of(DeliveryTold)
+    delivery = why(root, ids["ann 19"], "--json", *screens).json()
+    assert set(delivery) == fields_of(DeliveryStory) - left_out
+    assert set(delivery["wait"]) == fields_of(WaitOfQueue)
+    for shape, told_of in ((MessageStory, ids["amy"]), (DeliveryStory, ids["ann 19"])):
+        journal = Reader(root / "journal")
+        story = Telling(journal, root / "journal", cache=None).story(told_of)
+        assert story is not None
+        assert set(story.to_dict()) == fields_of(shape) - {"screens"}, "a key is dropped unseen"
 
 
 def test_by_a_key_that_one_sender_used(told: tuple[Path, dict[str, str]]) -> None:
