@@ -11,6 +11,7 @@ from __future__ import annotations
 import platform
 import re
 import secrets
+import shlex
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -23,7 +24,7 @@ import msgspec
 
 from broker.runtime.rebuilding import begin_audit, begin_world
 from broker.wire.stills import Still
-from journal import Line, Reader
+from journal import Line
 from journal import verify as verify_journal
 from journal.slices import Slice, change_slice, slice_start
 from projections import snapshot
@@ -52,6 +53,7 @@ from .output import bold, dim, emit, plain, poor, say, tell
 from .place import Place
 from .redacting import redact_line, undecidable
 from .screens import kept_stills
+from .whole_file import check_free
 
 _RANGE = re.compile(r"(\d{1,13})\.\.(\d{1,13})")
 _SALT_BYTES = 32
@@ -90,8 +92,7 @@ def bundle(
     """
     if (id is None) == (asked_range is None):
         raise click.UsageError("name an ID, or records with --range A..B")
-    if path.exists():
-        raise Failure(Exit.REFUSED, f"{path} is there already", "name another file")
+    check_free(path, force=False, hint="name another file")
     history = History(place)
     extent = _extent(history, id) if id is not None else _range(history, asked_range or "")
     with tempfile.TemporaryDirectory(prefix="ackbook-") as name:
@@ -131,7 +132,7 @@ class _Bundle:
         self._extent = msgspec.structs.replace(extent, first=first)
         self._asked = asked
         self._redactor = Redactor(secrets.token_bytes(_SALT_BYTES)) if redact else None
-        self._journal = Reader(history.directory).journal_id or "0"
+        self._journal = history.journal_id() or "0"
 
     def write(self, directory: Path) -> Manifest:
         """The members as files in `directory`, and what to say of them."""
@@ -278,4 +279,5 @@ def _show(path: Path, manifest: Manifest) -> None:
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(manifest.redaction.replaced.items()))
         tell(f"  replaced: {kinds or 'nothing'}")
         say(f"{poor('note:')} {manifest.redaction.statement}")
-    tell(f"  open it:  ackbook why {manifest.asked or 'ID'} --dir {path}")
+    opens = "replay" if manifest.asked is None else f"why {manifest.asked}"
+    tell(f"  open it:  ackbook {opens} --dir {shlex.quote(str(path))}")

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +31,7 @@ from projections.world import World
 from .failures import Exit, Failure
 from .history import as_failure
 from .place import OfBundle
+from .whole_file import whole_file
 
 BUNDLE_FORMAT = 1
 MANIFEST, SLICE, WORLD, SCREENS = "manifest.json", "slice.jsonl", "world.jsonl", "screens.jsonl"
@@ -109,18 +109,12 @@ def member_of(path: Path) -> Member:
 
 def pack_bundle(target: Path, directory: Path, manifest: Manifest) -> None:
     """Write the members that lie in `directory`, and the manifest before them. Raises OSError."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as tar:
-            told = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-            tar.addfile(_header(MANIFEST, len(told), manifest), io.BytesIO(told))
-            for name, member in manifest.files.items():
-                with (directory / name).open("rb") as content:
-                    tar.addfile(_header(name, member.bytes, manifest), content)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(target) as partial, tarfile.open(partial, mode="w:gz") as tar:
+        told = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+        tar.addfile(_header(MANIFEST, len(told), manifest), io.BytesIO(told))
+        for name, member in manifest.files.items():
+            with (directory / name).open("rb") as content:
+                tar.addfile(_header(name, member.bytes, manifest), content)
 
 
 def _header(name: str, size: int, manifest: Manifest) -> tarfile.TarInfo:
@@ -143,7 +137,8 @@ def unpack_bundle(path: Path, directory: Path) -> Manifest:
                     continue
                 if member is None or header.name not in (SLICE, WORLD, SCREENS):
                     raise _no_bundle(path, "it holds what its manifest does not name")
-                if not header.isreg() or header.size != member.bytes > MEMBER_BYTES_MAX:
+                fits = header.size == member.bytes <= MEMBER_BYTES_MAX
+                if not (header.isreg() and fits):
                     raise _no_bundle(path, f"{header.name} is not what its manifest says")
                 _copy(_content(tar, header), directory / header.name)
     except (tarfile.TarError, EOFError, OSError) as error:

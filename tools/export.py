@@ -18,17 +18,16 @@ from typing import Literal, TextIO, get_args
 import click
 import msgspec
 
-from journal import Reader
 from projections.lives import Outcome
 
 from .bounds import Bound, since_option, until_option
 from .deliveries import COLUMNS, Cell, Row, Wanted, lives_of, read_audit, row_of
-from .failures import Exit, Failure
 from .history import History
 from .options import past_option
 from .output import say
 from .place import Place
 from .table_file import write_table
+from .whole_file import check_free, whole_file
 
 Format = Literal["jsonl", "csv", "sqlite"]
 
@@ -80,8 +79,8 @@ def export(
     form = form or _format_of(path)
     if form == "sqlite" and path is None:
         raise click.UsageError("a SQLite table needs a file: -o FILE")
-    if path is not None and path.exists() and not force:
-        raise Failure(Exit.REFUSED, f"{path} is there already", "replace it with --force")
+    if path is not None:
+        check_free(path, force=force, hint="replace it with --force")
     history = History(place)
     wanted = Wanted(since, until, frozenset(a.casefold() for a in agents), frozenset(outcomes))
     columns = [*COLUMNS, "body"] if bodies else [*COLUMNS]
@@ -91,7 +90,7 @@ def export(
         count = write_table(path, columns, rows, _meta(history, wanted))
     else:
         write = _write_csv if form == "csv" else _write_jsonl
-        with nullcontext(sys.stdout) if path is None else _whole_file(path) as file:
+        with nullcontext(sys.stdout) if path is None else _text_file(path) as file:
             count = write(file, columns, rows)
     if path is not None:
         say(f"{count} deliveries in {path}")
@@ -132,22 +131,15 @@ def _harmless(cell: Cell) -> Cell:
 
 
 @contextmanager
-def _whole_file(path: Path) -> Iterator[TextIO]:
-    """A file that gets its name when it is whole, for its owner only."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            partial.chmod(0o600)
-            yield file
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+def _text_file(path: Path) -> Iterator[TextIO]:
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        yield file
 
 
 def _meta(history: History, wanted: Wanted) -> dict[str, Cell]:
     """Of which journal the table is, how far that went, and what was asked for."""
     return {
-        "journal": Reader(history.directory).journal_id,
+        "journal": history.journal_id(),
         "first_seq": history.oldest(),
         "last_seq": history.head(),
         "since_seq": None if wanted.since is None else wanted.since.seq,

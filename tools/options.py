@@ -55,16 +55,21 @@ def past_option(function: F) -> F:
     for as long as the verb runs."""
 
     def resolve(context: click.Context, _: click.Parameter, named: Path | None) -> Place:
-        place = place_of(named or context.find_root().obj)
-        if not place.directory.is_file():
-            return place
-        from .bundle_file import open_bundle
-
-        directory = context.with_resource(TemporaryDirectory(prefix="ackbook-"))
-        manifest = open_bundle(place.directory, Path(directory))
-        return Place(Path(directory), manifest.of(place.directory))
+        return past_of(context, named or context.find_root().obj)
 
     return _place_option(resolve, f"{_DIRECTORY_HELP} A bundle, too.")(function)
+
+
+def past_of(context: click.Context, named: Path | None) -> Place:
+    """The place of a directory, or of a bundle that is open as long as the context."""
+    place = place_of(named)
+    if not place.directory.is_file():
+        return place
+    from .bundle_file import open_bundle
+
+    directory = context.with_resource(TemporaryDirectory(prefix="ackbook-"))
+    manifest = open_bundle(place.directory, Path(directory))
+    return Place(Path(directory), manifest.of(place.directory))
 
 
 def _place_option(

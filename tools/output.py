@@ -93,8 +93,14 @@ def console() -> Console:
     """Where tables are printed. Imported late: most verbs print no table."""
     from rich.console import Console
 
+    class Piped(Console):
+        """Lets whoever calls know that the reader is gone; rich itself would end with 1."""
+
+        def on_broken_pipe(self) -> None:
+            raise
+
     unbounded = None if sys.stdout.isatty() else WIDTH_UNBOUNDED
-    return Console(
+    return Piped(
         width=unbounded,
         color_system=None if os.environ.get("NO_COLOR") else "auto",
         highlight=False,

@@ -57,10 +57,14 @@ class Place:
     def connection_file(self) -> Path:
         return self.directory / "connection.json"
 
+    @property
+    def named(self) -> Path:
+        """What a person would call it: the bundle, where it is one."""
+        return self.directory if self.bundle is None else self.bundle.path
+
     def flag(self) -> str:
         """`--dir DIR`, to be pasted into a shell."""
-        named = self.directory if self.bundle is None else self.bundle.path
-        return f"--dir {shlex.quote(str(named))}"
+        return f"--dir {shlex.quote(str(self.named))}"
 
     def connection(self) -> Connection:
         """The broker that says it runs here. Raises `Failure` when there is none alive."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from projections.reports import agent_rows, counts, dead_letter_rows, pending_rows
 from projections.world import World
@@ -79,7 +80,8 @@ def replay(
     policy.changed; a wrong one is answered with all of them.
     """
     if context.invoked_subcommand is not None:
-        context.find_root().obj = place.directory
+        _refuse_options_before(context, context.invoked_subcommand)
+        context.find_root().obj = place.named
         return None
     moments = through is not None or time is not None
     questions = (check, bool(settings or compare), stepping or moments)
@@ -116,6 +118,18 @@ def replay(
 
 replay.add_command(diff)
 replay.add_command(bisect)
+
+
+def _refuse_options_before(context: click.Context, word: str) -> None:
+    """An option that stands before the word is one of `replay`, and would be passed over."""
+    for parameter in context.command.params:
+        name = parameter.name
+        if name is None or name == "place":
+            continue
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"{parameter.opts[0]} stands before {word}; what that takes comes behind it"
+            )
 
 
 def _moment(history: History, through: int | None, time: str | None) -> Moment | None:

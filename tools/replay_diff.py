@@ -18,9 +18,9 @@ from projections.world import World
 from .failures import Exit
 from .history import History
 from .moments import END, Moment, moment_of
-from .options import json_option, place_option
+from .options import json_option, past_of, past_option
 from .output import bold, console, dim, emit, good, plain, poor, say, tell
-from .place import Place, place_of
+from .place import Place
 from .shapes import DifferenceReply, SideRow
 from .tables import cell, table_of
 from .worlds import world_at
@@ -41,24 +41,25 @@ class Side(NamedTuple):
 
     def row(self) -> SideRow:
         journal = self.history.journal_id()
-        return SideRow(str(self.history.directory), journal, self.world.seq, self.moment.at)
+        return SideRow(str(self.history.place.named), journal, self.world.seq, self.moment.at)
 
     def told(self) -> str:
-        return f"{self.moment.told()}, {self.history.directory}"
+        return f"{self.moment.told()}, {self.history.place.named}"
 
 
 @click.command(context_settings=MOMENTS_AS_ARGUMENTS)
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="[B]", default=END)
 @json_option
-@place_option
-def diff(first: str, second: str, as_json: bool, place: Place) -> Exit:
+@past_option
+@click.pass_context
+def diff(context: click.Context, first: str, second: str, as_json: bool, place: Place) -> Exit:
     """What differs between the moments A and B, by default the end.
 
     A moment is a position (4977), a time (2026-01-31T18:32:05, 18:32, end-5m), 'end', or another
-    journal: its directory, DIR@MOMENT where not its end is meant.
+    journal or bundle: DIR, DIR@MOMENT where not its end is meant.
     """
-    a, b = _side(first, place), _side(second, place)
+    a, b = _side(context, first, place), _side(context, second, place)
     found = differences(a.world, b.world)
     if as_json:
         emit(_reply(a, b, found))
@@ -79,13 +80,13 @@ def _reply(a: Side, b: Side, found: Differences) -> DifferenceReply:
     )
 
 
-def _side(text: str, place: Place) -> Side:
-    """Whatever is a directory means its journal; all else is a moment of the journal at hand."""
-    directory, _, moment_text = text.rpartition("@")
-    if Path(text).expanduser().is_dir():
-        place, moment_text = place_of(Path(text)), END
-    elif directory:
-        place = place_of(Path(directory))
+def _side(context: click.Context, text: str, place: Place) -> Side:
+    """Whatever is there as a path means its journal; all else is a moment of the one at hand."""
+    path, _, moment_text = text.rpartition("@")
+    if Path(text).expanduser().exists():
+        path, moment_text = text, END
+    if path:
+        place = past_of(context, Path(path))
     history = History(place)
     moment = moment_of(history, moment_text)
     return Side(history, moment, world_at(history, moment.seq))

@@ -7,12 +7,12 @@ views answer what is asked most. This module knows columns and cells, not what t
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .deliveries import Cell, Row
+from .whole_file import whole_file
 
 _INDEXES = ("event_id", "agent", "outcome", "enqueued_us", "ended_us")
 
@@ -38,18 +38,11 @@ def write_table(
 ) -> int:
     """Write the file, in the place of one that is there; how many rows it has. Raises OSError."""
     names = list(columns)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
-        count = _fill(partial, names, rows, meta)
-        with partial.open("rb") as whole:
-            os.fsync(whole.fileno())
-        partial.replace(path)
+        with whole_file(path) as partial:
+            return _fill(partial, names, rows, meta)
     except sqlite3.Error as error:
         raise OSError(None, f"the table was not written: {error}", str(path)) from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return count
 
 
 def _fill(path: Path, names: list[str], rows: Iterable[Row], meta: Mapping[str, Cell]) -> int:

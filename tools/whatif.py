@@ -87,6 +87,8 @@ def read_settings(settings: Sequence[str]) -> dict[str, object]:
                 f"--set {plain(setting)} names nothing that a policy has; {hint}"
                 f"write KEY=VALUE with one of {', '.join(Policy.__struct_fields__)}",
             )
+        if key in changes:
+            raise Failure(Exit.USAGE, f"--set {key} is there twice; a policy has it once")
         try:
             policy = msgspec.convert({key: text}, Policy, strict=False)
         except msgspec.ValidationError as problem:

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import sqlite3
 import stat
 import tarfile
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ackbook_tools.bundle_file import SLICE, unpack_bundle
+from ackbook_tools.failures import Failure
 
 from broker.core.commands import Send
 from journal import Reader
@@ -117,6 +120,25 @@ def test_a_file_is_not_replaced_unasked(told: tuple[Path, dict[str, str]], tmp_p
         assert on(root, "export", "-o", path, "--force").code == 0
         assert path.read_bytes() != b"mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["audit.jsonl", "audit.sqlite"]
+
+
+@pytest.mark.parametrize("verb", ["export", "bundle"])
+def test_what_is_no_plain_file_is_never_replaced(
+    told: tuple[Path, dict[str, str]], tmp_path: Path, verb: str
+) -> None:
+    root, ids = told
+    words = ("export", "--force") if verb == "export" else ("bundle", ids["dead"])
+    pipe, link, nowhere = tmp_path / "pipe", tmp_path / "link", tmp_path / "nowhere"
+    os.mkfifo(pipe)
+    (tmp_path / "precious").write_text("mine")
+    link.symlink_to("precious")
+    nowhere.symlink_to("nothing")
+    for path in (pipe, link, nowhere):
+        refused = on(root, *words, "-o", path)
+        assert refused.code == 8
+        assert "is no plain file" in refused.err
+    assert pipe.is_fifo()
+    assert (link.read_text(), nowhere.is_symlink()) == ("mine", True)
 
 
 def test_a_cell_of_a_spreadsheet_is_no_formula(tmp_path: Path) -> None:
@@ -237,6 +259,27 @@ def test_a_bundle_that_was_changed_is_refused(
             assert done.code == 4, (name, command, done)
             assert "Traceback" not in done.err
     assert not (tmp_path.parent / "evil").exists()
+
+
+def test_a_bundle_takes_no_more_room_than_it_says(
+    told: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    root, ids = told
+    honest, bomb = tmp_path / "honest", tmp_path / "bomb"
+    assert on(root, "bundle", ids["evicted"], "-o", honest).code == 0
+    with tarfile.open(honest) as source, tarfile.open(bomb, "w:gz") as target:
+        for header in source:
+            content = source.extractfile(header)
+            assert content is not None
+            if header.name == SLICE:
+                header.size += 1 << 20
+                target.addfile(header, io.BytesIO(content.read() + bytes(1 << 20)))
+            else:
+                target.addfile(header, content)
+    with pytest.raises(Failure, match="is not what its manifest says"):
+        unpack_bundle(bomb, tmp_path)
+    assert not (tmp_path / SLICE).exists()
+    assert on(root, "verify", "--slice", bomb).code == 4
 
 
 def test_a_bundle_of_another_journal_is_told_apart(

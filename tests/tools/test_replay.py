@@ -169,6 +169,17 @@ def test_two_journals_are_compared_and_said_to_be_two(root: Path, tmp_path: Path
     assert absent.code == 3
 
 
+def test_a_moment_of_a_bundle_is_compared_with_that_of_its_journal(
+    root: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "one.bundle"
+    assert ackbook("bundle", "--range", "9..20", "-o", path, "--dir", root, cwd=root).code == 0
+    assert replay(root, "diff", f"{path}@15", "15").code == 0
+    there = ackbook("replay", "diff", "15", "20", "--dir", path, cwd=root)
+    assert (there.code, there.err) == (1, "")
+    assert str(path) in there.out
+
+
 # --- the first moment
 
 
@@ -272,6 +283,13 @@ def test_the_directory_may_be_named_before_the_word(root: Path, tmp_path: Path) 
     done = ackbook("replay", "--dir", root, "bisect", "--state", "gone", cwd=tmp_path)
     assert done.code == 0
     assert ackbook("--dir", root, "replay", "diff", "5", "5", cwd=tmp_path).code == 0
+
+
+def test_an_option_of_replay_itself_is_not_passed_over_before_a_word(root: Path) -> None:
+    for option in (("--json",), ("--check",), ("--to", "5"), ("--set", "window_ms=1"), ("--all",)):
+        done = replay(root, *option, "diff", "3", "4")
+        assert done.code == 2
+        assert f"{option[0]} stands before diff" in done.err
 
 
 def test_going_through_the_past_changes_nothing_there(root: Path) -> None:

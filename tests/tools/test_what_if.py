@@ -85,6 +85,12 @@ def test_what_is_no_policy_is_refused(
     assert said in done.err
 
 
+def test_a_key_that_is_set_twice_is_refused(told: tuple[Path, dict[str, str]]) -> None:
+    done = asked(told[0], "--set", "window_ms=1", "--set", "window_ms=2")
+    assert (done.code, done.out) == (2, "")
+    assert "--set window_ms is there twice" in done.err
+
+
 def test_a_wrong_key_is_answered_with_all_of_them(told: tuple[Path, dict[str, str]]) -> None:
     root, _ = told
     said = asked(root, "--set", "speed=9").err
