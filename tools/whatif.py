@@ -39,7 +39,8 @@ ROWS_SHOWN = 20
 """For people, without `--all`."""
 
 ASSUMES = (
-    "an attempt that the recording knows is answered as it was, after the same delay",
+    "an attempt that the recording knows is answered as it was, after the same delay, unless"
+    " something was in its way at that time",
     "any other attempt is answered as that agent usually answered: seen, after its median delay",
     "senders, operators and programs do what they did, at the time they did it",
     "a wish that left no record (a repeated key, a refused command) is not known and not made",

@@ -45,9 +45,12 @@ from .story_shapes import DeliveryStory, MessageStory
 LEFT_OUT = frozenset(
     "seq at kind cause event_id agent from target content salt salted_body salted_typed throttle "
     "deliveries generation window_ms settle_ms window_until body_bytes offset hint queued_at "
-    "hold_ms hold_until occupied previous_mode enter until key_until".split()
+    "hold_ms hold_until occupied previous_mode enter until key_until holder".split()
 )
 """What every line would repeat, and what only rules and programs read."""
+
+NOTHING: tuple[object, ...] = (None, [], {})
+"""Values that say nothing."""
 
 PHRASES = {
     "attempt": "attempt {}",
@@ -55,6 +58,7 @@ PHRASES = {
     "form": "as {}",
     "by": "by {}",
     "code": "exit code {}",
+    "undone": "not begun",
     **dict.fromkeys(("delivery_id", "name", "level", "reason", "error", "mode", "how"), "{}"),
 }
 """How a field is said; any other one by its name and value."""
@@ -214,7 +218,7 @@ def _details(row: Row, fields: dict[str, object], alone: bool) -> str:
     if row.kind == "message.enqueued":
         told.append(f"from {fields['from']} to {fields['target']}, {fields['body_bytes']} bytes")
     for key, value in fields.items():
-        if key in LEFT_OUT or value is None or (alone and key == "delivery_id"):
+        if key in LEFT_OUT or value in NOTHING or (alone and key == "delivery_id"):
             continue
         if key == "attempt" and row.kind != "delivery.attempted":
             continue
@@ -231,5 +235,7 @@ def _details(row: Row, fields: dict[str, object], alone: bool) -> str:
 
 
 def _said(key: str, value: object) -> str:
+    if key == "dropped" and isinstance(value, list):
+        return f"{len(value)} deliveries" if len(value) != 1 else "one delivery"
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     return field_time(key, value) or text

@@ -3,9 +3,9 @@
 What a program does is a fact of the outside, and no rule can say what it would have done. Who wants
 to know what another policy would have led to has to assume something, and what is assumed is here:
 an attempt is answered as the same attempt of the same delivery was, after the same delay. Where
-there was none, it is answered as that agent usually answers: seen and submitted, after the median
-of its delays; where it never did, with the median of all agents; and where nobody ever did, it is
-written at once and never seen.
+there was none, or nothing was typed because something was in the way at that time, it is answered
+as that agent usually answers: seen and submitted, after the median of its delays; where it never
+did, with the median of all agents; and where nobody ever did, it is written at once and never seen.
 
 Only what left a record is known. Evidence is kept by its name, without its places in the output.
 """
@@ -32,11 +32,13 @@ class Reaction(msgspec.Struct, frozen=True, gc=False):
 
 
 class Attempt(msgspec.Struct):
-    """When an attempt was intended, into which generation, and how it was answered."""
+    """When an attempt was intended, into which generation, and how it was answered. `held`: it was
+    not, but for what was in the way at that time."""
 
     at: int
     generation: int
     reactions: list[Reaction] = []
+    held: bool = False
 
 
 class Reactions:
@@ -76,6 +78,7 @@ class Reactions:
         attempt = self._attempts.get((report.delivery_id, report.attempt))
         if attempt is None:
             return
+        attempt.held = report.held is not None
         delay_us = at - attempt.at
         if report.seen is not None and not any(each.report.seen for each in attempt.reactions):
             self._delays.setdefault(key_of(command.agent), []).append(delay_us)

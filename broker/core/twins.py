@@ -110,11 +110,13 @@ class Twins:
         twins = {(key_of(each.agent), self.here(each.original)): each for each in other}
         events: dict[EventId, EventId | None] = {}
         for each in recorded:
-            twin = twins.pop((key_of(each.agent), each.original), None)
+            whose = key_of(each.agent), each.original
+            twin = twins.get(whose)
             if twin is not None or each.event_id not in events:
                 events[each.event_id] = None if twin is None else twin.event_id
             if each.delivery_id is not None:
                 self._set(each.delivery_id, None if twin is None else twin.delivery_id)
+                twins.pop(whose, None)
         for event_id, twin_id in events.items():
             self._set(event_id, twin_id)
         for twin in twins.values():

@@ -148,7 +148,7 @@ class Elsewhere:
                 continue
             if known is not None:
                 self._twins.set_apart(recorded_id, fact.attempt)
-            if known is not None and (known.reactions or same_generation):
+            if known is not None and not known.held and (known.reactions or same_generation):
                 answers = tuple(known.reactions)
             else:
                 answers = self._reactions.usual(fact.agent)

@@ -78,6 +78,19 @@ def test_each_decision_is_made_again_and_nothing_would_have_been_otherwise(
     assert (report["differences"], report["assumed"]) == ([], 0)
 
 
+def test_in_longer_queues_fewer_are_evicted_and_none_waits_for_ever(
+    lived: tuple[Path, World],
+) -> None:
+    directory, _ = lived
+    longer = ("--set", "queue_length_max=500", "--diff", "--json")
+    report = ackbook("replay", *longer, "--dir", directory, cwd=directory).json()
+    recorded, other = report["recorded"], report["what_if"]
+    assert recorded["evicted"] > 100
+    assert "evicted" not in other
+    assert other["waiting"] <= recorded["waiting"]
+    assert other["delivered"] > recorded["delivered"]
+
+
 def test_the_same_seed_makes_the_same_day(lived: tuple[Path, World], tmp_path: Path) -> None:
     days = []
     for name in ("one", "two"):

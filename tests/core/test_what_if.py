@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from broker.core.commands import Cancel, Flush, Redeliver, SetMode
+from broker.core.twins import Begun, Twins
 from broker.core.whatif import Elsewhere
-from projections.facts import AgentName, DeliveryAcked, Policy
+from projections.facts import AgentName, DeliveryAcked, DeliveryId, EventId, Policy
 from projections.fates import Fate
 from tests.support.orders import adopt, become, deliver, ended, message, report_of, spawn
 from tests.support.simulated import Simulated, dump
@@ -279,3 +280,34 @@ def test_the_same_question_has_the_same_answer(broker: Simulated) -> None:
     assert first.fates.differences == second.fates.differences
     assert len(first.fates.differences) == 1
     assert dump(first.there) == dump(second.there)
+
+
+def test_what_was_in_the_way_of_an_attempt_is_not_in_the_way_at_another_time(
+    broker: Simulated,
+) -> None:
+    broker.sent(message("bob", "shows how long it takes"))
+    arrive(broker, 40)
+    broker.sent(message("bob", "fails once"))
+    broker.ask(report_of(broker.typed()[0], "not_written"))
+    broker.wait(1_000)
+    broker.ask(report_of(broker.typed()[0], "not_begun", held="dialog"))
+    broker.wait(2_000)
+    become(broker, "bob", "ready")
+    arrive(broker, 40)
+    broker.wait(60_000)
+    broker.do(Flush(name=BOB))
+    made = elsewhere(broker.entries, retry_delay_ms=200)
+    recorded, other = only(made)
+    assert (recorded.outcome, other.outcome) == ("delivered", "delivered")
+    assert (recorded.attempts, other.attempts, made.assumed) == (3, 2, 1)
+    assert recorded.at - other.at == 2_800_000
+
+
+def test_what_was_refused_here_has_no_twin_of_the_same_name() -> None:
+    twins = Twins()
+    name, event_id = AgentName("bob"), EventId("evt_7")
+    refused = Begun(name, event_id, None, 0, "queue_full")
+    taken = Begun(name, event_id, DeliveryId("del_9_1"), 0)
+    twins.pair([refused], [taken])
+    assert twins.here(DeliveryId("del_9_1")) != "del_9_1"
+    assert twins.here(event_id) == twins.there(event_id) == event_id

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
 import pytest
 from ackbook_tools.story_shapes import DeliveryStory, DeliveryTold, MessageStory, WaitOfQueue
 
-from broker.core.commands import Send, Sent
+from broker.core.commands import Release, Send, Sent, SetMode
 from broker.runtime.telling import Telling
 from journal import Reader
+from projections.facts import AgentName
 from tests.support.past import SMALL, Past
 from tests.support.shell import Done, ackbook
 
@@ -137,3 +139,20 @@ def test_the_second_question_reads_what_the_first_one_kept(
     assert first.json() == second.json()
     assert list(tmp_path.rglob("chapters/*/*"))
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+
+
+def test_a_line_says_what_a_person_reads_and_no_more(tmp_path: Path) -> None:
+    with Past(tmp_path / "journal") as past:
+        past.start()
+        past.spawn("bob")
+        past.tell(SetMode(name=AgentName("bob"), mode="manual_flush"))
+        ids = [past.send("bob", f"{number}").deliveries[0][0] for number in range(3)]
+        past.tell(
+            Send(sender="ann", target="bob", body="soon too late", ttl_ms=60_000, key="a key")
+        )
+        past.tell(Release(name=AgentName("bob")))
+    told = ackbook("why", ids[0], "--dir", tmp_path, cwd=tmp_path).out
+    assert "bob, dropped 4 deliveries, because of" in told
+    assert all(each not in told for each in (*ids[1:], "{}", "[]"))
+    told = ackbook("why", "--key", "a key", "--dir", tmp_path, cwd=tmp_path).out
+    assert re.search(r"expires at \d\d:\d\d:\d\d\.\d{3}", told)
