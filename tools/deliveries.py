@@ -85,7 +85,9 @@ def _world_before(history: History, since: Bound | None) -> World:
     oldest = history.oldest()
     world = begin_audit(history.directory, oldest, is_before)
     if oldest > 1 and (since is None or since.is_after(world.seq, world.at)):
-        say(f"{poor('missing:')} what had ended up to record {world.seq}, and what it had waited")
+        bundle = history.place.bundle
+        before = f"what had ended up to record {world.seq}, and what it had waited"
+        say(f"{poor('missing:')} {before}" if bundle is None else f"{bundle}, without {before}")
     return world
 
 
