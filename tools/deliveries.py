@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from broker.runtime.rebuilding import begin_audit
 from journal import SnapshotFile
@@ -19,8 +20,8 @@ from projections.lives import PROVEN, Life
 from projections.waits import CAUSES, Hold
 from projections.world import World
 
-from .bounds import Bound, iso
 from .history import History
+from .moments import Bound
 from .output import poor, say
 
 Cell = str | int | float | None
@@ -93,6 +94,11 @@ def _world_before(history: History, since: Bound | None) -> World:
 
 def _ms(us: int) -> float:
     return us / 1_000
+
+
+def iso(at: int) -> str:
+    """A time in microseconds UTC as text that sorts."""
+    return datetime.fromtimestamp(at / 1e6, UTC).isoformat(timespec="microseconds")
 
 
 def _span(begins: int | None, ends: int | None) -> float | None:

@@ -21,10 +21,10 @@ import msgspec
 from journal import Reader
 from projections.lives import Outcome
 
-from .bounds import Bound, since_option, until_option
 from .deliveries import COLUMNS, Cell, Row, Wanted, lives_of, read_audit, row_of
 from .failures import Exit, Failure
 from .history import History
+from .moments import bound_of, since_option, until_option
 from .options import past_option
 from .output import say
 from .place import Place
@@ -64,8 +64,8 @@ def export(
     form: Format | None,
     path: Path | None,
     force: bool,
-    since: Bound | None,
-    until: Bound | None,
+    since: str | None,
+    until: str | None,
     agents: tuple[str, ...],
     outcomes: tuple[str, ...],
     bodies: bool,
@@ -83,7 +83,12 @@ def export(
     if path is not None and path.exists() and not force:
         raise Failure(Exit.REFUSED, f"{path} is there already", "replace it with --force")
     history = History(place)
-    wanted = Wanted(since, until, frozenset(a.casefold() for a in agents), frozenset(outcomes))
+    wanted = Wanted(
+        since=bound_of(history, since),
+        until=bound_of(history, until),
+        agents=frozenset(name.casefold() for name in agents),
+        outcomes=frozenset(outcomes),
+    )
     columns = [*COLUMNS, "body"] if bodies else [*COLUMNS]
     rows = _rows(history, wanted, bodies)
     if form == "sqlite":

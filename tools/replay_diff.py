@@ -6,6 +6,7 @@ its end. As with diff, the exit code is 0 where nothing differs and 1 where some
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,8 +56,9 @@ class Side(NamedTuple):
 def diff(first: str, second: str, as_json: bool, place: Place) -> Exit:
     """What differs between the moments A and B, by default the end.
 
-    A moment is a position (4977), a time (2026-01-31T18:32:05, 18:32, end-5m), 'end', or another
-    journal: its directory, DIR@MOMENT where not its end is meant.
+    A moment is a position (4977), a time (2026-01-31T18:32:05, 18:32), so long before the last
+    record (end-5m) or before now (12h), 'end', or another journal: its directory, DIR@MOMENT where
+    not its end is meant.
     """
     a, b = _side(first, place), _side(second, place)
     found = differences(a.world, b.world)
@@ -82,7 +84,7 @@ def _reply(a: Side, b: Side, found: Differences) -> DifferenceReply:
 def _side(text: str, place: Place) -> Side:
     """Whatever is a directory means its journal; all else is a moment of the journal at hand."""
     directory, _, moment_text = text.rpartition("@")
-    if Path(text).expanduser().is_dir():
+    if os.path.isdir(os.path.expanduser(text)):  # Path asks the same, and fails on a long text.
         place, moment_text = place_of(Path(text)), END
     elif directory:
         place = place_of(Path(directory))

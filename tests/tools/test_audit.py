@@ -82,7 +82,13 @@ def test_rows_are_chosen_and_ranges_part_them(told: tuple[Path, dict[str, str]])
     assert {row["body"] for row in rows_of(root, "--bodies", "--agent", "eve")} == {
         "being typed when the program ended"
     }
-    assert on(root, "export", "--since", "soon").code == 2
+    for said in ("-1h", "end-1h", "00:00", "end-2w"):
+        assert len(rows_of(root, "--since", said)) == len(every), said
+    assert rows_of(root, "--until", "-1h") == []
+    done = on(root, "export", "--since", "soon")
+    assert done.code == 2
+    assert "'soon' is no time" in done.err
+    assert "-5m (before the last record), 12h (before now)" in done.err
 
 
 def test_every_format_holds_the_same(told: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
