@@ -42,9 +42,15 @@ class Extent(msgspec.Struct, frozen=True):
     left_out: tuple[int, ...] = ()
 
 
-def extent_of(entries: Iterable[Entry], wanted: str, world: World | None = None) -> Extent | None:
+def extent_of(
+    entries: Iterable[Entry],
+    wanted: str,
+    world: World | None = None,
+    reach_back: int = REACH_BACK_MAX,
+) -> Extent | None:
     """The extent of a message's or delivery's story; None where no entry names it. The entries go
-    on where `world` ends, an empty one unless given."""
+    on where `world` ends, an empty one unless given: nothing changes when it lies `reach_back`
+    before the first entry that names it, but that causes of what is left out are not known."""
     world = World() if world is None else world
     own: list[int] = []
     leans_on: set[int] = set()
@@ -74,7 +80,7 @@ def extent_of(entries: Iterable[Entry], wanted: str, world: World | None = None)
         leans_on.update(_conditions(world, names, holds))
     last = world.seq if lives else decisions[-1]
     old = sorted(seq for seq in leans_on if 0 < seq < own[0])
-    near = [seq for seq in old if own[0] - seq <= REACH_BACK_MAX]
+    near = [seq for seq in old if own[0] - seq <= reach_back]
     first = min(near, default=own[0])
     return Extent(first, last, tuple(seq for seq in old if seq < first))
 

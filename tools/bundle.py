@@ -22,7 +22,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from broker.runtime.rebuilding import begin_audit, begin_world
+from broker.core.ids import position_of
+from broker.runtime.rebuilding import begin_audit
 from broker.wire.stills import Still
 from journal import Line
 from journal import verify as verify_journal
@@ -54,6 +55,7 @@ from .place import Place
 from .redacting import redact_line, undecidable
 from .screens import kept_stills
 from .whole_file import check_free
+from .worlds import Worlds
 
 _RANGE = re.compile(r"(\d{1,13})\.\.(\d{1,13})")
 _SALT_BYTES = 32
@@ -105,11 +107,21 @@ def bundle(
 
 
 def _extent(history: History, wanted: str) -> Extent:
-    world = begin_audit(history.directory, history.oldest(), lambda _: False)
+    world = _world_long_before(history, wanted)
     extent = extent_of(history.entries(world.seq), wanted, world)
     if extent is None:
         raise Failure(Exit.NOT_FOUND, f"no record names {wanted}", "ids are shown by: ackbook why")
     return extent
+
+
+def _world_long_before(history: History, wanted: str) -> World:
+    """A world before which no record names the id, nor is near enough to be taken along."""
+    first = position_of(wanted) or 1
+    early = max(0, min(first - 1, history.head()) - REACH_BACK_MAX)
+    world = Worlds(history).at(early)
+    if world.seq == early:
+        return world
+    return begin_audit(history.directory, history.oldest(), lambda _: False)
 
 
 def _range(history: History, text: str) -> Extent:
@@ -177,11 +189,7 @@ class _Bundle:
     def _world_before(self) -> World:
         """The state before the slice. Raises `Failure` where it is no longer known."""
         through = self._extent.first - 1
-        world, _ = begin_world(self._history.directory, through)
-        for entry in self._history.entries(world.seq, through):
-            if entry.seq != world.seq + 1:
-                break
-            fold(world, entry)
+        world = Worlds(self._history).at(through)
         if world.seq != through:
             raise Failure(
                 Exit.LOST, f"the state before record {through + 1} is no longer known",

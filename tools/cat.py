@@ -35,6 +35,9 @@ def cat(
     """Print records of the journal, each as the JSON object that it is. Needs no broker."""
     wanted = Wanted(kinds=kinds, agent=agent, identity=identity)
     shown = plain if sys.stdout.isatty() and not as_json else str
-    for line in History(place).lines(first - 1, last):
+    history = History(place)
+    if first > 1:
+        history.lean_on([first])
+    for line in history.lines(first - 1, last):
         if wanted(line):
             tell(shown(line.raw.decode()))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from broker.runtime.rebuilding import begin_audit
 from journal import SnapshotFile
@@ -19,8 +20,8 @@ from projections.lives import PROVEN, Life
 from projections.waits import CAUSES, Hold
 from projections.world import World
 
-from .bounds import Bound, iso
 from .history import History
+from .moments import Bound
 from .output import poor, say
 
 Cell = str | int | float | None
@@ -85,12 +86,19 @@ def _world_before(history: History, since: Bound | None) -> World:
     oldest = history.oldest()
     world = begin_audit(history.directory, oldest, is_before)
     if oldest > 1 and (since is None or since.is_after(world.seq, world.at)):
-        say(f"{poor('missing:')} what had ended up to record {world.seq}, and what it had waited")
+        bundle = history.place.bundle
+        before = f"what had ended up to record {world.seq}, and what it had waited"
+        say(f"{poor('missing:')} {before}" if bundle is None else f"{bundle}, without {before}")
     return world
 
 
 def _ms(us: int) -> float:
     return us / 1_000
+
+
+def iso(at: int) -> str:
+    """A time in microseconds UTC as text that sorts."""
+    return datetime.fromtimestamp(at / 1e6, UTC).isoformat(timespec="microseconds")
 
 
 def _span(begins: int | None, ends: int | None) -> float | None:

@@ -20,9 +20,9 @@ import msgspec
 
 from projections.lives import Outcome
 
-from .bounds import Bound, since_option, until_option
 from .deliveries import COLUMNS, Cell, Row, Wanted, lives_of, read_audit, row_of
 from .history import History
+from .moments import bound_of, since_option, until_option
 from .options import past_option
 from .output import say
 from .place import Place
@@ -63,8 +63,8 @@ def export(
     form: Format | None,
     path: Path | None,
     force: bool,
-    since: Bound | None,
-    until: Bound | None,
+    since: str | None,
+    until: str | None,
     agents: tuple[str, ...],
     outcomes: tuple[str, ...],
     bodies: bool,
@@ -82,7 +82,12 @@ def export(
     if path is not None:
         check_free(path, force=force, hint="replace it with --force")
     history = History(place)
-    wanted = Wanted(since, until, frozenset(a.casefold() for a in agents), frozenset(outcomes))
+    wanted = Wanted(
+        since=bound_of(history, since),
+        until=bound_of(history, until),
+        agents=frozenset(name.casefold() for name in agents),
+        outcomes=frozenset(outcomes),
+    )
     columns = [*COLUMNS, "body"] if bodies else [*COLUMNS]
     rows = _rows(history, wanted, bodies)
     if form == "sqlite":

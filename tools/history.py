@@ -2,12 +2,13 @@
 
 No broker is needed and nothing is changed; on the directory of a running one only what is durable
 is shown. From a damaged journal comes everything that verifies, and what is missing is said on
-standard error, each place once. This module knows positions and entries, not what they mean.
+standard error, each place once. What a bundle was never meant to hold is not missing: it is said
+where an answer leans on it. This module knows positions and entries, not what they mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from journal import JournalError, Line, Position, Reader, position_at
 from projections.codec import Entry, decode_block
 
 from .failures import Exit, Failure
-from .output import plain, poor, say
+from .output import dim, plain, poor, say
 from .place import Place
 
 
@@ -36,6 +37,7 @@ class History:
         self.directory = place.journal()
         self._reader = Reader(self.directory)
         self._said = 0
+        self._said_bundle = False
         self._gaps: set[int] = set()
 
     def head(self) -> int:
@@ -56,7 +58,7 @@ class History:
     def lines(self, after: int = 0, through: int | None = None) -> Iterator[Line]:
         """The verified lines with `after < seq <= through`, in order."""
         with self._failing():
-            yield from self._reader.lines(after, through)
+            yield from self._reader.lines(self._meant(after), through)
 
     def line(self, seq: int) -> Line | None:
         """The verified line of this record; None where there is none, or it cannot be read."""
@@ -65,13 +67,21 @@ class History:
     def blocks(self, after: int = 0, through: int | None = None) -> Iterator[Block]:
         """The same by the block, as bytes and as typed entries."""
         with self._failing():
-            for block in self._reader.blocks(after, through):
+            for block in self._reader.blocks(self._meant(after), through):
                 yield Block(block, decode_block(block))
 
     def entries(self, after: int = 0, through: int | None = None) -> Iterator[Entry]:
         """The same as typed entries."""
         for block in self.blocks(after, through):
             yield from block.entries
+
+    def lean_on(self, seqs: Iterable[int]) -> None:
+        """An answer leans on these records: where a bundle does not reach so far, say so, once."""
+        bundle = self.place.bundle
+        if bundle is None or self._said_bundle or all(seq >= bundle.first for seq in seqs):
+            return
+        self._said_bundle = True
+        say(dim(f"{bundle}: what came before is in the journal that it was made from"))
 
     def position_at(self, at: int) -> Position | None:
         """The last record at or before this time (microseconds UTC); None where all are later."""
@@ -83,6 +93,11 @@ class History:
         """The reader itself; what is wrong with the journal ends the command, or is said."""
         with self._failing():
             yield self._reader
+
+    def _meant(self, after: int) -> int:
+        """From where on there are records; before that a bundle has only what stands for them."""
+        bundle = self.place.bundle
+        return after if bundle is None else max(after, bundle.first - 1)
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
@@ -107,7 +122,7 @@ class History:
             say(f"{poor('missing:')} {plain(str(one))}")
         self._said = len(damage)
         for gap in self._reader.gaps:
-            if gap.first not in self._gaps:
+            if gap.first not in self._gaps and gap.last >= self._meant(0):
                 say(f"{poor('missing:')} records {gap.first} to {gap.last} are not in any file")
                 self._gaps.add(gap.first)
 

@@ -44,6 +44,9 @@ class OfBundle:
     last: int
     undecidable: frozenset[int] = frozenset()
 
+    def __str__(self) -> str:
+        return f"this is a bundle of records {self.first} to {self.last}"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -17,7 +17,7 @@ from projections.world import World
 from .check import check as check_decisions
 from .failures import Exit, Failure
 from .history import History
-from .moments import Moment, at_seq, at_time
+from .moments import FORMS_TOLD, Moment, at_seq, at_time
 from .options import json_option, past_option
 from .output import bold, dim, emit, full_time, plain, say, tell
 from .place import Place
@@ -38,7 +38,7 @@ from .worlds import world_at
     "--at",
     "time",
     metavar="TIME",
-    help="The last record at or before it: 2026-01-31T18:32:05, 18:32, -5m (before the end).",
+    help=f"The last record at or before it: {FORMS_TOLD}.",
 )
 @click.option("--step", "stepping", is_flag=True, help="Go through the records, one by one.")
 @click.option("--agent", metavar="NAME", help="With --step: n and p go by what names it.")

@@ -50,8 +50,9 @@ COUNT = click.IntRange(min=0)
 def bisect(since: str, through: str, as_json: bool, place: Place, **asked: object) -> Exit:
     """The first record at which something held. Several conditions hold when all do.
 
-    A MOMENT is a position, a time (2026-01-31T18:32:05, 18:32, -5m) or 'end'. The exit code is 0
-    where it held somewhere, 1 where it held nowhere.
+    A MOMENT is a position, a time (2026-01-31T18:32:05, 18:32), so long before the last record
+    (-5m) or before now (12h), or 'end'. The exit code is 0 where it held somewhere, 1 where it held
+    nowhere.
     """
     condition = _condition(asked)
     if not condition.asks():

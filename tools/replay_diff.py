@@ -1,11 +1,12 @@
 """`ackbook replay diff`: what differs between two moments, or between two journals.
 
-A moment is a position, a time, `end`, or a directory, with `@` and a moment of it where that is not
+A moment is a position, a time, `end`, or a journal, with `@` and a moment of it where that is not
 its end. As with diff, the exit code is 0 where nothing differs and 1 where something does.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,8 +57,9 @@ class Side(NamedTuple):
 def diff(context: click.Context, first: str, second: str, as_json: bool, place: Place) -> Exit:
     """What differs between the moments A and B, by default the end.
 
-    A moment is a position (4977), a time (2026-01-31T18:32:05, 18:32, end-5m), 'end', or another
-    journal or bundle: DIR, DIR@MOMENT where not its end is meant.
+    A moment is a position (4977), a time (2026-01-31T18:32:05, 18:32), so long before the last
+    record (end-5m) or before now (12h), 'end', or another journal or bundle: DIR, DIR@MOMENT where
+    not its end is meant.
     """
     a, b = _side(context, first, place), _side(context, second, place)
     found = differences(a.world, b.world)
@@ -83,7 +85,7 @@ def _reply(a: Side, b: Side, found: Differences) -> DifferenceReply:
 def _side(context: click.Context, text: str, place: Place) -> Side:
     """Whatever is there as a path means its journal; all else is a moment of the one at hand."""
     path, _, moment_text = text.rpartition("@")
-    if Path(text).expanduser().exists():
+    if os.path.exists(os.path.expanduser(text)):  # Path asks the same, and fails on a long text.
         path, moment_text = text, END
     if path:
         place = past_of(context, Path(path))

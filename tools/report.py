@@ -10,9 +10,9 @@ from projections.digest import QUANTILES, Digest, Spread, digest, length
 from projections.lives import PROVEN
 from projections.waits import CAUSES, Hold
 
-from .bounds import Bound, since_option, until_option
 from .deliveries import Wanted, read_audit
 from .history import History
+from .moments import bound_of, since_option, until_option
 from .options import json_option, past_option
 from .output import (
     bad,
@@ -43,8 +43,8 @@ _STYLES = {"verified": "green", "unverified": "yellow", "open": "cyan"}
 @json_option
 @past_option
 def report(
-    since: Bound | None,
-    until: Bound | None,
+    since: str | None,
+    until: str | None,
     agents: tuple[str, ...],
     as_json: bool,
     place: Place,
@@ -55,8 +55,13 @@ def report(
     Quantiles are exact to three digits. A hold is a time in which something kept a queue; those of
     the whole reading are looked at, also where they began before --since.
     """
-    wanted = Wanted(since, until, frozenset(name.casefold() for name in agents))
-    found = digest(read_audit(History(place), wanted))
+    history = History(place)
+    wanted = Wanted(
+        since=bound_of(history, since),
+        until=bound_of(history, until),
+        agents=frozenset(name.casefold() for name in agents),
+    )
+    found = digest(read_audit(history, wanted))
     if as_json:
         emit(_as_json(found))
     else:

@@ -117,18 +117,25 @@ def why(
     """
     asked = Asked(id, key, sender, agent, last)
     asked.check()
-    with History(place).reading() as reader:
+    history = History(place)
+    with history.reading() as reader:
         head = reader.head()
         telling = Telling(
-            reader, place.journal(), cache=kept_of(reader), head=head, progress=_progress(head)
+            reader,
+            place.journal(),
+            cache=kept_of(reader),
+            head=head,
+            first=1 if place.bundle is None else place.bundle.first,
+            progress=_progress(head),
         )
         say_meanwhile("")
         wanted = asked.resolve(telling)
         stories = [story for each in wanted if (story := telling.story(each)) is not None]
         oldest = reader.first_seq
     if not stories:
-        raise _unknown(wanted[0], oldest)
+        raise _unknown(wanted[0], oldest, place)
     for number, story in enumerate(stories):
+        history.lean_on(_causes(story))
         stills = kept_stills(place, _attempts(story)) if screen else None
         if as_json:
             _emit(story, stills)
@@ -137,6 +144,12 @@ def why(
                 tell()
             _show(story)
             _show_stills(stills)
+
+
+def _causes(story: Story) -> list[int]:
+    """The records that others of the story name."""
+    rows = (msgspec.convert(row, Row) for row in story.timeline)
+    return [seq for row in rows for seq in row.cause]
 
 
 def _attempts(story: Story) -> list[tuple[str, int]]:
@@ -179,9 +192,15 @@ def _show(story: Story) -> None:
     tell(hanging("", plain(story.sentence)))
 
 
-def _unknown(wanted: str, oldest: int) -> Failure:
+def _unknown(wanted: str, oldest: int, place: Place) -> Failure:
     """Nothing can be told of this id."""
     position = position_of(wanted)
+    if position is not None and place.bundle is not None:
+        return Failure(
+            Exit.NOT_FOUND,
+            f"nothing here names {wanted}: {place.bundle}",
+            "ask the journal that it was made from",
+        )
     if position is not None and position < oldest:
         return Failure(
             Exit.NOT_FOUND,

@@ -56,7 +56,8 @@ def kept_of(reader: Reader) -> Cache | None:
 
 class Telling:
     """What can be asked of one journal as it is up to the record `head`, or to its end. Without a
-    `cache` every question reads all of it. `progress` is told how far the first one is."""
+    `cache` every question reads all of it. `progress` is told how far the first one is. Nothing is
+    told of records before `first`, in whose place others may stand."""
 
     def __init__(
         self,
@@ -65,8 +66,10 @@ class Telling:
         *,
         cache: Cache | None,
         head: int | None = None,
+        first: int = 1,
         progress: Progress = _silent,
     ) -> None:
+        self._first = first
         self._reader = reader
         self._directory = directory
         self._head = reader.head() if head is None else head
@@ -112,7 +115,7 @@ class Telling:
         """The entries at these seqs, file by file; those that are there."""
         found: dict[int, Entry] = {}
         bases = self._reader.bases
-        wanted = sorted(set(seqs))
+        wanted = sorted({seq for seq in seqs if seq >= self._first})
         for _, group in groupby(wanted, key=lambda seq: bisect_right(bases, seq)):
             together = set(group)
             for entry in self._entries(min(together) - 1, max(together)):

@@ -106,6 +106,23 @@ def check_extents(broker: Simulated) -> None:
         assert why(part, wanted, fetched_from(part), world) == whole
 
 
+def check_extents_from_shortly_before(broker: Simulated) -> None:
+    """An extent is found as well from a world so far back that nothing before it is taken along."""
+    for fact in broker.facts(MessageEnqueued):
+        wanted, reach = fact.event_id, 7
+        whole = extent_of(broker.entries, wanted, reach_back=reach)
+        early = max(0, int(wanted.removeprefix("evt_"), 16) - 1 - reach)
+        world = World()
+        for entry in broker.entries[:early]:
+            fold(world, entry)
+        part = extent_of(broker.entries[early:], wanted, world, reach)
+        assert whole is not None
+        assert part is not None
+        assert (part.first, part.last) == (whole.first, whole.last)
+        assert set(part.left_out) <= set(whole.left_out)
+        assert bool(part.left_out) == bool(whole.left_out)
+
+
 def fetched_from(part: list[Entry]) -> Fetch:
     """The entries of this part only, as a bundle has them."""
     there = {entry.seq: entry for entry in part}
@@ -116,6 +133,7 @@ class Audited(Broker):
     def teardown(self) -> None:
         check_audit(self.broker)
         check_extents(self.broker)
+        check_extents_from_shortly_before(self.broker)
         check_audit_from_the_middle(self.broker)
 
 

@@ -85,7 +85,13 @@ def test_rows_are_chosen_and_ranges_part_them(told: tuple[Path, dict[str, str]])
     assert {row["body"] for row in rows_of(root, "--bodies", "--agent", "eve")} == {
         "being typed when the program ended"
     }
-    assert on(root, "export", "--since", "soon").code == 2
+    for said in ("-1h", "end-1h", "00:00", "end-2w"):
+        assert len(rows_of(root, "--since", said)) == len(every), said
+    assert rows_of(root, "--until", "-1h") == []
+    done = on(root, "export", "--since", "soon")
+    assert done.code == 2
+    assert "'soon' is no time" in done.err
+    assert "-5m (before the last record), 12h (before now)" in done.err
 
 
 def test_every_format_holds_the_same(told: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
@@ -334,6 +340,29 @@ def test_only_what_reads_opens_a_bundle(told: tuple[Path, dict[str, str]], tmp_p
         assert ackbook("--dir", path, *verb.split(), cwd=tmp_path).code == 0
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_what_a_bundle_does_not_reach_is_said_only_where_it_is_asked_for(
+    told: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    root, ids = told
+    path = tmp_path / "one.ackbundle"
+    assert on(root, "bundle", ids["evicted"], "-o", path).code == 0
+    asked = ("--dir", path)
+    for verb in (("why", ids["evicted"]), ("cat",), ("replay",), ("replay", "--check")):
+        assert ackbook(*verb, *asked, cwd=tmp_path).err == ""
+    for verb in (("why", "evt_4"), ("cat", "--from", "3"), ("report",), ("export",)):
+        done = ackbook(*verb, *asked, cwd=tmp_path)
+        assert done.err.count("this is a bundle of records 18 to 24") == 1
+        assert "missing" not in done.err
+    late = tmp_path / "late.ackbundle"
+    first = int(ids["evicted"].split("_")[1], 16)
+    assert on(root, "bundle", "--range", f"{first}..24", "-o", late).code == 0
+    done = ackbook("why", ids["evicted"], "--dir", late, cwd=tmp_path)
+    assert done.err.count(f"this is a bundle of records {first} to 24") == 1
+    assert "journal.segment" not in done.out, "what stands in the place of a record is none of it"
+    cat = ackbook("cat", "--dir", late, cwd=tmp_path)
+    assert [line["seq"] for line in cat.lines()] == list(range(first, 25))
 
 
 def test_what_cannot_be_bundled_is_said(told: tuple[Path, dict[str, str]], tmp_path: Path) -> None:

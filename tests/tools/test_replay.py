@@ -17,6 +17,7 @@ from journal import Reader
 from tests.support.past import SMALL, Past, a_busy_day, make_snapshot
 from tests.support.shell import Done, ackbook
 
+NOW = int(datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp() * 1e6)
 END = int(datetime(2026, 1, 31, 18, 32, 5, 500_000, tzinfo=UTC).timestamp() * 1e6)
 
 
@@ -74,16 +75,28 @@ def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("-500ms", "2026-01-31T18:32:05+00:00"),
         ("-1h", "2026-01-31T17:32:05.5+00:00"),
         ("-2d", "2026-01-29T18:32:05.5+00:00"),
+        ("5m", "2026-03-01T11:55:00+00:00"),
+        ("2w", "2026-02-15T12:00:00+00:00"),
     ],
 )
 def test_a_time_is_read_as_the_clock_on_the_wall_shows_it(text: str, meant: str) -> None:
-    at = read_time(text, END)
+    at = read_time(text, END, NOW)
     assert at == int(datetime.fromisoformat(meant).timestamp() * 1e6)
 
 
-@pytest.mark.parametrize("text", ["", "soon", "25:00", "-5", "-5y", "5m", "2026-13-01", "4977"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "25:00", "-5", "-5y", "5", "+5m", "2026-13-01", "4977"]
+)
 def test_what_is_no_time_is_none(text: str) -> None:
-    assert read_time(text, END) is None
+    assert read_time(text, END, NOW) is None
+
+
+@pytest.mark.parametrize("digits", ["9" * 14, "9" * 5_000, "\u0664\u0662"])
+def test_digits_that_are_no_position_are_refused(digits: str, root: Path) -> None:
+    for verb in (("diff", digits), ("bisect", "--pending-over", "1", "--from", digits)):
+        done = replay(root, *verb)
+        assert done.code == 2
+        assert "is no time" in done.err
 
 
 def test_a_time_shows_the_world_after_the_last_record_before_it(root: Path) -> None:
