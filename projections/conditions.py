@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from projections.about import agents_of
 from projections.agents import Agent, AgentState
 from projections.codec import Content, Entry
 from projections.facts import (
@@ -118,7 +119,7 @@ class _Watch:
 
     def holds(self, entry: Entry, world: World) -> bool:
         if self._of_agents:
-            self._look_at(named_agents(entry.fact) if self._begun else None, world)
+            self._look_at(agents_of(entry.fact) if self._begun else None, world)
             self._begun = True
             if not any(since < world.at for since in self._holding.values()):
                 return False
@@ -155,18 +156,6 @@ class _Watch:
         if self._key is None:
             return len(world.dead_letters)
         return sum(1 for letter in world.dead_letters.values() if key_of(letter.agent) == self._key)
-
-
-def named_agents(fact: Content) -> tuple[str, ...] | None:
-    """The agents that a fact is about, and no others can be changed by it; None for all."""
-    match fact:
-        case Ref():
-            return (fact.agent,)
-        case MessageEnqueued():
-            return tuple(recipient.agent for recipient in fact.deliveries)
-        case _:
-            name = getattr(fact, "name", None)
-            return None if name is None else (name,)
 
 
 _AgentTest = Callable[[Agent], bool]

@@ -12,15 +12,11 @@ from typing import TypeAlias
 
 import msgspec
 
+from projections.about import agents_of, ids_of
 from projections.agents import Agent
 from projections.codec import Entry
 from projections.facts import (
-    AgentReleased,
     DeliveryHeld,
-    DeliveryRedelivered,
-    MessageEnqueued,
-    MessageRefused,
-    Ref,
 )
 from projections.state import World
 from projections.world import fold
@@ -58,11 +54,11 @@ def extent_of(
     decisions: list[int] = []
     holds: Holds = {}
     for entry in entries:
-        concerned = wanted in _ids_of(entry)
+        concerned = wanted in ids_of(entry.fact)
         if concerned:
             own.append(entry.seq)
             leans_on.update(entry.cause)
-            names.update(_names_of(entry))
+            names.update(agents_of(entry.fact) or ())
         fold(world, entry)
         if isinstance(entry.fact, DeliveryHeld):
             holds[entry.seq] = entry.cause
@@ -83,38 +79,6 @@ def extent_of(
     near = [seq for seq in old if own[0] - seq <= reach_back]
     first = min(near, default=own[0])
     return Extent(first, last, tuple(seq for seq in old if seq < first))
-
-
-def _ids_of(entry: Entry) -> Iterator[str]:
-    match entry.fact:
-        case MessageEnqueued() as fact:
-            yield fact.event_id
-            yield from (recipient.delivery_id for recipient in fact.deliveries)
-        case MessageRefused() as fact:
-            yield fact.event_id
-        case AgentReleased() as fact:
-            for ref in fact.dropped:
-                yield ref.event_id
-                yield ref.delivery_id
-        case Ref() as fact:
-            yield fact.event_id
-            yield fact.delivery_id
-            if isinstance(fact, DeliveryRedelivered):
-                yield fact.new_delivery_id
-        case _:
-            pass
-
-
-def _names_of(entry: Entry) -> Iterator[str]:
-    match entry.fact:
-        case MessageEnqueued() as fact:
-            yield from (recipient.agent for recipient in fact.deliveries)
-        case AgentReleased() as fact:
-            yield fact.name
-        case Ref() as fact:
-            yield fact.agent
-        case _:
-            pass
 
 
 def _conditions(world: World, names: Iterable[str], holds: Holds) -> Iterator[int]:

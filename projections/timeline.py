@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from projections.about import agents_of, ids_of
 from projections.codec import Entry
 from projections.facts import (
     AgentReleased,
@@ -70,7 +71,7 @@ class Teller:
             self._waits.clear()
         if self._agents:
             self._look(world, entry)
-        if self._concerns(entry):
+        if self._wanted in ids_of(entry.fact):
             self._own[entry.seq] = entry
             self._take(world, entry)
 
@@ -93,28 +94,10 @@ class Teller:
     def _look(self, world: World, entry: Entry) -> None:
         """See what keeps the queue of an agent of the story, before its decision changes that."""
         everyone = isinstance(entry.fact, BrokerStarted)
-        for key in self._agents if everyone else map(key_of, _agents_of(entry)):
+        for key in self._agents if everyone else map(key_of, agents_of(entry.fact) or ()):
             if key in self._agents and key not in self._waits:
                 agent = world.agents.get(key)
                 self._waits[key] = None if agent is None else wait_of(agent, entry.at)
-
-    def _concerns(self, entry: Entry) -> bool:
-        fact, wanted = entry.fact, self._wanted
-        match fact:
-            case MessageEnqueued():
-                return wanted == fact.event_id or any(
-                    wanted == recipient.delivery_id for recipient in fact.deliveries
-                )
-            case MessageRefused():
-                return wanted == fact.event_id
-            case DeliveryRedelivered():
-                return wanted in (fact.event_id, fact.delivery_id, fact.new_delivery_id)
-            case Ref():
-                return wanted in (fact.event_id, fact.delivery_id)
-            case AgentReleased():
-                return any(wanted in (ref.event_id, ref.delivery_id) for ref in fact.dropped)
-            case _:
-                return False
 
     def _take(self, world: World, entry: Entry) -> None:
         fact = entry.fact
@@ -159,16 +142,3 @@ class Teller:
         begun = {seq for name in said if name in known for seq in known[name].cause}
         known.update(fetch(sorted(begun - known.keys())))
         return known
-
-
-def _agents_of(entry: Entry) -> Iterable[str]:
-    """The agents that an entry is about."""
-    fact = entry.fact
-    match fact:
-        case MessageEnqueued():
-            return [recipient.agent for recipient in fact.deliveries]
-        case Ref():
-            return (fact.agent,)
-        case _:
-            name = getattr(fact, "name", None)
-            return () if name is None else (name,)

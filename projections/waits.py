@@ -26,6 +26,7 @@ from typing import get_args
 
 import msgspec
 
+from projections.about import agents_of
 from projections.agents import Held
 from projections.codec import Entry
 from projections.facts import (
@@ -35,8 +36,6 @@ from projections.facts import (
     BrokerStopped,
     DeliveryId,
     HeldReason,
-    MessageEnqueued,
-    Ref,
 )
 from projections.state import World, key_of
 
@@ -124,13 +123,8 @@ class Waits:
                 self._stopped_us = self._stopped(entry.at)
                 self._stopped_at = entry.at if isinstance(fact, BrokerStopped) else None
                 keys = [*self._world.agents]
-            case MessageEnqueued():
-                keys = [key_of(recipient.agent) for recipient in fact.deliveries]
-            case Ref():
-                keys = [key_of(fact.agent)]
             case _:
-                name = getattr(fact, "name", None)
-                keys = [] if name is None else [key_of(name)]
+                keys = [key_of(name) for name in agents_of(fact) or ()]
                 if isinstance(fact, AgentModeChanged):
                     self._modes_by[key_of(fact.name)] = fact.by
         for key in keys:

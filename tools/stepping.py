@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from journal import Line
+from projections.about import deliveries_of
 from projections.codec import Content, decode
 from projections.differences import (
     Change,
@@ -25,12 +26,7 @@ from projections.differences import (
     standing,
 )
 from projections.facts import (
-    AgentName,
-    AgentReleased,
     DeliveryId,
-    DeliveryRedelivered,
-    MessageEnqueued,
-    Ref,
 )
 from projections.reports import Row, agent_rows, counts
 from projections.snapshot import dump, load
@@ -126,7 +122,7 @@ class Stepper:
             count_changes=count_changes(was.counts, now.counts),
             moved=[
                 Moved(delivery_id, agent, was.standings[delivery_id], now.standings[delivery_id])
-                for delivery_id, agent in _deliveries_of(fact)
+                for delivery_id, agent in deliveries_of(fact)
                 if was.standings[delivery_id] != now.standings[delivery_id]
             ],
         )
@@ -142,23 +138,8 @@ class _Look(NamedTuple):
 
 
 def _look(world: World, fact: Content) -> _Look:
-    standings = {found: standing(world, found) for found, _ in _deliveries_of(fact)}
+    standings = {found: standing(world, found) for found, _ in deliveries_of(fact)}
     return _Look(broker_fields(world), agent_fields(world), counts(world), standings)
-
-
-def _deliveries_of(fact: Content) -> list[tuple[DeliveryId, AgentName]]:
-    """The deliveries that this fact is about."""
-    match fact:
-        case MessageEnqueued():
-            return [(recipient.delivery_id, recipient.agent) for recipient in fact.deliveries]
-        case AgentReleased():
-            return [(ref.delivery_id, ref.agent) for ref in fact.dropped]
-        case DeliveryRedelivered():
-            return [(fact.delivery_id, fact.agent), (fact.new_delivery_id, fact.agent)]
-        case Ref():
-            return [(fact.delivery_id, fact.agent)]
-        case _:
-            return []
 
 
 class _Base(NamedTuple):

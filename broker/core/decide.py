@@ -47,12 +47,11 @@ from broker.core.limits import (
     TICK_DEADLINES_MAX,
 )
 from broker.core.origin import describe
+from projections.about import agents_of
 from projections.codec import Entry, entry_of
 from projections.facts import (
     BrokerStarted,
     Fact,
-    MessageEnqueued,
-    MessageRefused,
     PolicyChanged,
     Ref,
 )
@@ -152,18 +151,10 @@ def _led_by(first: int, cause: tuple[int, ...]) -> tuple[int, ...]:
 
 def _touches(world: World, fact: Fact) -> Iterable[str]:
     """The keys of the agents whose standing rules this fact may wake."""
-    match fact:
-        case MessageEnqueued():
-            return [key_of(recipient.agent) for recipient in fact.deliveries]
-        case Ref():
-            return (key_of(fact.agent),)
-        case BrokerStarted() | PolicyChanged():
-            return tuple(world.agents)
-        case MessageRefused():
-            return ()
-        case _:
-            name = getattr(fact, "name", None)
-            return () if name is None else (key_of(name),)
+    names = agents_of(fact)
+    if names is None:
+        return tuple(world.agents) if isinstance(fact, BrokerStarted | PolicyChanged) else ()
+    return map(key_of, names)
 
 
 def room_needed(world: World, command: Wish) -> tuple[int, bool]:
