@@ -210,7 +210,8 @@ def _unknown(wanted: str, oldest: int, place: Place) -> Failure:
     return Failure(
         Exit.NOT_FOUND,
         f"no record names {wanted}",
-        "ids are shown by: ackbook send, ackbook pending, ackbook events",
+        "ids are shown by: ackbook send, ackbook pending, ackbook events;"
+        " an idempotency key that looks like one is asked for with --key",
     )
 
 

@@ -5,7 +5,11 @@ So a replay makes the same ids, and an id alone says where in the journal its st
 
 from __future__ import annotations
 
+import re
+
 from projections.facts import DeliveryId, EventId
+
+_ID = re.compile(r"evt_([0-9a-f]{1,13})|del_([0-9a-f]{1,13})_[0-9]{1,13}")
 
 
 def event_id(seq: int) -> EventId:
@@ -20,11 +24,5 @@ def delivery_id(seq: int, number: int) -> DeliveryId:
 
 def position_of(text: str) -> int | None:
     """The record in which the story of this id begins; None for what is no id."""
-    kind, _, rest = text.partition("_")
-    digits = rest.partition("_")[0]
-    if kind not in ("evt", "del") or not digits:
-        return None
-    try:
-        return int(digits, 16)
-    except ValueError:
-        return None
+    found = _ID.fullmatch(text)
+    return None if found is None else int(found[1] or found[2], 16)
