@@ -17,8 +17,10 @@ def test_an_id_says_where_its_story_begins(seq: int, number: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "evt_", "evt_-1", "evt_ 1", "evt_1_1", "EVT_1", "evt_g", "del_1", "del_-1_1", "del_1_"]
-    + ["del_1_x", "del_1_1 ", "evt_" + "f" * 14, "evt_1\n", "order-17"],
+    [
+        *("", "evt_", "evt_-1", "evt_ 1", "evt_1_1", "EVT_1", "evt_g", "evt_1\n", "order-17"),
+        *("del_1", "del_-1_1", "del_1_", "del_1_x", "del_1_1 ", "evt_" + "f" * 14),
+    ],
 )
 def test_what_is_no_id_has_no_position(text: str) -> None:
     assert position_of(text) is None
