@@ -8,51 +8,25 @@ one that is named, or for any where none is. Several hold when all do, of the sa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
-from projections.about import agents_of
+from projections.about import agents_of, deliveries_of
 from projections.agents import Agent, AgentState
 from projections.codec import Content, Entry
 from projections.facts import (
-    AgentReleased,
-    DeliveryAcked,
-    DeliveryCancelled,
-    DeliveryDeadLettered,
     DeliveryDropped,
-    DeliveryEvicted,
-    DeliveryExpired,
     DeliveryRedelivered,
     HeldReason,
     MessageEnqueued,
     MessageRefused,
-    Ref,
 )
+from projections.outcomes import Ended, ended_by
 from projections.state import World, key_of
 
-Ending = Literal[
-    "acked",
-    "unconfirmed",
-    "evicted",
-    "expired",
-    "cancelled",
-    "released",
-    "dead_letter",
-    "dropped",
-    "redelivered",
-    "refused",
-]
-
-_ENDINGS: dict[type, Ending] = {
-    DeliveryAcked: "acked",
-    DeliveryEvicted: "evicted",
-    DeliveryExpired: "expired",
-    DeliveryCancelled: "cancelled",
-    DeliveryDeadLettered: "dead_letter",
-    DeliveryDropped: "dropped",
-    DeliveryRedelivered: "redelivered",
-}
+Ending: TypeAlias = Literal[Ended, "dropped", "redelivered", "refused"]
+"""What can befall a delivery or message; the last was never queued."""
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,7 +123,7 @@ class _Watch:
         return None if oldest is None else oldest + self._oldest_us
 
     def _ends(self, entry: Entry) -> bool:
-        whose = _ended(entry.fact, self._outcome)
+        whose = _befallen(entry.fact, self._outcome)
         return bool(whose) if self._key is None else self._key in map(key_of, whose)
 
     def _letters(self, world: World) -> int:
@@ -174,18 +148,18 @@ def _agent_tests(condition: Condition) -> Iterator[_AgentTest]:
         yield lambda agent: agent.throttle.delay_ms > throttle_ms
 
 
-def _ended(fact: Content, outcome: Ending | None) -> tuple[str, ...]:
-    """Of whom this fact ended something in this way."""
+def _befallen(fact: Content, ending: Ending | None) -> tuple[str, ...]:
+    """To whose deliveries or messages this fact did that."""
     match fact:
-        case MessageEnqueued() if outcome == "refused":
+        case MessageEnqueued() if ending == "refused":
             return tuple(recipient.agent for recipient in fact.refused)
-        case MessageRefused() if outcome == "refused":
+        case MessageRefused() if ending == "refused":
             return (fact.target, *(recipient.agent for recipient in fact.refused))
-        case AgentReleased() if outcome == "released":
-            return tuple(ref.agent for ref in fact.dropped)
-        case DeliveryAcked() if outcome == "unconfirmed":
-            return (fact.agent,) if fact.verification == "timeout_fallback" else ()
-        case Ref() if _ENDINGS.get(type(fact)) == outcome:
+        case DeliveryDropped() if ending == "dropped":
             return (fact.agent,)
+        case DeliveryRedelivered() if ending == "redelivered":
+            return (fact.agent,)
+        case _ if ended_by(fact) == ending:
+            return tuple(agent for _, agent in deliveries_of(fact))
         case _:
             return ()

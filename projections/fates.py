@@ -14,35 +14,17 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from projections.codec import Entry
-from projections.facts import (
-    AgentReleased,
-    DeliveryAcked,
-    DeliveryAttempted,
-    DeliveryCancelled,
-    DeliveryDeadLettered,
-    DeliveryEvicted,
-    DeliveryExpired,
-    DeliveryId,
-)
+from projections.about import deliveries_of
+from projections.codec import Content, Entry
+from projections.facts import AgentReleased, DeliveryAcked, DeliveryAttempted, DeliveryId
+from projections.outcomes import Ended, ended_by
 
 Key: TypeAlias = tuple[int, str, str]
 """The first record of the decision that took the wish, the agent, and for a redelivery the id of
 the original; as the recorded history has them."""
 
-Outcome: TypeAlias = Literal[
-    "delivered",
-    "unconfirmed",
-    "evicted",
-    "expired",
-    "cancelled",
-    "released",
-    "dead_letter",
-    "refused",
-    "waiting",
-    "absent",
-]
-"""`waiting`: not settled at the end. `absent`: there never was such a delivery."""
+Outcome: TypeAlias = Literal[Ended, "refused", "open", "absent"]
+"""`open`: not settled at the end. `absent`: there never was such a delivery."""
 
 
 class Fate(msgspec.Struct):
@@ -51,7 +33,7 @@ class Fate(msgspec.Struct):
     key: Key
     agent: str
     delivery_id: DeliveryId | None = None
-    outcome: Outcome = "waiting"
+    outcome: Outcome = "open"
     reason: str = ""
     at: int = 0
     attempts: int = 0
@@ -82,7 +64,7 @@ class Side:
         self.ended: dict[Key, Fate] = {}
 
     def begin(self, fate: Fate) -> None:
-        if fate.outcome == "waiting" and fate.delivery_id is not None:
+        if fate.outcome == "open" and fate.delivery_id is not None:
             self.open[fate.delivery_id] = fate
         else:
             self._end(fate)
@@ -90,34 +72,15 @@ class Side:
     def note(self, entry: Entry) -> Iterator[Key]:
         """The keys of what this entry ended."""
         fact = entry.fact
-        match fact:
-            case DeliveryAttempted():
-                if (fate := self.open.get(fact.delivery_id)) is not None:
-                    fate.attempts += 1
-            case DeliveryAcked():
-                outcome: Outcome = "delivered" if fact.verification == "echo" else "unconfirmed"
-                yield from self._settle((fact.delivery_id,), outcome, "", entry.at)
-            case DeliveryEvicted():
-                yield from self._settle((fact.delivery_id,), "evicted", fact.reason, entry.at)
-            case DeliveryExpired():
-                yield from self._settle((fact.delivery_id,), "expired", fact.reason, entry.at)
-            case DeliveryCancelled():
-                yield from self._settle((fact.delivery_id,), "cancelled", fact.reason, entry.at)
-            case DeliveryDeadLettered():
-                yield from self._settle((fact.delivery_id,), "dead_letter", fact.reason, entry.at)
-            case AgentReleased():
-                dropped = [ref.delivery_id for ref in fact.dropped]
-                yield from self._settle(dropped, "released", "agent_released", entry.at)
-
-    def _settle(
-        self, ids: Iterable[DeliveryId], outcome: Outcome, reason: str, at: int
-    ) -> Iterator[Key]:
-        for delivery_id in ids:
-            fate = self.open.pop(delivery_id, None)
-            if fate is not None:
-                fate.outcome, fate.reason, fate.at = outcome, reason, at
-                self._end(fate)
-                yield fate.key
+        if isinstance(fact, DeliveryAttempted):
+            if (fate := self.open.get(fact.delivery_id)) is not None:
+                fate.attempts += 1
+        elif (outcome := ended_by(fact)) is not None:
+            for delivery_id, _ in deliveries_of(fact):
+                if (fate := self.open.pop(delivery_id, None)) is not None:
+                    fate.outcome, fate.reason, fate.at = outcome, _reason_of(fact), entry.at
+                    self._end(fate)
+                    yield fate.key
 
     def _end(self, fate: Fate) -> None:
         self.ended[fate.key] = fate
@@ -154,11 +117,11 @@ class Comparison:
                     self._compare(key)
 
     def finish(self) -> None:
-        """Nothing more is said: what goes on is waiting."""
+        """Nothing more is said: what goes on stays open."""
         for side in (self.recorded, self.other):
             for fate in side.open.values():
                 side.ended[fate.key] = fate
-                side.counts["waiting"] += 1
+                side.counts["open"] += 1
             side.open.clear()
         for key in list(self.recorded.ended):
             self._compare(key)
@@ -168,7 +131,18 @@ class Comparison:
         if key not in self.recorded.ended or key not in self.other.ended:
             return
         found = Difference(self.recorded.ended.pop(key), self.other.ended.pop(key))
-        delivered = found.recorded.outcome in ("delivered", "unconfirmed")
+        delivered = found.recorded.outcome in ("verified", "unverified")
         moved_us = found.moved_us
         if moved_us is None or (delivered and abs(moved_us) >= self._moved_us_min):
             self.differences.append(found)
+
+
+def _reason_of(fact: Content) -> str:
+    """Why it ended so, as far as the fact says more than how."""
+    match fact:
+        case DeliveryAcked():
+            return ""
+        case AgentReleased():
+            return "agent_released"
+        case _:
+            return str(getattr(fact, "reason", ""))

@@ -59,8 +59,8 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FateRow(msgspec.Struct, frozen=True):
-    """How a delivery fared: `delivered` `unconfirmed` `evicted` `expired` `cancelled` `released`
-    `dead_letter` `refused`, `waiting` (not settled at the end) or `absent` (it never was), since
+    """How a delivery fared: `verified` `unverified` `evicted` `expired` `cancelled` `released`
+    `dead_letter` `refused`, `open` (not settled at the end) or `absent` (it never was), since
     `at`."""
 
     outcome: str

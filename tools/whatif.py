@@ -49,15 +49,15 @@ ASSUMES = (
 SETTLE = "settle_ms is obeyed at the terminal; what it would have done there is not known"
 
 OUTCOMES = {
-    "delivered": "verified by echo",
-    "unconfirmed": "settled, not seen",
+    "verified": "verified by echo",
+    "unverified": "settled, not seen",
     "evicted": "evicted",
     "expired": "expired",
     "cancelled": "cancelled",
     "released": "released",
     "dead_letter": "given up",
     "refused": "refused",
-    "waiting": "still waiting",
+    "open": "still waiting",
     "absent": "never there",
 }
 """Each outcome in the words of people."""
@@ -166,7 +166,7 @@ def _row(found: Difference) -> ChangedRow:
 
 
 def _fate(fate: Fate) -> FateRow:
-    ended = fate.outcome not in ("waiting", "absent")
+    ended = fate.outcome not in ("open", "absent")
     return FateRow(fate.outcome, fate.reason or None, fate.at if ended else None, fate.attempts)
 
 

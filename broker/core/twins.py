@@ -56,7 +56,7 @@ class Begun(msgspec.Struct, frozen=True):
             key=(seq, key_of(self.agent), original),
             agent=self.agent,
             delivery_id=self.delivery_id,
-            outcome="waiting" if self.delivery_id else "refused",
+            outcome="open" if self.delivery_id else "refused",
             reason=self.reason,
             at=self.at,
         )

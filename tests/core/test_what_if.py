@@ -66,7 +66,7 @@ def test_in_a_longer_queue_the_evicted_one_is_delivered_after_the_usual_delay(
     made = elsewhere(broker.entries, moved_us_min=1_000_000, queue_length_max=3)
     recorded, other = only(made)
     assert (recorded.outcome, recorded.reason) == ("evicted", "queue_full")
-    assert (other.outcome, other.attempts, made.assumed) == ("delivered", 1, 1)
+    assert (other.outcome, other.attempts, made.assumed) == ("verified", 1, 1)
     assert other.at == begun + 50_000
 
 
@@ -87,8 +87,8 @@ def test_in_a_shorter_queue_more_are_evicted_and_what_comes_later_is_understood(
     broker.sent(message("bob", "arrives on both sides"))
     arrive(broker)
     made = elsewhere(broker.entries, moved_us_min=1_000_000, queue_length_max=1)
-    assert changed(made) == [("delivered", "evicted")]
-    assert made.fates.other.counts == {"evicted": 1, "delivered": 2, "cancelled": 1}
+    assert changed(made) == [("verified", "evicted")]
+    assert made.fates.other.counts == {"evicted": 1, "verified": 2, "cancelled": 1}
 
 
 def test_whoever_is_not_concerned_fares_the_same_under_other_ids(broker: Simulated) -> None:
@@ -108,7 +108,7 @@ def test_whoever_is_not_concerned_fares_the_same_under_other_ids(broker: Simulat
     broker.sent(message("amy", "arrives on both sides"))
     arrive(broker, 70)
     made = elsewhere(broker.entries, queue_length_max=1)
-    assert changed(made) == [("waiting", "evicted")] * 29
+    assert changed(made) == [("open", "evicted")] * 29
     assert made.there.seq > made.here.seq
     assert made.assumed == 0
 
@@ -121,7 +121,7 @@ def test_a_longer_window_verifies_what_was_seen_late(broker: Simulated) -> None:
     broker.ask(report_of(effect, submitted=True))
     made = elsewhere(broker.entries, window_ms=10_000)
     recorded, other = only(made)
-    assert (recorded.outcome, other.outcome) == ("unconfirmed", "delivered")
+    assert (recorded.outcome, other.outcome) == ("unverified", "verified")
     assert other.at - recorded.at == 2_000_000
     assert made.assumed == 0
 
@@ -132,7 +132,7 @@ def test_a_shorter_window_gives_up_before_the_evidence(broker: Simulated) -> Non
     broker.ask(report_of(effect))
     broker.wait(3_000)
     broker.ask(report_of(effect, submitted=True))
-    assert changed(elsewhere(broker.entries, window_ms=2_000)) == [("delivered", "unconfirmed")]
+    assert changed(elsewhere(broker.entries, window_ms=2_000)) == [("verified", "unverified")]
     assert changed(elsewhere(broker.entries, window_ms=3_001)) == []
 
 
@@ -145,7 +145,7 @@ def test_a_shorter_retry_delivers_earlier_by_what_it_saves(broker: Simulated) ->
     (acked,) = broker.facts(DeliveryAcked)
     (found,) = elsewhere(broker.entries, retry_delay_ms=200).fates.differences
     assert found.moved_us == -800_000
-    assert (found.recorded.outcome, found.other.attempts) == ("delivered", 2)
+    assert (found.recorded.outcome, found.other.attempts) == ("verified", 2)
     assert acked.attempt == 2
     assert elsewhere(broker.entries, 800_001, retry_delay_ms=200).fates.differences == []
 
@@ -165,9 +165,9 @@ def test_fewer_failures_give_up_and_a_redelivery_then_finds_a_dead_letter(
     arrive(broker)
     fewer = elsewhere(broker.entries, failures_max=1)
     assert changed(fewer) == []
-    assert fewer.fates.other.counts == {"dead_letter": 1, "delivered": 1}
+    assert fewer.fates.other.counts == {"dead_letter": 1, "verified": 1}
     more = elsewhere(broker.entries, failures_max=3)
-    assert changed(more) == [("dead_letter", "delivered"), ("delivered", "absent")]
+    assert changed(more) == [("dead_letter", "verified"), ("verified", "absent")]
     assert more.assumed == 1
 
 
@@ -181,9 +181,9 @@ def test_in_a_fan_out_each_recipient_keeps_its_own_fate(broker: Simulated) -> No
     arrive(broker)
     made = elsewhere(broker.entries, queue_length_max=1, queue_policy="reject_newest")
     recorded, other = only(made)
-    assert (recorded.agent, recorded.outcome) == ("amy", "waiting")
+    assert (recorded.agent, recorded.outcome) == ("amy", "open")
     assert (other.outcome, other.reason) == ("refused", "queue_full")
-    assert made.fates.other.counts["delivered"] == 1
+    assert made.fates.other.counts["verified"] == 1
 
 
 def test_what_was_refused_here_is_taken_there(broker: Simulated) -> None:
@@ -196,7 +196,7 @@ def test_what_was_refused_here_is_taken_there(broker: Simulated) -> None:
     made = elsewhere(broker.entries, queue_length_max=2)
     recorded, other = only(made)
     assert (recorded.outcome, recorded.delivery_id) == ("refused", None)
-    assert other.outcome == "waiting"
+    assert other.outcome == "open"
 
 
 def test_an_attempt_that_only_the_other_world_makes_is_begun_when_its_holder_is_found(
@@ -215,7 +215,7 @@ def test_an_attempt_that_only_the_other_world_makes_is_begun_when_its_holder_is_
     broker.wait(5_000)
     broker.do(Flush(name=BOB))
     made = elsewhere(broker.entries, throttle_ms_min=100)
-    assert changed(made) == [("waiting", "delivered")]
+    assert changed(made) == [("open", "verified")]
 
 
 def test_a_program_that_ends_takes_what_is_typed_there_with_it(broker: Simulated) -> None:
@@ -229,7 +229,7 @@ def test_a_program_that_ends_takes_what_is_typed_there_with_it(broker: Simulated
     ended(broker, "bob", began=())
     made = elsewhere(broker.entries, throttle_ms_min=100)
     recorded, other = only(made)
-    assert recorded.outcome == "waiting"
+    assert recorded.outcome == "open"
     assert (other.outcome, other.reason) == ("dead_letter", "outcome_unknown")
 
 
@@ -245,7 +245,7 @@ def test_what_is_typed_later_is_answered_later_by_the_same(broker: Simulated) ->
     broker.wait(2_000)
     broker.do(Flush(name=BOB))
     (found,) = elsewhere(broker.entries, throttle_ms_min=600).fates.differences
-    assert found.recorded.outcome == "delivered"
+    assert found.recorded.outcome == "verified"
     assert found.moved_us == 500_000
 
 
@@ -298,7 +298,7 @@ def test_what_was_in_the_way_of_an_attempt_is_not_in_the_way_at_another_time(
     broker.do(Flush(name=BOB))
     made = elsewhere(broker.entries, retry_delay_ms=200)
     recorded, other = only(made)
-    assert (recorded.outcome, other.outcome) == ("delivered", "delivered")
+    assert (recorded.outcome, other.outcome) == ("verified", "verified")
     assert (recorded.attempts, other.attempts, made.assumed) == (3, 2, 1)
     assert recorded.at - other.at == 2_800_000
 

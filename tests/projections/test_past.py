@@ -131,10 +131,10 @@ def ended_now(entry: Entry, world: World, outcome: Ending | None) -> Iterator[st
     if outcome == "redelivered" and kind == "delivery.redelivered":
         yield fact.agent  # type: ignore[union-attr]
     for settled in world.settled.values():
-        if settled.seq == entry.seq and (
-            settled.state == outcome
-            or (outcome == "unconfirmed" and settled.verification == "timeout_fallback")
-        ):
+        state: str = settled.state
+        if state == "acked":
+            state = "verified" if settled.verification == "echo" else "unverified"
+        if settled.seq == entry.seq and state == outcome:
             yield settled.agent
 
 

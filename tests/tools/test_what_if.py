@@ -42,7 +42,7 @@ def test_a_longer_queue_would_have_kept_what_was_evicted(
     assert set(row) == ROW_KEYS
     assert (row["delivery_id"], row["agent"]) == (ids["evicted"], "bob")
     assert (row["recorded"]["outcome"], row["recorded"]["reason"]) == ("evicted", "queue_full")
-    assert row["what_if"]["outcome"] == "waiting"
+    assert row["what_if"]["outcome"] == "open"
     assert (row["moved_ms"], row["what_if"]["at"]) == (None, None)
     assert report["recorded"]["evicted"] == 1
     assert "evicted" not in report["what_if"]
@@ -116,7 +116,7 @@ def test_what_waits_in_a_snapshot_is_compared_too(tmp_path: Path) -> None:
     sorted(journal.glob("0*.jsonl"))[0].unlink()
     report = asked(tmp_path, "--set", "queue_length_max=3", "--diff", "--json").json()
     (row,) = report["differences"]
-    assert (row["delivery_id"], row["what_if"]["outcome"]) == (ids["evicted"], "waiting")
+    assert (row["delivery_id"], row["what_if"]["outcome"]) == (ids["evicted"], "open")
     assert asked(tmp_path, "--diff", "--json").json()["differences"] == []
 
 
