@@ -61,8 +61,8 @@ def channels_as_urgent_as_people(patch: Patch) -> None:
 
 def keys_that_compare_without_the_body(patch: Patch) -> None:
     """A key that comes with another text is a conflict."""
-    content = sending._content
-    patch(sending, "_content", lambda send: content(msgspec.structs.replace(send, body="")))
+    content = sending.content_of
+    patch(sending, "content_of", lambda send: content(msgspec.structs.replace(send, body="")))
 
 
 def blank_messages_are_taken(patch: Patch) -> None:
