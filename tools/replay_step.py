@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stderr
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
 from io import StringIO
 
 from prompt_toolkit.application import Application
@@ -92,9 +92,11 @@ class _Session:
         self._talk = talk
         self._said = ""
         self._question = ""
+        self._is_searching = False
         self._answered: Callable[[str], None] = self._go_to
         self._field = BufferControl(Buffer(multiline=False, accept_handler=self._accept))
         self._asking = Condition(lambda: bool(self._question))
+        self._searching = Condition(lambda: self._is_searching)
         self._view = stepper.view()
         self._application: Application[None] = Application(
             layout=self._layout(), key_bindings=self._keys(), full_screen=True
@@ -174,6 +176,7 @@ class _Session:
             keys.add(key, filter=~self._asking)(lambda event: self._leave())
         for key in ("escape", "c-c", "c-d", "<sigint>"):
             keys.add(key, filter=self._asking, eager=True)(lambda event: self._end_question())
+        keys.add("<any>", filter=self._searching, eager=True)(lambda event: self._stop())
         keys.add("c-z")(lambda event: event.app.suspend_to_background())
         return keys
 
@@ -181,11 +184,16 @@ class _Session:
         return lambda event: self._carry_out(move)
 
     def _carry_out(self, move: Callable[[], None]) -> None:
+        with self._moving():
+            move()
+
+    @contextmanager
+    def _moving(self) -> Iterator[None]:
         """Move, and look where that led. What the journal has to say is shown; a bug ends it."""
         self._said = ""
         heard = len(self._talk.getvalue())
         try:
-            move()
+            yield
             self._view = self._stepper.view()
         except Failure as failure:
             self._said = str(failure)
@@ -202,10 +210,39 @@ class _Session:
     def _seek(self, *, forward: bool) -> None:
         if self._wanted == Wanted():
             self._said = "of what? choose with a (agent), i (message or delivery) or k (kind)"
-        elif not self._stepper.seek(self._wanted, forward=forward):
-            self._said = (
-                f"{'no further' if forward else 'no earlier'} record of {_told(self._wanted)}"
-            )
+            return
+        before = self._stepper.seq
+        steps = self._stepper.search(self._wanted, forward=forward)
+        if next(steps, None) is None:
+            self._found(before, forward=forward)
+            return
+        self._is_searching = True
+        self._application.create_background_task(self._search(steps, before, forward=forward))
+
+    async def _search(self, steps: Iterator[int], before: int, *, forward: bool) -> None:
+        """Go on with a search that takes its time: it says where it is, and any key stops it."""
+        with self._moving():
+            for at in steps:
+                self._said = f"searching at record {at}; any key stops it"
+                self._application.invalidate()
+                await asyncio.sleep(0)
+                if not self._is_searching:
+                    self._said = "stopped"
+                    break
+            else:
+                self._said = ""
+                self._found(before, forward=forward)
+        self._stop()
+        self._application.invalidate()
+
+    def _stop(self) -> None:
+        self._is_searching = False
+
+    def _found(self, before: int, *, forward: bool) -> None:
+        """Say so where a search found nothing."""
+        if self._stepper.seq == before:
+            which = "no further" if forward else "no earlier"
+            self._said = f"{which} record of {_told(self._wanted)}"
 
     # --- what is asked
 

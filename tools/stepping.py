@@ -7,6 +7,7 @@ needs those nearby. This module knows no terminal.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -41,6 +42,9 @@ NEAR = 1_000
 
 WINDOW = 400
 """Records that are read at once."""
+
+SEARCH_STEP = 5_000
+"""Records that a search looks at before it says where it is: a few hundredths of a second."""
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,25 +86,38 @@ class Stepper:
 
     def seek(self, wanted: Wanted, *, forward: bool) -> bool:
         """Go to the next record that is wanted, or the one before; whether there is one."""
-        found = self._next(wanted) if forward else self._previous(wanted)
-        if found is not None:
-            self.seq = found
-        return found is not None
+        before = self.seq
+        for _ in self.search(wanted, forward=forward):
+            pass
+        return self.seq != before
 
-    def _next(self, wanted: Wanted) -> int | None:
-        lines = self.history.lines(self.seq, self.head)
-        return next((line.seq for line in lines if wanted(line)), None)
+    def search(self, wanted: Wanted, *, forward: bool) -> Iterator[int]:
+        """The same, saying now and then which record is looked at. It moves when it has found one,
+        as the last that it does: whoever does not go on until then has not moved."""
+        return self._forward(wanted) if forward else self._back(wanted)
 
-    def _previous(self, wanted: Wanted) -> int | None:
+    def _forward(self, wanted: Wanted) -> Iterator[int]:
+        for line in self.history.lines(self.seq, self.head):
+            if wanted(line):
+                self.seq = line.seq
+                return
+            if line.seq % SEARCH_STEP == 0:
+                yield line.seq
+
+    def _back(self, wanted: Wanted) -> Iterator[int]:
         """Lines are only read forward: so in pieces, each twice as long and before the last."""
         through, size = self.seq - 1, WINDOW
         while through > 0:
-            first = max(0, through - size)
-            found = [line.seq for line in self.history.lines(first, through) if wanted(line)]
+            first, found = max(0, through - size), 0
+            for line in self.history.lines(first, through):
+                if wanted(line):
+                    found = line.seq
+                if line.seq % SEARCH_STEP == 0:
+                    yield line.seq
             if found:
-                return found[-1]
+                self.seq = found
+                return
             through, size = first, size * 2
-        return None
 
     def view(self) -> View | None:
         """What is to be seen here; None where the record cannot be read."""

@@ -7,17 +7,18 @@ records led to it; hashes, paces and what every line would repeat are left to `a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 import msgspec
 
 from broker.core.ids import position_of
+from broker.runtime.asked import LAST_MAX, Asked, Misasked, NothingKnown
 from broker.runtime.telling import Telling, kept_of
 from broker.wire.stills import Still
 from projections.stories import Story
 
-from .asked import LAST_MAX, Asked
 from .failures import Exit, Failure
 from .history import History
 from .options import json_option, past_option
@@ -115,10 +116,11 @@ def why(
     ID is that of a message or a delivery, or an idempotency key. The first answer about a long
     journal reads all of it; what that finds out is kept in the user's cache for the next ones.
     """
-    asked = Asked(id, key, sender, agent, last)
-    asked.check()
+    asked = Asked(id=id, key=key, sender=sender, agent=agent, last=last)
+    with _misasking():
+        asked.check()
     history = History(place)
-    with history.reading() as reader:
+    with _misasking(), history.reading() as reader:
         head = reader.head()
         telling = Telling(
             reader,
@@ -129,7 +131,9 @@ def why(
             progress=_progress(head),
         )
         say_meanwhile("")
-        wanted = asked.resolve(telling)
+        wanted, note = asked.resolve(telling)
+        if note:
+            say(plain(note))
         stories = [story for each in wanted if (story := telling.story(each)) is not None]
         oldest = reader.first_seq
     if not stories:
@@ -144,6 +148,16 @@ def why(
                 tell()
             _show(story)
             _show_stills(stills)
+
+
+@contextmanager
+def _misasking() -> Iterator[None]:
+    """A question that cannot be answered, as the end of the command."""
+    try:
+        yield
+    except Misasked as problem:
+        code = Exit.NOT_FOUND if isinstance(problem, NothingKnown) else Exit.USAGE
+        raise Failure(code, plain(problem.what), plain(problem.next_step)) from None
 
 
 def _causes(story: Story) -> list[int]:

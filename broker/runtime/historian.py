@@ -1,9 +1,9 @@
 """Tells why in a process of its own, so that reading history takes no time from the broker.
 
-`python -m broker.runtime.historian JOURNAL HEAD ID` prints the story of a message or delivery up to
-the record HEAD, which has to be durable, as one line of JSON; `null` where no record names it. It
-reads like any reader and keeps what it learns in the user's cache. Where it fails it says why on
-standard error and ends with the exit code of the error; it is ended when nobody waits any more.
+`python -m broker.runtime.historian JOURNAL HEAD QUESTION` prints the stories that are asked for up
+to the record HEAD, which has to be durable, as one line of JSON: an `Answer`. It reads like any
+reader and keeps what it learns in the user's cache. Where it fails it says why on standard error
+and ends with the exit code of the error; it is ended when nobody waits any more.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pathlib import Path
 
 import msgspec
 
+from broker.runtime.asked import Asked, Misasked, NothingKnown
 from broker.runtime.telling import Telling, kept_of
 from journal import AttemptFailed, JournalError, Reader
-from projections.stories import Story
+from projections.reports import Row
 
 NICE = 10
 """Whoever waits for an answer of the loop comes first."""
@@ -29,14 +30,23 @@ UNKNOWN_SHAPE = 10
 """The exit code where a record has a shape that this version does not know."""
 
 
-def historian_command(journal: Path, head: int, wanted: str) -> list[str]:
-    """What to run to be told a story."""
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The stories, as `ackbook why --json` tells them; or why the question has no answer.
+    `misasked`: it could not be understood; else no record is about it."""
+
+    stories: list[Row] = []
+    problem: str = ""
+    misasked: bool = False
+
+
+def historian_command(journal: Path, head: int, asked: Asked) -> list[str]:
+    """What to run to be told the stories that are asked for."""
     module = [sys.executable, "-P", "-m", "broker.runtime.historian"]
-    return [*module, str(journal), str(head), wanted]
+    return [*module, str(journal), str(head), msgspec.json.encode(asked).decode()]
 
 
-def tell(journal: Path, head: int, wanted: str) -> Story | None:
-    """The story up to this record. Raises `JournalError` and `msgspec.DecodeError`; the first also
+def tell(journal: Path, head: int, asked: Asked) -> Answer:
+    """The answer up to this record. Raises `JournalError` and `msgspec.DecodeError`; the first also
     when the process that asked is gone."""
     parent = os.getppid()
 
@@ -46,23 +56,29 @@ def tell(journal: Path, head: int, wanted: str) -> Story | None:
 
     reader = Reader(journal)
     telling = Telling(reader, journal, cache=kept_of(reader), head=head, progress=look)
-    return telling.story(wanted)
+    try:
+        asked.check()
+        stories = map(telling.story, asked.resolve(telling).ids)
+    except Misasked as problem:
+        return Answer(problem=problem.what, misasked=not isinstance(problem, NothingKnown))
+    return Answer([story.to_dict() for story in stories if story is not None])
 
 
 def main(arguments: list[str]) -> int:
     """The command; see the head of this module."""
     os.nice(NICE)
-    gc.disable()  # it lives for one story
-    journal, head, wanted = arguments
+    gc.disable()  # it lives for one question
+    journal, head, question = arguments
     try:
-        story = tell(Path(journal), int(head), wanted)
+        asked = msgspec.json.decode(question, type=Asked)
+        answer = tell(Path(journal), int(head), asked)
     except JournalError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     except msgspec.DecodeError as error:
         sys.stderr.write(f"{journal} holds a record of a shape not known here: {error}\n")
         return UNKNOWN_SHAPE
-    sys.stdout.buffer.write(msgspec.json.encode(story and story.to_dict()) + b"\n")
+    sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
     return 0
 
 

@@ -63,6 +63,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/events", "streams.stream_events"),
     Route("GET", "/api/events/replay", "messages.replay_events"),
     Route("WS", "/ws", "streams.watch_events"),
+    Route("GET", "/api/why", "messages.why_asked"),
     Route("GET", "/api/why/{id}", "messages.why"),
     Route("GET", "/api/journal", "streams.journal"),
 )

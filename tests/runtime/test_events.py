@@ -220,6 +220,28 @@ def test_why_and_the_journal_are_told_over_http() -> None:
         assert story["state"] == "acked"
         assert story["deliveries"][0]["delivery_id"] == reply["deliveries"][0]["delivery_id"]
         assert broker.http.get("/api/why/evt_ffff").status_code == 404
+        keyed = broker.send("cat", "again", idempotency_key="order/1", wait_ms=30_000)
+        other = broker.send("cat", "once more", idempotency_key="order-2", wait_ms=30_000)
+        for question in ("?key=order/1", "?key=order/1&from=human", f"?id={keyed['event_id']}"):
+            [by_key] = broker.get(f"/api/why{question}")["stories"]
+            assert (by_key["id"], by_key["state"]) == (keyed["event_id"], "acked")
+        assert broker.get("/api/why/order-2?from=human")["id"] == other["event_id"]
+        last = broker.get("/api/why?agent=CAT&last=2")["stories"]
+        assert [each["id"] for each in last] == [
+            sent["deliveries"][0]["delivery_id"] for sent in (keyed, other)
+        ]
+        for question, status in {
+            "?key=unknown": 404,
+            "?key=order/1&from=nobody": 404,
+            "?agent=nobody&last=1": 404,
+            "/no-such-key": 404,
+            "?agent=cat": 400,
+            "?agent=cat&last=0": 400,
+            "?agent=cat&last=x": 400,
+            "?key=k&id=evt_1": 400,
+            "": 400,
+        }.items():
+            assert broker.http.get(f"/api/why{question}").status_code == status, question
         records = broker.records()
         assert [record["seq"] for record in records] == list(range(1, len(records) + 1))
         rest = broker.http.get(f"/api/journal?from={reply['seq']}").text.splitlines()

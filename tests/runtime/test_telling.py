@@ -4,6 +4,7 @@ every question has the same answer."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -17,8 +18,9 @@ from journal import Reader
 from projections.codec import decode_block
 from projections.facts import AgentName, DeliveryRedelivered, MessageEnqueued, MessageRefused
 from tests.core.days import Day
-from tests.support.journaled import Journaled
+from tests.support.orders import spawn
 from tests.support.past import SMALL, Past
+from tests.support.recorded import Recorded
 from tests.support.shell import ackbook
 
 STEPS = 320
@@ -28,7 +30,7 @@ STEPS = 320
 def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A journal of several dozen segments."""
     directory = tmp_path_factory.mktemp("day") / "journal"
-    with Journaled(directory) as broker:
+    with closing(Recorded(directory)) as broker:
         Day(7, broker).run(STEPS)
     assert len(Reader(directory).bases) > 15
     return directory
@@ -70,7 +72,7 @@ def test_a_cache_changes_no_answer(journal: Path, cache: Cache) -> None:
 
 def test_archives_tell_the_same_and_share_the_cache(tmp_path: Path, cache: Cache) -> None:
     journal = tmp_path / "journal"
-    with Journaled(journal) as broker:
+    with closing(Recorded(journal)) as broker:
         Day(8, broker).run(STEPS)
     plain = answers(journal, cache)
     kept = cache.names()
@@ -140,12 +142,11 @@ def chapters_in(cache: Cache) -> dict[str, Chapter]:
 def test_a_journal_that_went_another_way_is_told_anew(tmp_path: Path, cache: Cache) -> None:
     """Two copies of one journal have one cache, also when each of them has gone on."""
     first, second = tmp_path / "first" / "journal", tmp_path / "second"
-    with Past(first) as past:
-        past.start()
-        past.spawn("bob")
+    with closing(Recorded(first)) as broker:
+        spawn(broker, "bob")
     assert ackbook("backup", second, "--dir", first, cwd=tmp_path).code == 0
     for directory, name in ((first, "ann"), (second, "zoe")):
-        with Journaled(directory) as broker:
+        with closing(Recorded(directory)) as broker:
             Day(len(name), broker).run(60)
     for _ in range(2):
         for directory in (first, second):
@@ -160,7 +161,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(journal: Path, tmp_path:
 def test_only_the_chapters_that_mention_it_are_opened(tmp_path: Path, cache: Cache) -> None:
     """What is never opened cannot be found damaged."""
     journal = tmp_path / "journal"
-    with Journaled(journal) as broker:
+    with closing(Recorded(journal)) as broker:
         Day(9, broker).run(STEPS)
     wanted = next(iter(ids_in(journal)))
     told = telling(journal, cache).story(wanted)
@@ -182,7 +183,7 @@ def test_damage_in_what_is_asked_for_is_named_and_the_rest_is_told(
     tmp_path: Path, cache: Cache
 ) -> None:
     journal = tmp_path / "journal"
-    with Journaled(journal) as broker:
+    with closing(Recorded(journal)) as broker:
         Day(10, broker).run(STEPS)
     answers(journal, cache)
     first = min(journal.glob("0*.jsonl"))
@@ -217,7 +218,7 @@ def test_what_was_queued_again_is_the_last_that_an_agent_was_sent(
 
 def test_where_the_beginning_was_let_go_of_the_rest_is_told(tmp_path: Path, cache: Cache) -> None:
     journal = tmp_path / "journal"
-    with Journaled(journal) as broker:
+    with closing(Recorded(journal)) as broker:
         Day(11, broker).run(STEPS)
         waiting = list(broker.world.deliveries)
     whole = {each: telling(journal, None).story(each) for each in waiting}

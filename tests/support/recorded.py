@@ -38,7 +38,7 @@ class ToldClock:
 class Recorded(Simulated):
     """A broker on a journal in a directory. `close` it."""
 
-    def __init__(self, directory: Path, policy: Policy) -> None:
+    def __init__(self, directory: Path, policy: Policy | None = None) -> None:
         self.directory = directory
         self._clock = ToldClock()
         self._log: Log | None = None

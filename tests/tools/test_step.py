@@ -17,6 +17,7 @@ from ptyprocess import PtyProcess
 
 from broker.runtime.holder.screen import GhosttyScreen
 from journal import Reader
+from tests.bench.history import Past as LongPast
 from tests.support.past import a_busy_day
 from tests.support.shell import ACKBOOK, PATIENCE_S, ackbook, environment
 
@@ -278,3 +279,24 @@ def test_what_nobody_names_is_not_stepped_to(
     told: tuple[Path, dict[str, str]], watch: Callable[..., Watcher]
 ) -> None:
     assert watch("--id", "evt_ffff").fails(b"no record names evt_ffff") == 3
+
+
+def test_a_long_search_says_where_it_is_and_any_key_stops_it(tmp_path: Path) -> None:
+    with LongPast(tmp_path / "journal") as past:
+        past.arrive(100_000)
+    watcher = Watcher(tmp_path, (), (24, 80))
+    try:
+        watcher.stands_at(1)
+        watcher.type(b"a")
+        watcher.sees("agent:")
+        watcher.type(b"nobody\r")
+        watcher.sees("searching at record", "any key stops it")
+        watcher.type(RIGHT)
+        watcher.sees("stopped")
+        watcher.stands_at(1)
+        watcher.type(RIGHT)
+        watcher.stands_at(2)
+        watcher.type(b"q")
+        assert watcher.leaves() == 0
+    finally:
+        watcher.close()

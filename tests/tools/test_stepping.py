@@ -14,6 +14,7 @@ from ackbook_tools.stepping import Stepper, View
 
 from projections.reports import agent_rows, counts
 from projections.world import World, fold
+from tests.bench.history import Past as LongPast
 from tests.journal.damaged_corpus import CORPUS, SMALL
 from tests.support.past import a_busy_day
 
@@ -84,3 +85,25 @@ def test_behind_a_hole_the_record_is_shown_and_the_world_is_not_known() -> None:
     assert not view.known
     stepper.stand(behind - 1)
     assert stepper.view() is None
+
+
+def test_a_search_moves_only_once_it_has_found(tmp_path: Path) -> None:
+    with LongPast(tmp_path / "journal") as past:
+        past.arrive(3_000)
+        last = past.log.head.seq
+    stepper = Stepper(History(Place(tmp_path)))
+    for forward, begun in ((True, 1), (False, last)):
+        stepper.stand(begun)
+        wanted = Wanted(kinds=("journal.segment", "agent.ready"))
+        stepper.seek(wanted, forward=forward)
+        found = stepper.seq
+        assert found != begun
+        stepper.stand(begun)
+        passed = [
+            (at, stepper.seq) for at in stepper.search(Wanted(agent="nobody"), forward=forward)
+        ]
+        assert len(passed) >= 2
+        assert {seq for _, seq in passed} == {begun}
+        for _ in stepper.search(wanted, forward=forward):
+            assert stepper.seq == begun
+        assert stepper.seq == found

@@ -17,7 +17,8 @@ import msgspec
 from broker.core.commands import Original
 from broker.core.ids import position_of
 from broker.runtime.api.service import Service
-from broker.runtime.historian import historian_command
+from broker.runtime.asked import Asked
+from broker.runtime.historian import Answer, historian_command
 from broker.runtime.reading import entries, events_after
 from broker.runtime.workers import WorkFailed, work
 from broker.wire.problems import Problem
@@ -28,17 +29,20 @@ from projections.facts import AgentName, DeliveryId, DeliveryRedelivered, Messag
 from projections.reports import Row
 
 
-async def why(service: Service, asked: str) -> Row | None:
-    """The story of a message or delivery, as `ackbook why --json` tells it."""
+async def why(service: Service, asked: Asked) -> list[Row]:
+    """The stories that are asked for, at least one, as `ackbook why --json` tells them."""
     head = service.feed.head
-    if position_of(asked) is None:
-        return None
     async with service.historians:
         try:
-            story = await work(historian_command(service.journal, head, asked))
+            told = await work(historian_command(service.journal, head, asked))
         except WorkFailed as error:
             raise Problem("internal_error", f"the journal could not be read: {error}") from error
-    return msgspec.json.decode(story, type=Row | None)
+    answer = msgspec.json.decode(told, type=Answer)
+    if answer.problem:
+        raise Problem("invalid_request" if answer.misasked else "not_found", answer.problem)
+    if not answer.stories:
+        raise Problem("not_found", f"no message or delivery has the id {asked.id}")
+    return answer.stories
 
 
 async def original(service: Service, delivery_id: DeliveryId) -> Original | None:

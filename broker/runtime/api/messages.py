@@ -8,6 +8,7 @@ from broker.core.commands import Cancel, Cancelled, Redeliver, Redelivery, Sent
 from broker.runtime.api import history
 from broker.runtime.api.asking import cursor_of_text
 from broker.runtime.api.service import Service
+from broker.runtime.asked import Asked
 from broker.wire import requests, views
 from broker.wire.problems import Problem
 from broker.wire.requests import Fields
@@ -86,12 +87,26 @@ async def replay_events(service: Service, request: Request) -> Row:
 
 
 async def why(service: Service, request: Request) -> Row:
-    """The story of a message or a delivery."""
-    asked = request.path_params["id"]
-    story = await history.why(service, asked)
-    if story is None:
-        raise Problem("not_found", f"no message or delivery has the id {asked}")
+    """The story of a message or a delivery, by its id or its idempotency key."""
+    sender = request.query_params.get("from")
+    [story] = await history.why(service, Asked(id=request.path_params["id"], sender=sender))
     return story
+
+
+async def why_asked(service: Service, request: Request) -> Row:
+    """The stories of what a query names: `id`, `key` (and `from`), or `agent` and `last`."""
+    said = request.query_params
+    last = said.get("last")
+    if last is not None and not (last.isascii() and last.isdecimal() and len(last) < 8):
+        raise Problem("invalid_request", f"last is a number, not {last!r}")
+    asked = Asked(
+        id=said.get("id"),
+        key=said.get("key"),
+        sender=said.get("from"),
+        agent=said.get("agent"),
+        last=None if last is None else int(last),
+    )
+    return {"stories": await history.why(service, asked)}
 
 
 def _ended(world: World, delivery_id: DeliveryId) -> bool:
