@@ -1,16 +1,21 @@
 """A simulated day is one that a broker could have had: all that can become of a message is in it,
-the rules make each of its decisions again, and its journal is sound."""
+the rules make each of its decisions again, what is told of it is true, and its journal is sound."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from broker.runtime.telling import Telling, kept_of
 from journal import Reader, verify
 from projections.codec import decode_block
 from projections.facts import Policy
 from projections.world import World, fold_all
+from tests.support.ledger import Ledger
 from tests.support.shell import ackbook
 from tests.support.simulated import dump
 from tests.support.traffic import Traffic
@@ -66,6 +71,36 @@ def test_all_that_can_become_of_a_message_is_in_it(lived: tuple[Path, World]) ->
     assert all(any(row[f"waited_{why}_ms"] for row in rows) for why in WAITS)
     assert any(row["redelivered_as"] for row in rows)
     assert any(row["restarts"] for row in rows)
+
+
+def test_what_is_told_of_a_delivery_is_the_truth(lived: tuple[Path, World]) -> None:
+    journal = lived[0] / "journal"
+    ledger = Ledger()
+    for decision in decisions(journal):
+        ledger.hear(decision)
+    by_fate: dict[object, str] = {}
+    for number, (delivery_id, account) in enumerate(ledger.accounts.items()):
+        by_fate[account.state, account.reason, account.typed, number // 500] = delivery_id
+    reader = Reader(journal)
+    telling = Telling(reader, journal, cache=kept_of(reader))
+    assert len(by_fate) > 50
+    for delivery_id in by_fate.values():
+        story = telling.story(delivery_id)
+        assert story is not None
+        told, expected = story.to_dict(), ledger.expected(delivery_id)
+        assert {key: told[key] for key in expected} == expected, story.sentence
+
+
+def decisions(journal: Path) -> Iterator[list[dict[str, Any]]]:
+    """The records of each decision as plain JSON, without those of the journal about itself."""
+    records: list[dict[str, Any]] = []
+    for line in Reader(journal).lines():
+        if line.by is not None and records:
+            yield records
+            records = []
+        if not line.kind.startswith("journal."):
+            records.append(json.loads(line.raw))
+    yield records
 
 
 def test_each_decision_is_made_again_and_nothing_would_have_been_otherwise(

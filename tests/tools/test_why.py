@@ -9,10 +9,11 @@ import msgspec
 import pytest
 from ackbook_tools.story_shapes import DeliveryStory, DeliveryTold, MessageStory, WaitOfQueue
 
-from broker.core.commands import Release, Send, Sent, SetMode
+from broker.core.commands import Release, Send, Sent, SetMode, Spawn
 from broker.runtime.telling import Telling
 from journal import Reader
-from projections.facts import AgentName
+from projections.facts import AgentName, RestartPolicy
+from tests.support.orders import program
 from tests.support.past import SMALL, Past
 from tests.support.shell import Done, ackbook
 
@@ -144,7 +145,7 @@ def test_the_second_question_reads_what_the_first_one_kept(
 def test_a_line_says_what_a_person_reads_and_no_more(tmp_path: Path) -> None:
     with Past(tmp_path / "journal") as past:
         past.start()
-        past.spawn("bob")
+        past.tell(Spawn(program=program("bob", restart=RestartPolicy())))
         past.tell(SetMode(name=AgentName("bob"), mode="manual_flush"))
         ids = [past.send("bob", f"{number}").deliveries[0][0] for number in range(3)]
         past.tell(
