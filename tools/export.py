@@ -31,6 +31,8 @@ from .whole_file import check_free, whole_file
 
 Format = Literal["jsonl", "csv", "sqlite"]
 
+_STANDARD_OUTPUT = Path("-")
+
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet takes a cell that begins so for a formula; ours come from strangers."""
 
@@ -48,7 +50,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
     "path",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Standard output, unless said; sqlite needs a file.",
+    help="Standard output, unless said, or -; sqlite needs a file.",
 )
 @click.option("--force", is_flag=True, help="Replace FILE.")
 @since_option
@@ -76,6 +78,7 @@ def export(
     Spans are milliseconds; a time stands as text in UTC and as microseconds. In a SQLite file ask
     the table `deliveries` and the views `outcomes`, `slowest` and `by_hour`.
     """
+    path = None if path == _STANDARD_OUTPUT else path
     form = form or _format_of(path)
     if form == "sqlite" and path is None:
         raise click.UsageError("a SQLite table needs a file: -o FILE")

@@ -126,6 +126,8 @@ def test_a_file_is_not_replaced_unasked(told: tuple[Path, dict[str, str]], tmp_p
         assert on(root, "export", "-o", path, "--force").code == 0
         assert path.read_bytes() != b"mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["audit.jsonl", "audit.sqlite"]
+    assert on(root, "export", "-o", "-").out == on(root, "export").out != ""
+    assert not (root / "-").exists()
 
 
 @pytest.mark.parametrize("verb", ["export", "bundle"])
