@@ -45,15 +45,17 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """A record that ended a delivery, or told more after its end, and how things stood then.
 
     `wait`: what kept the queue when the decision of this record began. `queued_at`: when the
-    delivery had joined it. `least`: the oldest of the least urgent in the queue before the record.
+    delivery had joined it; None where that is not known. `least`: the oldest of the least urgent in
+    the queue before the record; `sure`: the world before the record is known.
     """
 
     entry: Entry
     wait: Wait | None
     typed: Typed
     attempts: int
-    queued_at: int
+    queued_at: int | None
     least: Delivery | None = None
+    sure: bool = True
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +89,7 @@ SETTLING = (*LEAVING, DeliveryAcked, DeliveryDeadLettered)
 def ended(delivery_id: DeliveryId, ending: Ending, record: Record) -> Ended | None:
     """What this record says of the delivery; None where it ended nothing and adds nothing."""
     fact, seq, at = ending.entry.fact, ending.entry.seq, ending.entry.at
+    since = ending.queued_at
     match fact:
         case DeliveryAcked():
             return _acked(fact, seq)
@@ -94,20 +97,20 @@ def ended(delivery_id: DeliveryId, ending: Ending, record: Record) -> Ended | No
             return _advanced(fact, seq)
         case DeliveryEvicted():
             full = _overfull(ending.entry, fact, record)
-            rule = f"was evicted at seq {seq}: {full}, and {_chosen(fact, ending.least)}"
+            rule = f"was evicted at seq {seq}: {full}, and {_chosen(fact, ending)}"
             return _left(delivery_id, "evicted", fact.reason, rule, fact.agent, ending, record)
         case DeliveryExpired():
-            lived = span(fact.expires_at - ending.queued_at)
+            lived = "" if since is None else f" ({span(fact.expires_at - since)})"
             rule = (
-                f"expired at seq {seq}: its time to live ({lived}) ran out before it could be"
+                f"expired at seq {seq}: its time to live{lived} ran out before it could be"
                 f" typed for {fact.agent}"
             )
             return _left(delivery_id, "expired", fact.reason, rule, fact.agent, ending, record)
         case DeliveryCancelled():
-            waited = span(at - ending.queued_at)
+            waited = "waited" if since is None else f"waited {span(at - since)}"
             rule = (
-                f"was cancelled at seq {seq} by {fact.by or 'the operator'} after it had waited"
-                f" {waited} for {fact.agent}"
+                f"was cancelled at seq {seq} by {fact.by or 'the operator'} after it had {waited}"
+                f" for {fact.agent}"
             )
             return _left(delivery_id, "cancelled", fact.reason, rule, fact.agent, ending, record)
         case AgentReleased():
@@ -182,8 +185,11 @@ def _overfull(entry: Entry, fact: DeliveryEvicted, record: Record) -> str:
             return f"{fact.agent}'s queue was longer than its cap ({fact.cap})"
 
 
-def _chosen(fact: DeliveryEvicted, least: Delivery | None) -> str:
+def _chosen(fact: DeliveryEvicted, ending: Ending) -> str:
     """Why this one: that is a rule, and told only where the records bear it out."""
+    least = ending.least
+    if not ending.sure:
+        return f"it had to go (priority {fact.priority})"
     if least is None or least.delivery_id == fact.delivery_id:
         return f"it was the oldest of the least urgent (priority {fact.priority})"
     return (

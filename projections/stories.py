@@ -12,6 +12,7 @@ import msgspec
 
 from projections.codec import Entry, kind_of
 from projections.facts import MessageEnqueued, MessageRefused
+from projections.said import Hole
 from projections.story_fates import Fate
 
 OTHERS_TOLD = ("agent.", "broker.")
@@ -39,7 +40,8 @@ _BODILESS = frozenset({"body", "data", "deliveries"})
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to `why`. `timeline`: rows of seq, at (microseconds UTC), kind and the fields."""
+    """The answer to `why`. `timeline`: rows of seq, at (microseconds UTC), kind and the fields.
+    `missing`: the records of its time that cannot be read; without any, the story is whole."""
 
     id: str
     state: str
@@ -47,6 +49,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
     timeline: list[dict[str, object]]
     deliveries: list[Fate]
+    missing: list[Hole] = []
 
     @property
     def is_message(self) -> bool:
@@ -60,6 +63,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
             "reason": self.reason,
             "sentence": self.sentence,
             "timeline": self.timeline,
+            "whole": not self.missing,
+            "missing": [(hole.first, hole.last) for hole in self.missing],
         }
         if self.is_message:
             return told | {"deliveries": [fate.to_dict() for fate in self.deliveries]}
@@ -68,7 +73,11 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def story_of(
-    wanted: str, own: Sequence[Entry], fates: list[Fate], known: Mapping[int, Entry]
+    wanted: str,
+    own: Sequence[Entry],
+    fates: list[Fate],
+    known: Mapping[int, Entry],
+    missing: list[Hole],
 ) -> Story:
     """The story of a message or a delivery that was taken. `own`: its records, in order; `known`:
     these and what they name."""
@@ -78,9 +87,10 @@ def story_of(
         id=wanted,
         state=least.state,
         reason=least.reason,
-        sentence=_sentence(wanted, own[0], fates, least),
+        sentence=_sentence(wanted, own, fates, least),
         timeline=_rows(own, known, begun),
         deliveries=fates,
+        missing=missing,
     )
 
 
@@ -102,7 +112,7 @@ def story_of_refused(
     )
 
 
-def _sentence(wanted: str, first: Entry, fates: list[Fate], least: Fate) -> str:
+def _sentence(wanted: str, own: Sequence[Entry], fates: list[Fate], least: Fate) -> str:
     """Of one delivery its own; of several how they stand, and that of the least settled."""
     told = least.sentence
     if len(fates) > 1:
@@ -111,7 +121,8 @@ def _sentence(wanted: str, first: Entry, fates: list[Fate], least: Fate) -> str:
         if arrived == len(fates):
             told = "all of them arrived."
         told = f"{wanted} has {len(fates)} deliveries, {told}"
-    refused = first.fact.refused if isinstance(first.fact, MessageEnqueued) else ()
+    first = own[0].fact if own else None
+    refused = first.refused if isinstance(first, MessageEnqueued) else ()
     if not refused or not wanted.startswith("evt_"):
         return told
     names = ", ".join(f"{each.agent} ({each.reason})" for each in refused)

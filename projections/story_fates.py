@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import msgspec
 
+from projections.beyond import caveat, lost, remembered, standing_beyond, whether_more
 from projections.codec import Entry
 from projections.facts import (
+    DeliveryAcked,
     DeliveryAttempted,
     DeliveryDeadLettered,
+    DeliveryDropped,
     DeliveryHeld,
     DeliveryId,
+    DeliveryRedelivered,
+    DeliveryResumed,
     DeliveryRetried,
     DeliveryWritten,
 )
+from projections.mail import Settled
+from projections.said import UNKNOWN, Hole, Said, is_placed, refs_of
 from projections.sentences import LEAVING, SETTLING, Ended, Ending, ended
 from projections.state import World
 from projections.story_waits import Record, Since, Wait, since_of
@@ -26,48 +33,99 @@ from projections.wording import Typed
 
 
 class Course(msgspec.Struct, kw_only=True):
-    """What is remembered of a delivery while its records are read. `begun`: the record that queued
-    it. Epochs are those of the brokers that queued and settled it; 0 where that is not known."""
+    """What is remembered of a delivery while its records are read. `joined`: the record that queued
+    it; `queued_at`: when, None where that cannot be read. Epochs are those of the brokers that
+    queued and settled it; 0 where that is not known. `holes`: what cannot be read of its life,
+    `holes_later`: what cannot be read of the time since it ended.
+
+    `placed`: no hole lies behind the last record that said where it is. `settled`: it has ended;
+    `memory`: how, where a later world remembers that and the record of it cannot be read.
+    """
 
     delivery_id: DeliveryId
     agent: str
-    begun: Entry
-    begun_epoch: int
+    joined: int
+    queued_at: int | None
+    begun_epoch: int = 0
     epoch: int = 0
     typed: Typed = "no"
     attempts: int = 0
     failed: Entry | None = None
     endings: list[Ending] = []
+    holes: list[Hole] = []
+    holes_later: list[Hole] = []
+    placed: bool = True
     settled: bool = False
+    memory: Settled | None = None
 
-    def take(self, entry: Entry, wait: Wait | None, world: World) -> None:
-        """One more record about it. `wait` is what kept its queue before that decision, `world` the
-        one before the record."""
+    @property
+    def holes_known(self) -> tuple[Hole, ...]:
+        """Everything that may be missing from its story."""
+        return (*self.holes, *self.holes_later)
+
+    def miss(self, hole: Hole) -> None:
+        """Records cannot be read. One that was seen to arrive, or was queued again, stays what it
+        is; any other one that has ended may have been queued again there."""
+        if self.settled:
+            if not any(_is_final(ending.entry.fact) for ending in self.endings):
+                self.holes_later.append(hole)
+            return
+        self.holes.append(hole)
+        self.placed, self.typed, self.failed = False, "unknown", None
+
+    def regain(self, world: World) -> None:
+        """The world is known again, and says what became of it in the holes."""
+        if self.settled or not self.holes:
+            return
+        delivery = world.deliveries.get(self.delivery_id)
+        if delivery is None:
+            self.settled, self.memory = True, world.settled.get(self.delivery_id)
+            return
+        self.agent, self.queued_at = delivery.agent, delivery.queued_at
+        self.attempts, self.placed = delivery.attempt, True
+        if delivery.waiting:
+            self.typed = "no"
+        elif delivery.running.written_seq:
+            self.typed = "yes"
+
+    def take(self, entry: Entry, wait: Wait | None, sight: World | Said) -> None:
+        """One more record about it. `wait` is what kept its queue before that decision, `sight`
+        what is known of the world before the record."""
         fact = entry.fact
+        if self.holes and not self.settled:
+            for ref in refs_of(fact):
+                if ref.delivery_id == self.delivery_id:
+                    self.attempts = max(self.attempts, ref.attempt)
+                    self.placed = self.placed or is_placed(ref)
         match fact:
             case DeliveryAttempted():
                 self.attempts, self.typed = fact.attempt, "unknown"
-            case DeliveryWritten():
+            case DeliveryWritten() | DeliveryAcked():
                 self.typed = "yes"
             case DeliveryRetried():
                 self.typed, self.failed = "no", entry
-            case DeliveryHeld() if fact.undone:
+            case DeliveryHeld() | DeliveryResumed():
+                self.typed = "no"  # it stands in the queue, and nothing that was typed does
+            case DeliveryDeadLettered() if fact.reason != "outcome_unknown":
                 self.typed = "no"
-            case DeliveryDeadLettered() if fact.reason == "retries_exhausted":
+            case _ if isinstance(fact, LEAVING):
                 self.typed = "no"
             case _:
                 pass
         if isinstance(fact, SETTLING):
-            self.settled, self.epoch = True, world.epoch
+            self.settled, self.epoch = True, sight.epoch
+        elif isinstance(fact, DeliveryDropped) or _is_final(fact):
+            self.settled = True  # and the record of its end cannot be read
         if self.settled:
-            agent = world.agent(self.agent)
+            agent = sight.agent(self.agent) if isinstance(sight, World) else None
             ending = Ending(
                 entry=entry,
                 wait=wait,
                 typed=self.typed,
                 attempts=self.attempts,
-                queued_at=self.begun.at,
+                queued_at=self.queued_at,
                 least=None if agent is None else agent.queue.least(),
+                sure=isinstance(sight, World),
             )
             self.endings.append(ending)
 
@@ -110,42 +168,61 @@ class Fate(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def fate_of(course: Course, world: World, wait: Wait | None, record: Record) -> Fate:
-    """How the delivery stands in this world. `wait` keeps its agent's queue there."""
-    delivery = world.deliveries.get(course.delivery_id)
-    if delivery is not None:
-        agent = world.agent(delivery.agent)
-        assert agent is not None, "a live delivery has a queue"
-        since = since_of(wait, record)
-        told = standing_of(agent, delivery, since, world.at, course.typed, course.failed)
-        return _fate(course, told, None, since, world.epoch)
-    said = [(ending, ended(course.delivery_id, ending, record)) for ending in course.endings]
-    told, seq = _lost(course), None
-    for ending, what in said:
+def fate_of(course: Course, sight: World | Said, wait: Wait | None, record: Record) -> Fate:
+    """How the delivery stands in what is known of the world. `wait` keeps its agent's queue."""
+    since = since_of(wait, record)
+    if isinstance(sight, World):
+        delivery = sight.deliveries.get(course.delivery_id)
+        if delivery is not None:
+            agent = sight.agent(delivery.agent)
+            assert agent is not None, "a live delivery has a queue"
+            told = standing_of(agent, delivery, since, sight.at, course.typed, course.failed)
+            return _fate(course, told, None, since, sight.epoch)
+    elif course.placed and not course.settled:
+        assert since is not None, "what is not known is a wait by that name"
+        told = standing_beyond(course.delivery_id, course.agent, since, sight.at)
+        return _fate(course, told, None, since, sight.epoch)
+    return _ended(course, record)
+
+
+def _ended(course: Course, record: Record) -> Fate:
+    """How it ended, by the records of that, or by a world that remembers it."""
+    told = lost(course.delivery_id, course.agent, course.joined, course.holes)
+    seq = None
+    if course.memory is not None:
+        told = remembered(course.delivery_id, course.memory)
+        seq = course.memory.seq if course.memory.new_delivery_id is None else None
+    begun = course.endings[0].entry.fact if course.endings else None
+    known = course.memory is not None or not isinstance(begun, SETTLING)
+    for ending in course.endings:
+        what = ended(course.delivery_id, ending, record)
         if what is not None:
-            told = what if seq is None else told.then(what)
+            told, known = told.then(what) if known else what, True
             seq = ending.entry.seq if what.state is not None else seq
-    return _fate(course, told, seq, _since_left(course, record), course.epoch)
+    left = _since_left(course, record)
+    return _fate(course, told, seq, left, course.epoch)
+
+
+def _is_final(fact: object) -> bool:
+    """Whether nothing more can become of a delivery than this."""
+    seen = isinstance(fact, DeliveryAcked) and fact.verification == "echo"
+    return seen or isinstance(fact, DeliveryRedelivered)
 
 
 def _since_left(course: Course, record: Record) -> Since | None:
     """What kept the queue when the delivery left it; nothing, where it left the terminal."""
     first = course.endings[0] if course.endings else None
-    return since_of(first.wait, record) if first and isinstance(first.entry.fact, LEAVING) else None
-
-
-def _lost(course: Course) -> Ended:
-    sentence = (
-        f"{course.delivery_id} was queued for {course.agent} at seq {course.begun.seq}; what became"
-        " of it is not in what is left of the journal."
-    )
-    return Ended(state="unknown", reason=None, sentence=sentence)
+    if first is None or not isinstance(first.entry.fact, SETTLING):
+        return since_of(UNKNOWN, record)
+    return since_of(first.wait, record) if isinstance(first.entry.fact, LEAVING) else None
 
 
 def _fate(course: Course, told: Ended, seq: int | None, since: Since | None, epoch: int) -> Fate:
     assert told.state is not None, "what ended has a state"
     restarts = epoch - course.begun_epoch if course.begun_epoch else 0
-    parts = [told.sentence, _restarted(restarts), told.step or ""]
+    holes = "" if told.state == "unknown" else caveat(course.joined, course.holes)
+    later = whether_more(course.holes_later)
+    parts = [told.sentence, holes, later, _restarted(restarts), told.step or ""]
     return Fate(
         delivery_id=course.delivery_id,
         agent=course.agent,

@@ -21,12 +21,13 @@ from projections.mail import Delivery
 Record: TypeAlias = Callable[[int], Entry | None]
 """The entry at a seq; None where the journal no longer has it."""
 
-WaitKind: TypeAlias = Literal["held", "typing", "awaiting", "in_doubt", "retry", "pace"]
+WaitKind: TypeAlias = Literal["held", "typing", "awaiting", "in_doubt", "retry", "pace", "unknown"]
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """What keeps a queue. `delivery_id`: its head, or what is in the terminal. `seq`: the record
-    that says so, 0 where a number of an earlier one does; `until`: that number, as a time."""
+    that says so, 0 where a number of an earlier one does; `until`: that number, as a time. Of an
+    `unknown` one nothing is said."""
 
     kind: WaitKind
     delivery_id: DeliveryId

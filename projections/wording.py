@@ -38,10 +38,11 @@ class Tense(msgspec.Struct, frozen=True):
     was: str
     knew: str
     stood: str
+    kept: str
 
 
-PAST = Tense(had="had", was="was", knew="knew", stood="stood")
-PRESENT = Tense(had="has", was="is", knew="knows", stood="stands")
+PAST = Tense(had="had", was="was", knew="knew", stood="stood", kept="kept")
+PRESENT = Tense(had="has", was="is", knew="knows", stood="stands", kept="keeps")
 
 HELD: dict[HeldReason, str] = {
     "not_ready": "{name}'s program {had} not been ready",
@@ -86,12 +87,14 @@ def clause(since: Since, name: str, at: int, tense: Tense) -> str:
         case "in_doubt":
             return (
                 f"nobody {tense.knew} yet what became of {wait.delivery_id}, whose typing was"
-                f" intended at seq {wait.seq} under a broker that ended"
+                f" intended{f' at seq {wait.seq}' if wait.seq else ''} under a broker that ended"
             )
         case "retry":
             return f"{wait.delivery_id} {tense.was} to be tried again {_in(wait, at)}"
         case "pace":
             return f"the next typing into {name}'s terminal {tense.was} due {_in(wait, at)}"
+        case "unknown":
+            return f"what {tense.kept} {name}'s queue is not known"
 
 
 def next_step(wait: Wait, name: str) -> str:
@@ -157,7 +160,7 @@ def _held(since: Since, name: str, at: int, tense: Tense) -> str:
     words = {"name": name, "had": tense.had, "head": wait.delivery_id}
     said = HELD[wait.reason].format(**words)
     if entry is None:
-        return f"{said} since before what is left of the journal"
+        return f"{said}, and since when, no record that can be read says"
     said += f" since seq {entry.seq}{_because(since, tense)}"
     who = f", set by {since.by or 'the operator'}" if _is_mode(since) else ""
     lasted = at - entry.at

@@ -135,6 +135,8 @@ def at_time(history: History, text: str) -> Moment:
     if at is None:
         raise _not_understood(text)
     found = history.position_at(at)
+    if found is None and (oldest := history.oldest()) > 1:
+        raise _before_what_is_kept(text, oldest)
     return Moment(found.seq, found.at) if found else Moment(0, 0)
 
 
@@ -183,6 +185,15 @@ def _microseconds(then: datetime) -> int | None:
 
 def _now() -> int:
     return clock.time_ns() // 1_000
+
+
+def _before_what_is_kept(text: str, oldest: int) -> Failure:
+    return Failure(
+        Exit.NOT_FOUND,
+        f"{plain(text)} is before record {oldest}, the first that is kept; which record was the"
+        " last one then is not known",
+        "name a later time, or a position",
+    )
 
 
 def _not_understood(text: str) -> Failure:

@@ -19,7 +19,7 @@ from .failures import Exit, Failure
 from .history import History
 from .moments import FORMS_TOLD, Moment, at_seq, at_time
 from .options import json_option, past_option
-from .output import bold, dim, emit, full_time, plain, say, tell
+from .output import bold, dim, emit, full_time, plain, poor, say, tell
 from .place import Place
 from .records import Wanted
 from .replay_bisect import bisect
@@ -27,7 +27,7 @@ from .replay_diff import diff
 from .shapes import AgentRow, DeadLetterRow, PendingRow, WaitingRow
 from .tables import show_agents, show_dead_letters, show_pending
 from .whatif import what_if
-from .worlds import world_at
+from .worlds import known_world
 
 
 @click.group(invoke_without_command=True)
@@ -108,11 +108,12 @@ def replay(
 
         step(history, moment, Wanted(agent=agent, identity=identity))
         return None
-    world = world_at(history, history.head() if moment is None else moment.seq)
+    asked_seq = history.head() if moment is None else moment.seq
+    world = known_world(history, asked_seq)
     if as_json:
-        emit(_row(world))
+        emit(_row(world, asked_seq))
     else:
-        _show(world)
+        _show(world, asked_seq)
     return None
 
 
@@ -143,11 +144,12 @@ def _moment(history: History, through: int | None, time: str | None) -> Moment |
     return moment
 
 
-def _row(world: World) -> dict[str, object]:
+def _row(world: World, asked_seq: int) -> dict[str, object]:
     agents, pending = agent_rows(world, world.at), pending_rows(world, world.at)
     letters = dead_letter_rows(world, world.at)
     return {
         "seq": world.seq,
+        "asked_seq": asked_seq,
         "at": world.at,
         "pending": msgspec.convert(pending, list[PendingRow]),
         "agents": msgspec.convert(agents, list[AgentRow]),
@@ -156,9 +158,12 @@ def _row(world: World) -> dict[str, object]:
     }
 
 
-def _show(world: World) -> None:
+def _show(world: World, asked_seq: int) -> None:
     when = full_time(world.at) if world.at else "before anything happened"
     tell(f"{bold(f'seq {world.seq}')}  {dim(when)}")
+    if world.seq < asked_seq:
+        lost = f"what follows on record {world.seq} cannot be read; {asked_seq} was asked for"
+        tell(f"{poor('unknown')}  {lost}")
     totals = "  ".join(f"{dim(name)} {number}" for name, number in counts(world).items())
     tell(totals)
     tell()

@@ -29,7 +29,7 @@ from .place import Place
 from .records import command_told, decision_of, fields_of, subject_of
 from .shapes import BisectReply, FoundRecord
 from .stretches import Stretches
-from .worlds import Worlds
+from .worlds import Worlds, nothing_known
 
 COUNT = click.IntRange(min=0)
 
@@ -59,24 +59,24 @@ def bisect(since: str, through: str, as_json: bool, place: Place, **asked: objec
         raise click.UsageError("say what has to hold, such as --pending-over 100")
     history = History(place)
     first, last = moment_of(history, since), moment_of(history, through)
-    known = min(_known_from(history), last.seq)
-    # The record before the range says whether it held already.
-    walk = _Walk(history, max(known, first.seq - 1), last.seq)
-    found = first_held(walk, condition, after=first.seq)
+    begun = _known_from(history, first.seq, last.seq)
+    walk = _Walk(history, begun, last.seq)
+    found = first_held(walk, condition, after=begun)
     reply = BisectReply(
         first=_record(history, found.first) if found else None,
         until=_record(history, found.until) if found and found.until else None,
         before=found is not None and found.before,
-        searched=(max(known, first.seq) + 1, walk.reached),
+        searched=(begun + 1, walk.reached),
     )
     if as_json:
         emit(reply)
     else:
-        if known > first.seq:
-            tell(f"{poor('not searched')}  records {first.seq + 1} to {known}: no longer kept")
+        if begun > first.seq:
+            why = "no longer kept" if begun <= history.oldest() else "the world there is not known"
+            tell(f"{poor('not searched')}  records {first.seq + 1} to {begun}: {why}")
         if walk.reached < last.seq and reply.until is None:
             tell(f"{poor('not searched')}  what follows on record {walk.reached}, which is lost")
-        _show(reply)
+        _show(reply, earlier=begun == first.seq)
     return Exit.DONE if found else Exit.NO
 
 
@@ -88,22 +88,31 @@ def _condition(asked: dict[str, object]) -> Condition:
     return msgspec.convert(told, Condition)
 
 
-def _known_from(history: History) -> int:
-    """The record from which on worlds are known; 0 where none is missing at the beginning."""
-    return next((world.seq for world, _ in Stretches(history)), history.head())
+def _known_from(history: History, since: int, through: int) -> int:
+    """The first record at or behind `since` at which the world is known, before all that is
+    searched. Raises `Failure` where none is known up to `through`."""
+    if (since or history.oldest() <= 1) and Worlds(history).at(since).seq == since:
+        return since
+    world = Stretches(history).begin_behind(since)
+    if world is None or world.seq > through:
+        raise nothing_known(history, f"no world from record {since} to {through} is known")
+    return world.seq
 
 
 class _Walk:
-    """Every record of a range, each with the world that it led to, up to a hole. `reached`: how far
-    it came."""
+    """Every record of a range, each with the world that it led to, up to a hole; before them the
+    one at which the range begins, which says what held already. `reached`: how far it came."""
 
     def __init__(self, history: History, after: int, through: int) -> None:
         self.reached = after
-        self._records = Worlds(history).since(after)
+        self._history = history
         self._through = through
 
     def __iter__(self) -> Iterator[tuple[Entry, World]]:
-        for entry, world in self._records:
+        worlds, after = Worlds(self._history), self.reached
+        for entry in self._history.entries(after - 1, after) if after else ():
+            yield entry, worlds.at(after)
+        for entry, world in worlds.since(after):
             if entry.seq > self._through:
                 return
             self.reached = entry.seq
@@ -135,15 +144,16 @@ def _next_step(history: History, line: Line) -> str:
     return f"ackbook replay --to {line.seq} {history.place.flag()}"
 
 
-def _show(reply: BisectReply) -> None:
-    """The record, its decision, until when, and the next step."""
+def _show(reply: BisectReply, *, earlier: bool) -> None:
+    """The record, its decision, until when, and the next step. `earlier`: it can be searched."""
     first, until = reply.first, reply.until
     begun, ended = reply.searched
     if first is None:
         tell(f"it held after none of the records {begun} to {ended}")
         return
     if reply.before:
-        tell(f"it held already before record {begun}, where the search began; earlier: --from 0")
+        step = "; earlier: --from 0" if earlier else ""
+        tell(f"it held already before record {begun}, where the search began{step}")
     tell(f"it held first after {bold(f'record {first.seq}')}, {exact_time(first.at)}")
     if until is None:
         tell(f"and from then on, up to record {ended}")

@@ -18,13 +18,13 @@ from projections.world import World
 
 from .failures import Exit
 from .history import History
-from .moments import END, Moment, moment_of
+from .moments import END, Moment, at_seq, moment_of
 from .options import json_option, past_of, past_option
 from .output import bold, console, dim, emit, good, plain, poor, say, tell
 from .place import Place
 from .shapes import DifferenceReply, SideRow
 from .tables import cell, table_of
-from .worlds import world_at
+from .worlds import known_world
 
 DELIVERIES_SHOWN_MAX = 40
 """Deliveries that people get to see; programs get all of them."""
@@ -34,18 +34,24 @@ MOMENTS_AS_ARGUMENTS = {"ignore_unknown_options": True, "help_option_names": ["-
 
 
 class Side(NamedTuple):
-    """One of the two that are compared."""
+    """One of the two that are compared. `moment`: that of its world, which is before the one that
+    was asked for where a hole is in the way."""
 
     history: History
     moment: Moment
     world: World
+    asked_seq: int
 
     def row(self) -> SideRow:
         journal = self.history.journal_id()
-        return SideRow(str(self.history.place.named), journal, self.world.seq, self.moment.at)
+        return SideRow(
+            str(self.history.place.named), journal, self.world.seq, self.moment.at, self.asked_seq
+        )
 
     def told(self) -> str:
-        return f"{self.moment.told()}, {self.history.place.named}"
+        short = self.moment.seq < self.asked_seq
+        lost = f" ({self.asked_seq} was asked for, and what follows is lost)" if short else ""
+        return f"{self.moment.told()}{lost}, {self.history.place.named}"
 
 
 @click.command(context_settings=MOMENTS_AS_ARGUMENTS)
@@ -90,8 +96,10 @@ def _side(context: click.Context, text: str, place: Place) -> Side:
     if path:
         place = past_of(context, Path(path))
     history = History(place)
-    moment = moment_of(history, moment_text)
-    return Side(history, moment, world_at(history, moment.seq))
+    asked = moment_of(history, moment_text)
+    world = known_world(history, asked.seq)
+    reached = asked if world.seq == asked.seq else at_seq(history, world.seq)
+    return Side(history, reached, world, asked.seq)
 
 
 def _show(a: Side, b: Side, found: Differences) -> None:

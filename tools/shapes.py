@@ -252,12 +252,13 @@ class Done(msgspec.Struct, frozen=True):
 
 
 class SideRow(msgspec.Struct, frozen=True):
-    """One of two moments that are compared; `at` is the time of the record `seq`."""
+    """One of two moments that are compared; `seq` is less than `asked_seq` before a hole."""
 
     directory: str
     journal: str | None
     seq: int
     at: int
+    asked_seq: int
 
 
 class DifferenceReply(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,8 @@ class WaitOfQueue(msgspec.Struct, frozen=True, kw_only=True):
 
     `kind`: `held` (its head waits for `reason`), `typing`, `awaiting` or `in_doubt` (something is
     in the terminal), `retry`, `pace`. `delivery_id`: the head, or what is in the terminal. `seq`:
-    the record that began it; `by`: who asked for that, where a record says so.
+    the record that began it; `by`: who asked for that, where a record says so. `unknown`, with no
+    `delivery_id`: no record that can be read says it.
     """
 
     kind: str
@@ -32,7 +33,8 @@ class DeliveryTold(msgspec.Struct, frozen=True, kw_only=True):
 
     `typed`: `no` (no attempt began, or each provably typed nothing), `yes`, `unknown`. States:
     those of `PendingRow`, `acked`, `evicted`, `expired`, `cancelled`, `released`, `dead_letter`,
-    `dropped`, `redelivered`; `unknown` where the records of its end are gone.
+    `dropped`, `redelivered`; `unknown` where no record that can be read says it. A reason
+    `unknown` is that of one that waits, and for what cannot be read.
     """
 
     delivery_id: str
@@ -50,6 +52,8 @@ class MessageStory(msgspec.Struct, frozen=True, kw_only=True):
     """Why a message is where it is: where its least settled delivery is, or `refused`.
 
     `timeline`: records with seq, at, kind, cause and the fields of their data, never a body.
+    `missing`: the records of its time that cannot be read, as pairs of the first and the last;
+    `whole`: there are none, so that nothing can be unknown.
     `screens`: with `--screen`, those that are kept of its attempts, oldest first.
     """
 
@@ -58,6 +62,8 @@ class MessageStory(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     sentence: str
     timeline: list[dict[str, object]]
+    whole: bool
+    missing: list[tuple[int, int]]
     deliveries: list[DeliveryTold]
     screens: list[Still] | msgspec.UnsetType = msgspec.UNSET
 
@@ -70,6 +76,8 @@ class DeliveryStory(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     sentence: str
     timeline: list[dict[str, object]]
+    whole: bool
+    missing: list[tuple[int, int]]
     agent: str
     settled_seq: int | None
     typed: str

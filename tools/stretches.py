@@ -30,6 +30,14 @@ class Skipped(msgspec.Struct, frozen=True):
     why: str
 
 
+def known_from(history: History) -> int | None:
+    """The first record at which a world is known; None where there is none."""
+    if history.oldest() <= 1 and history.line(1) is not None:
+        return 1
+    world = Stretches(history).begin_behind(0)
+    return None if world is None else world.seq
+
+
 class Stretches:
     """The stretches of one journal, in order. Whoever takes one folds all of it into its world
     before the next is asked for."""
@@ -42,7 +50,7 @@ class Stretches:
     def __iter__(self) -> Iterator[tuple[World, Iterator[Entry]]]:
         whole = self._history.oldest() <= 1
         why = "" if whole else "they are no longer kept"
-        world = World() if whole else self._begin_behind(0)
+        world = World() if whole else self.begin_behind(0)
         done = 0
         while world is not None:
             if world.seq > done:
@@ -54,11 +62,11 @@ class Stretches:
             if done >= self.head:
                 return
             why = f"what came before is not known: record {done + 1} is missing"
-            world = self._begin_behind(done)
+            world = self.begin_behind(done)
         if done < self.head:
             self.skipped.append(Skipped(done + 1, self.head, why))
 
-    def _begin_behind(self, seq: int) -> World | None:
+    def begin_behind(self, seq: int) -> World | None:
         """The world of the oldest snapshot behind this record."""
         directory = self._history.directory
         found = newest_snapshots(

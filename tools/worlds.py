@@ -29,8 +29,10 @@ from projections.codec import Entry, kind_of
 from projections.snapshot import FOLD_VERSION, UnreadableWorld, dump, load
 from projections.world import World, fold, fold_all
 
+from .failures import Exit, Failure
 from .history import Block, History
 from .output import poor, say
+from .stretches import known_from
 
 INTERVAL = 50_000
 """Records between kept worlds: 0.15 s of folding, about four times what loading one takes."""
@@ -161,10 +163,36 @@ class Worlds:
 
 def world_at(history: History, seq: int) -> World:
     """The world after this record. Where a hole is in the way, that is said."""
+    return _named_where_short(Worlds(history).at(seq), seq)
+
+
+def known_world(history: History, seq: int) -> World:
+    """The same. Raises `Failure` where nothing is known of that moment: an empty world would be an
+    answer, and a wrong one."""
     world = Worlds(history).at(seq)
+    if world.seq < seq and not world.seq:
+        raise nothing_known(history, f"the world at record {seq} is not known")
+    return _named_where_short(world, seq)
+
+
+def _named_where_short(world: World, seq: int) -> World:
     if world.seq < seq:
         say(f"{poor('missing:')} the world can be shown up to record {world.seq} only")
     return world
+
+
+def nothing_known(history: History, what: str) -> Failure:
+    """What to say of a moment before all that is known: why, and where knowledge begins."""
+    oldest, known = history.oldest(), known_from(history)
+    why = f": records before {oldest} are no longer kept" if oldest > 1 else ""
+    if known is None:
+        step = "look into a backup, or bring back its archives"
+        return Failure(Exit.NOT_FOUND, f"{what}{why}; no snapshot here tells a later one", step)
+    return Failure(
+        Exit.NOT_FOUND,
+        f"{what}{why}; the first world that is known is that at record {known}",
+        f"ackbook replay --to {known} {history.place.flag()}",
+    )
 
 
 def _fold_block(world: World, entries: list[Entry], accepted: bool) -> bool:

@@ -18,7 +18,7 @@ import msgspec
 from broker.core.ids import position_of
 from broker.runtime.cache import Cache, cache_directory
 from broker.runtime.chapters import Chapters, Progress
-from broker.runtime.rebuilding import begin_audit
+from broker.runtime.remembered import Snapshots
 from broker.runtime.words import agent_word, key_word
 from journal import Reader
 from projections.codec import Entry, decode_block
@@ -31,7 +31,7 @@ from projections.facts import (
 )
 from projections.state import World, key_of
 from projections.stories import Story
-from projections.timeline import Teller
+from projections.timeline import Teller, why
 from projections.world import fold
 
 
@@ -136,16 +136,9 @@ class Telling:
         return teller.tell(world, self.fetch)
 
     def _by_all(self, wanted: str) -> Story | None:
-        """Read everything there is. Where the beginning is not, the oldest snapshot says what the
-        world was when it was made."""
-        teller, world = Teller(wanted), World()
-        if self._reader.first_seq > 1:
-            later = begin_audit(self._directory, self._reader.first_seq, lambda _: False)
-            if 0 < later.seq <= self._head:
-                self._hear(teller, world, later.seq)
-                world = later
-        self._hear(teller, world, self._head)
-        return teller.tell(world, self.fetch)
+        """Read everything there is, past what cannot be read."""
+        known = Snapshots(self._directory, self._head)
+        return why(self._entries(0, self._head), wanted, self.fetch, remembered=known.at)
 
     def _hear(self, teller: Teller, world: World, through: int) -> None:
         for entry in self._entries(world.seq, through):

@@ -269,8 +269,9 @@ def test_what_a_search_cannot_look_at_is_said(tmp_path: Path) -> None:
     people = replay(tmp_path, "bisect", "--outcome", "refused").out
     assert "none of the records 21 to" in people
     assert "not searched  records 1 to 20" in people
-    earlier = replay(tmp_path, "bisect", "--outcome", "refused", "--to", "18").out
-    assert "not searched  records 1 to 18" in earlier
+    earlier = replay(tmp_path, "bisect", "--outcome", "refused", "--to", "18")
+    assert (earlier.code, earlier.out) == (3, "")
+    assert "the first world that is known is that at record 20" in earlier.err
 
 
 def test_a_search_ends_where_a_record_is_lost(tmp_path: Path) -> None:

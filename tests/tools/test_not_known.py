@@ -1,0 +1,91 @@
+"""Where something cannot be known, every answer says so: none is made of what was not read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from journal import Reader
+from tests.core.days import Day
+from tests.support.journaled import Journaled
+from tests.support.shell import Done, ackbook
+
+STEPS = 320
+
+
+@pytest.fixture(scope="module")
+def let_go(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A day of which only the end is kept, with a snapshot."""
+    root = tmp_path_factory.mktemp("let_go")
+    with Journaled(root / "journal") as broker:
+        Day(11, broker).run(STEPS)
+    assert ackbook("compact", "--keep-audit", "none", "--dir", root, cwd=root).code == 0
+    return root
+
+
+@pytest.fixture
+def holed(tmp_path: Path) -> tuple[Path, int]:
+    """A day with a segment missing in the middle, and the last record before it."""
+    with Journaled(tmp_path / "journal") as broker:
+        Day(12, broker).run(STEPS)
+    bases = Reader(tmp_path / "journal").bases
+    middle = bases[len(bases) // 2]
+    (tmp_path / "journal" / f"{middle:020d}.jsonl").unlink()
+    return tmp_path, middle - 1
+
+
+def ask(root: Path, *words: object) -> Done:
+    return ackbook(*map(str, words), "--dir", root, cwd=root)
+
+
+def oldest(root: Path) -> int:
+    return Reader(root / "journal").first_seq
+
+
+@pytest.mark.parametrize("words", [("replay", "--to", "5"), ("replay", "diff", "5", "end")])
+def test_a_moment_whose_world_is_not_kept_is_no_empty_world(
+    let_go: Path, words: tuple[str, ...]
+) -> None:
+    for more in ((), ("--json",)):
+        done = ask(let_go, *words, *more)
+        assert (done.code, done.out) == (3, "")
+        first = oldest(let_go)
+        assert f"records before {first} are no longer kept" in done.err
+        assert "ackbook replay --to" in done.err
+    known = done.err.partition("ackbook replay --to ")[2].split()[0]
+    assert ask(let_go, "replay", "--to", known, "--json").json()["seq"] == int(known)
+
+
+def test_a_time_before_what_is_kept_is_not_the_beginning(let_go: Path) -> None:
+    done = ask(let_go, "replay", "--at", "2001-01-01")
+    assert (done.code, done.out) == (3, "")
+    assert f"is before record {oldest(let_go)}, the first that is kept" in done.err
+
+
+def test_a_world_before_a_hole_says_what_was_asked_for(holed: tuple[Path, int]) -> None:
+    root, last = holed
+    head = Reader(root / "journal").head()
+    told = ask(root, "replay", "--json").json()
+    assert (told["seq"], told["asked_seq"]) == (last, head)
+    assert (
+        f"what follows on record {last} cannot be read; {head} was asked" in ask(root, "replay").out
+    )
+    sides = ask(root, "replay", "diff", last - 3, head, "--json").json()
+    assert (sides["b"]["seq"], sides["b"]["asked_seq"]) == (last, head)
+    assert sides["b"]["at"] == told["at"]
+    assert f"record {last}, " in ask(root, "replay", "diff", last - 3, head).out
+
+
+def test_a_search_begins_where_the_world_is_known_and_is_never_empty(
+    let_go: Path, holed: tuple[Path, int]
+) -> None:
+    pending = ask(let_go, "replay", "--json").json()["pending"]
+    most = max(sum(row["agent"] == each["agent"] for row in pending) for each in pending)
+    found = ask(let_go, "replay", "bisect", "--pending-over", most - 1, "--json").json()
+    assert found["before"], "it held where the known world begins"
+    assert found["searched"][0] > oldest(let_go)
+    root, last = holed
+    behind = ask(root, "replay", "bisect", "--pending-over", 0, "--from", last + 40)
+    assert (behind.code, behind.out) == (3, "")
+    assert "no world" in behind.err
