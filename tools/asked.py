@@ -46,14 +46,15 @@ class Asked:
             assert self.last is not None
             found = telling.last_deliveries(self.agent, self.last)
             if not found:
-                raise Failure(
-                    Exit.NOT_FOUND,
-                    f"nothing was ever queued for {self.agent}",
-                    "ackbook replay lists the agents",
-                )
+                lost = telling.missing
+                what = f"nothing was ever queued for {self.agent}"
+                if lost:
+                    what = f"no record that is left queued anything for {self.agent}; {lost}"
+                raise Failure(Exit.NOT_FOUND, what, "ackbook replay lists the agents")
             return list(found)
         if self._key is not None:
-            return [self._meant(self._key, telling.uses_of(self._key, self.sender))]
+            uses = telling.uses_of(self._key, self.sender)
+            return [self._meant(self._key, uses, telling.missing)]
         assert self.id is not None
         return [self.id]
 
@@ -64,13 +65,15 @@ class Asked:
             return self.id
         return self.key
 
-    def _meant(self, key: str, uses: list[KeyUse]) -> str:
-        """The message that a key stands for: the last one of its sender that was taken."""
+    def _meant(self, key: str, uses: list[KeyUse], lost: str) -> str:
+        """The message that a key stands for: the last one of its sender that was taken. `lost`:
+        where it might be named, too."""
         if not uses:
             whose = "" if self.sender is None else f" of {self.sender}"
             raise Failure(
                 Exit.NOT_FOUND,
-                f"no record names {key}, neither as an id nor as an idempotency key{whose}",
+                f"no record names {key}, neither as an id nor as an idempotency key{whose}"
+                + (f"; {lost}" if lost else ""),
                 "ids are shown by: ackbook send, ackbook pending, ackbook events",
             )
         senders = sorted({use.sender for use in uses})
