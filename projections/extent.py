@@ -49,6 +49,7 @@ def extent_of(
     before the first entry that names it, but that causes of what is left out are not known."""
     world = World() if world is None else world
     own: list[int] = []
+    begun = world.seq + 1
     leans_on: set[int] = set()
     names: set[str] = set()
     decisions: list[int] = []
@@ -67,11 +68,11 @@ def extent_of(
             decisions.append(entry.seq)
         elif decisions and decisions[-1] == entry.seq - 1 and not bytes(entry.by):
             decisions.append(entry.seq)
-    if not own:
-        return None
     lives = any(
         wanted in (each.delivery_id, each.message.event_id) for each in world.deliveries.values()
     )
+    if not own:
+        return Extent(begun, world.seq) if lives and begun <= world.seq else None
     if lives:
         leans_on.update(_conditions(world, names, holds))
     last = world.seq if lives else decisions[-1]

@@ -120,7 +120,8 @@ def _sentence(wanted: str, own: Sequence[Entry], fates: list[Fate], least: Fate)
         told = f"{arrived or 'none'} of them arrived. The least settled: {told}"
         if arrived == len(fates):
             told = "all of them arrived."
-        told = f"{wanted} has {len(fates)} deliveries, {told}"
+        known = "" if own and isinstance(own[0].fact, MessageEnqueued) else " that are known"
+        told = f"{wanted} has {len(fates)} deliveries{known}, {told}"
     first = own[0].fact if own else None
     refused = first.refused if isinstance(first, MessageEnqueued) else ()
     if not refused or not wanted.startswith("evt_"):

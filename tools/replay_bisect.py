@@ -27,7 +27,7 @@ from .options import json_option, past_option
 from .output import bold, dim, duration, emit, exact_time, hanging, poor, tell
 from .place import Place
 from .records import command_told, decision_of, fields_of, subject_of
-from .shapes import BisectReply, FoundRecord
+from .shapes_replay import BisectReply, FoundRecord
 from .stretches import Stretches
 from .worlds import Worlds, nothing_known
 

@@ -22,7 +22,7 @@ from .moments import END, Moment, at_seq, moment_of
 from .options import json_option, past_of, past_option
 from .output import bold, console, dim, emit, good, plain, poor, say, tell
 from .place import Place
-from .shapes import DifferenceReply, SideRow
+from .shapes_replay import DifferenceReply, SideRow
 from .tables import cell, table_of
 from .worlds import known_world
 

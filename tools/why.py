@@ -17,6 +17,7 @@ from broker.core.ids import position_of
 from broker.runtime.asked import LAST_MAX, Asked, Misasked, NothingKnown
 from broker.runtime.telling import Telling, kept_of
 from broker.wire.stills import Still
+from journal import Reader
 from projections.stories import Story
 
 from .failures import Exit, Failure
@@ -135,6 +136,8 @@ def why(
         if note:
             say(plain(note))
         stories = [story for each in wanted if (story := telling.story(each)) is not None]
+        if not stories:
+            _check_readable(wanted[0], reader)
         oldest = reader.first_seq
     if not stories:
         raise _unknown(wanted[0], oldest, place)
@@ -204,6 +207,19 @@ def _show(story: Story) -> None:
             tell(hanging("    ", plain(fate.sentence)))
     tell()
     tell(hanging("", plain(story.sentence)))
+
+
+def _check_readable(wanted: str, reader: Reader) -> None:
+    """Raise `Failure` where the record with which an id begins is there, and cannot be read."""
+    position = position_of(wanted) or 0
+    for gap in reader.gaps:
+        if 1 < gap.first <= position <= gap.last:
+            raise Failure(
+                Exit.NOT_FOUND,
+                f"{wanted} would begin at record {position}, and records {gap.first} to {gap.last}"
+                " cannot be read; no later one names it",
+                "ackbook verify says what is wrong with the journal",
+            )
 
 
 def _unknown(wanted: str, oldest: int, place: Place) -> Failure:

@@ -64,12 +64,14 @@ class Asked(msgspec.Struct, frozen=True):
             assert self.last is not None
             found = telling.last_deliveries(self.agent, self.last)
             if not found:
-                raise NothingKnown(
-                    f"nothing was ever queued for {self.agent}", "ackbook replay lists the agents"
-                )
+                lost = telling.missing
+                what = f"nothing was ever queued for {self.agent}"
+                if lost:
+                    what = f"no record that is left queued anything for {self.agent}; {lost}"
+                raise NothingKnown(what, "ackbook replay lists the agents")
             return Meant([*found])
         if self._key is not None:
-            return self._meant(self._key, telling.uses_of(self._key, self.sender))
+            return self._meant(self._key, telling.uses_of(self._key, self.sender), telling.missing)
         assert self.id is not None
         return Meant([self.id])
 
@@ -80,12 +82,14 @@ class Asked(msgspec.Struct, frozen=True):
             return self.id
         return self.key
 
-    def _meant(self, key: str, uses: list[KeyUse]) -> Meant:
-        """The message that a key stands for: the last one of its sender that was taken."""
+    def _meant(self, key: str, uses: list[KeyUse], lost: str) -> Meant:
+        """The message that a key stands for: the last one of its sender that was taken. `lost`:
+        where it might be named, too."""
         if not uses:
             whose = "" if self.sender is None else f" of {self.sender}"
             raise NothingKnown(
-                f"no record names {key}, neither as an id nor as an idempotency key{whose}",
+                f"no record names {key}, neither as an id nor as an idempotency key{whose}"
+                + (f"; {lost}" if lost else ""),
                 "ids are shown by: ackbook send, ackbook pending, ackbook events",
             )
         senders = sorted({use.sender for use in uses})

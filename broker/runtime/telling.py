@@ -2,8 +2,8 @@
 
 It reads like any reader: no lock, nothing changed but the user's cache, nothing shown that is not
 durable. With chapters it opens those that mention what is asked for; without (the beginning was let
-go of, or something is damaged) it reads everything, and what cannot be read is named by the reader.
-Both tell the same.
+go of, or something is damaged) it reads everything, and what cannot be read is named by the reader
+and by the story. Of what can be read both tell the same.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import msgspec
 from broker.core.ids import position_of
 from broker.runtime.cache import Cache, cache_directory
 from broker.runtime.chapters import Chapters, Progress
+from broker.runtime.rebuilding import begin_audit
 from broker.runtime.remembered import Snapshots
 from broker.runtime.words import agent_word, key_word
 from journal import Reader
@@ -29,6 +30,7 @@ from projections.facts import (
     MessageEnqueued,
     MessageRefused,
 )
+from projections.said import Hole, holes_told
 from projections.state import World, key_of
 from projections.stories import Story
 from projections.timeline import Teller, why
@@ -109,7 +111,14 @@ class Telling:
             found = queued + found
             if len(found) >= count:
                 break
+        if len(found) < count and self._chapters is None:
+            found = [each for each in self._remembered(key) if each not in found] + found
         return found[-count:]
+
+    @property
+    def missing(self) -> str:
+        """What could not be read for the last answer, in one clause; empty where nothing was."""
+        return holes_told([Hole(gap.first, gap.last) for gap in self._reader.gaps])
 
     def fetch(self, seqs: Iterable[int]) -> dict[int, Entry]:
         """The entries at these seqs, file by file; those that are there."""
@@ -122,6 +131,16 @@ class Telling:
                 if entry.seq in together:
                     found[entry.seq] = entry
         return found
+
+    def _remembered(self, key: str) -> list[DeliveryId]:
+        """The deliveries for an agent that the oldest known world remembers, the newest last: the
+        records that queued them may be gone."""
+        if self._reader.first_seq <= 1:
+            return []
+        world = begin_audit(self._directory, self._reader.first_seq, lambda _: False)
+        ended = {each.delivery_id for each in world.settled.values() if key_of(each.agent) == key}
+        live = {each.delivery_id for each in world.deliveries.values() if key_of(each.agent) == key}
+        return sorted(ended | live, key=lambda each: position_of(each) or 0)
 
     def _by_chapters(self, chapters: Chapters, wanted: str, first: int) -> Story | None:
         teller, world = Teller(wanted), World()

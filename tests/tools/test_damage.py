@@ -56,11 +56,11 @@ flipped_in_the_tail               4    4    0    4      4       7      4   0   0
 blank_line                        4    4    0    4      4       7      4   0   0      0      0  4
 empty_tail                        4    4    0    4      4       7      4   0   0      0      0  4
 first_line_bad                    4    4    0    4      4       7      4   0   0      0      0  4
-flipped_in_a_sealed_segment       4    4    0    4      4       7      4   0   3      0      0  4
+flipped_in_a_sealed_segment       4    4    0    4      4       7      4   0   0      0      0  4
 hole_in_a_sealed_segment          4    4    0    4      4       7      4   0   0      0      0  4
 line_removed                      4    4    0    4      4       7      4   0   0      0      0  4
 sealed_segment_cut_short          4    4    0    4      4       7      4   0   0      0      0  4
-first_missing                     4    4    0    4      4       7      4   0   3      3      0  4
+first_missing                     4    4    0    4      4       7      4   0   0      3      0  4
 middle_missing                    4    4    0    4      4       7      4   0   0      0      0  4
 foreign_segment                   4    4    0    4      4       7      4   0   0      0      0  4
 foreign_head                      4    4    0    4      4       0      4   0   0      0      0  4
@@ -72,7 +72,7 @@ older_tail_restored               7    7    0    7      7       7      7   0   0
 half_copied                       7    7    0    7      7       7      7   0   0      0      0  7
 snapshot_beyond                   7    7    0    7      7       7      7   0   0      0      0  7
 only_head                         7    7    0    7      7       7      7   0   3      0      0  7
-archive_damaged                   4    4    0    4      0       7      4   0   3      0      0  0
+archive_damaged                   4    4    0    4      0       7      4   0   0      0      0  0
 archive_missing                   7    7    0    7      0       7      7   0   0      0      0  0
 state_of_another_version          7    7    0    7      0       7      7   0   3      3      0  7
 archives_and_snapshots_missing    7    7    0    7      0       7      7   0   3      3      0  7

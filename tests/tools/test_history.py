@@ -16,7 +16,7 @@ from tests.support.past import Past, a_busy_day
 from tests.support.shell import ACKBOOK, ackbook, environment
 
 PENDING_KEYS = {"delivery_id", "event_id", "agent", "from", "state", "attempts", "reason"}
-WHY_KEYS = {"id", "state", "reason", "sentence", "timeline"}
+WHY_KEYS = {"id", "state", "reason", "sentence", "timeline", "whole", "missing"}
 FATE_KEYS = {"agent", "settled_seq", "typed", "attempts", "wait"}
 
 
@@ -165,7 +165,7 @@ def test_following_needs_a_broker(told: tuple[Path, dict[str, str]]) -> None:
 def test_replay_shows_the_world_at_any_position(told: tuple[Path, dict[str, str]]) -> None:
     root, ids = told
     now = ackbook("replay", "--json", "--dir", root, cwd=root).json()
-    assert set(now) == {"seq", "at", "pending", "agents", "dead_letters", "counts"}
+    assert set(now) == {"seq", "asked_seq", "at", "pending", "agents", "dead_letters", "counts"}
     assert [row["delivery_id"] for row in now["pending"]] == [ids["waits"]]
     assert all(set(row) == PENDING_KEYS for row in now["pending"])
     assert [row["delivery_id"] for row in now["dead_letters"]] == [ids["dead"]]

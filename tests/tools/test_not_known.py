@@ -39,6 +39,10 @@ def ask(root: Path, *words: object) -> Done:
     return ackbook(*map(str, words), "--dir", root, cwd=root)
 
 
+def position(delivery_id: str) -> int:
+    return int(delivery_id.split("_")[1], 16)
+
+
 def oldest(root: Path) -> int:
     return Reader(root / "journal").first_seq
 
@@ -89,3 +93,50 @@ def test_a_search_begins_where_the_world_is_known_and_is_never_empty(
     behind = ask(root, "replay", "bisect", "--pending-over", 0, "--from", last + 40)
     assert (behind.code, behind.out) == (3, "")
     assert "no world" in behind.err
+
+
+def test_a_delivery_that_waits_is_told_of_though_its_beginning_was_let_go(let_go: Path) -> None:
+    gone = oldest(let_go) - 1
+    pending = ask(let_go, "replay", "--json").json()["pending"]
+    early = [row for row in pending if position(row["delivery_id"]) <= gone]
+    assert early
+    for row in early:
+        told = ask(let_go, "why", row["delivery_id"], "--json").json()
+        assert (told["state"], told["reason"]) == (row["state"], row["reason"])
+        assert told["missing"] == [[1, gone]]
+        assert not told["whole"]
+        assert f"records 1 to {gone} are no longer there" in told["sentence"]
+    agent = early[0]["agent"]
+    last = [
+        each["id"] for each in ask(let_go, "why", "--agent", agent, "--last=99", "--json").lines()
+    ]
+    mine = [row["delivery_id"] for row in pending if row["agent"] == agent]
+    assert set(mine) <= set(last)
+    nobody = ask(let_go, "why", "--agent", "nobody", "--last")
+    assert nobody.code == 3
+    assert f"records 1 to {gone} are no longer there" in nobody.err
+
+
+def test_a_bundle_explains_what_waits_though_its_beginning_was_let_go(
+    let_go: Path, tmp_path: Path
+) -> None:
+    pending = ask(let_go, "replay", "--json").json()["pending"]
+    wanted = min((row["delivery_id"] for row in pending), key=position)
+    bundle = tmp_path / "b"
+    assert ask(let_go, "bundle", wanted, "-o", bundle).code == 0
+    there, here = (
+        ackbook("why", wanted, "--json", "--dir", root, cwd=tmp_path).json()
+        for root in (let_go, bundle)
+    )
+    for key in ("state", "reason", "typed", "attempts", "wait"):
+        assert here[key] == there[key]
+
+
+def test_a_record_that_cannot_be_read_is_not_one_that_never_was(holed: tuple[Path, int]) -> None:
+    root, last = holed
+    lost = ask(root, "why", f"evt_{last + 1:x}")
+    assert lost.code == 3
+    assert f"records {last + 1} to " in lost.err
+    assert "cannot be read" in lost.err
+    key = ask(root, "why", "no-such-key")
+    assert f"records {last + 1} to " in key.err
