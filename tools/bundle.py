@@ -118,10 +118,12 @@ def _world_long_before(history: History, wanted: str) -> World:
     """A world before which no record names the id, nor is near enough to be taken along."""
     first = position_of(wanted) or 1
     early = max(0, min(first - 1, history.head()) - REACH_BACK_MAX)
-    world = Worlds(history).at(early)
-    if world.seq == early:
-        return world
-    return begin_audit(history.directory, history.oldest(), lambda _: False)
+    oldest = history.oldest()
+    if early + 1 >= oldest:
+        world = Worlds(history).at(early)
+        if world.seq == early:
+            return world
+    return begin_audit(history.directory, oldest, lambda _: False)
 
 
 def _range(history: History, text: str) -> Extent:

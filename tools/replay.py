@@ -110,10 +110,7 @@ def replay(
         return None
     asked_seq = history.head() if moment is None else moment.seq
     world = known_world(history, asked_seq)
-    if as_json:
-        emit(_row(world, asked_seq))
-    else:
-        _show(world, asked_seq)
+    emit(_row(world, asked_seq)) if as_json else _show(world, asked_seq)
     return None
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from journal import Reader
 from tests.core.days import Day
-from tests.support.journaled import Journaled
+from tests.support.recorded import Recorded
 from tests.support.shell import Done, ackbook
 
 STEPS = 320
@@ -18,7 +19,7 @@ STEPS = 320
 def let_go(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A day of which only the end is kept, with a snapshot."""
     root = tmp_path_factory.mktemp("let_go")
-    with Journaled(root / "journal") as broker:
+    with closing(Recorded(root / "journal")) as broker:
         Day(11, broker).run(STEPS)
     assert ackbook("compact", "--keep-audit", "none", "--dir", root, cwd=root).code == 0
     return root
@@ -27,7 +28,7 @@ def let_go(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def holed(tmp_path: Path) -> tuple[Path, int]:
     """A day with a segment missing in the middle, and the last record before it."""
-    with Journaled(tmp_path / "journal") as broker:
+    with closing(Recorded(tmp_path / "journal")) as broker:
         Day(12, broker).run(STEPS)
     bases = Reader(tmp_path / "journal").bases
     middle = bases[len(bases) // 2]
