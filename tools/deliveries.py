@@ -110,9 +110,8 @@ def _world_before(history: History, since: Bound | None) -> World:
 
     oldest = first_kept(history)
     world = begin_audit(history.directory, oldest, is_before)
-    if any(
-        agent.held is not None or agent.mode != "auto_inject" for agent in world.agents.values()
-    ):
+    agents = world.agents.values()
+    if any(agent.held is not None or agent.mode != "auto_inject" for agent in agents):
         # When a hold began, and who set it, is only known from what came before.
         world = begin_audit(history.directory, oldest, lambda _: False)
     if oldest > 1 and (since is None or since.is_after(world.seq, world.at)):
