@@ -195,3 +195,25 @@ def test_a_report_of_some_time_has_the_same_holds_with_and_without_snapshots(
     for snapshot in journal.glob("snapshot-*"):
         snapshot.unlink()
     assert ask(tmp_path, *asked).json() == with_snapshot
+
+
+def test_another_policy_tells_nothing_from_no_decision_and_says_what_it_left_out(
+    let_go: Path, holed: tuple[Path, int], tmp_path: Path
+) -> None:
+    (tmp_path / "none" / "journal").mkdir(parents=True)
+    with Past(tmp_path / "none" / "journal"):
+        pass
+    for root in (let_go, tmp_path / "none"):
+        for words in (("--check",), ("--set", "queue_length_max=3")):
+            done = ask(root, "replay", *words)
+            assert done.code == 3, done
+            assert "no decision here can be made again" in done.err
+            assert "would have fared" not in done.out
+            assert "the same" not in done.out
+    root, last = holed
+    told = ask(root, "replay", "--set", "queue_length_max=3", "--json").json()
+    [skipped] = told["not_looked_at"]
+    assert (told["through"], skipped["first"], skipped["last"]) == (last, last + 1, told["head"])
+    report = ask(root, "replay", "--check", "--json").json()
+    assert (report["whole"], report["through"], report["head"]) == (False, last, told["head"])
+    assert "as far as can be checked" in ask(root, "replay", "--check").out
