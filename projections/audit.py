@@ -4,6 +4,10 @@ It also gives each hold that kept a queue; at the end come those that are still 
 bounded by what waits and by what ended not long ago: later evidence raises the level of a settled
 delivery, and a dead letter may be queued again, so a life that has ended is kept for `kept_max`
 others, and a dead letter for as long as it is one. What is learnt even later is not in the row.
+
+Behind a hole no world is known until something remembers one: how deliveries end is still learnt
+from the records of that, what they waited for is not. One of which nothing more is heard is neither
+open nor ended, it is `unknown`.
 """
 
 from __future__ import annotations
@@ -30,15 +34,14 @@ from projections.facts import (
     DeliveryWritten,
     MessageEnqueued,
     Ref,
-    Verification,
 )
-from projections.lives import Life, Outcome, begin_life
+from projections.fold_mail import message_again, message_of
+from projections.lives import ACKED, Life, Outcome, begin_life
 from projections.mail import Delivery
+from projections.said import Remembered, is_placed, nothing_remembered
 from projections.state import SETTLED_MAX, World
 from projections.waits import Hold, Waits
 from projections.world import fold
-
-_ACKED: dict[Verification, Outcome] = {"echo": "verified", "timeout_fallback": "unverified"}
 
 
 def lives(
@@ -54,23 +57,35 @@ def audit(
     *,
     bodies: bool = False,
     kept_max: int = SETTLED_MAX,
+    remembered: Remembered = nothing_remembered,
 ) -> Iterator[Life | Hold]:
     """Every delivery of these entries once, and every hold. They go on where `world` ends (an empty
     one, unless given), which is folded along and belongs to the audit from now on."""
-    auditor = _Auditor(World() if world is None else world, bodies, kept_max)
+    world = World() if world is None else world
+    auditor, seq = _Auditor(world, bodies, kept_max), world.seq
     for entry in entries:
+        if entry.seq != seq + 1:
+            yield from auditor.lose()
+            auditor.regain(remembered(entry.seq - 1))
         yield from auditor.hear(entry)
+        seq = entry.seq
+        if not auditor.knows:
+            auditor.regain(remembered(seq))
     yield from auditor.close()
 
 
 class _Auditor:
-    """Keeps the lives that may still change. `_flight` says since when what is in flight is."""
+    """Keeps the lives that may still change. `_flight` says since when what is in flight is,
+    `_lost` of which nothing was heard since a hole. `knows`: the world is known."""
 
     def __init__(self, world: World, bodies: bool, kept_max: int) -> None:
+        self.knows = True
         self._world = world
+        self._at = world.at
         self._kept_max = kept_max
         self._bodies = bodies
         self._waits = Waits(world)
+        self._lost: set[DeliveryId] = set()
         self._open: dict[DeliveryId, Life] = {}
         self._flight: dict[DeliveryId, int] = {}
         self._ended: OrderedDict[DeliveryId, Life] = OrderedDict()
@@ -78,12 +93,44 @@ class _Auditor:
         for delivery in world.deliveries.values():
             self._take_over(delivery)
 
+    def lose(self) -> Iterator[Hold]:
+        """Records are missing: from here on the world is not known. The holds that lasted go as
+        far as they were seen."""
+        if self.knows:
+            for life in self._open.values():
+                self._spend(life, self._at)
+            yield from self._waits.lasting()
+        self.knows = False
+        self._world, self._flight = World(), {}
+        for life in (*self._open.values(), *self._letters.values()):
+            life.whole = False
+        self._lost.update(self._open)
+
+    def regain(self, world: World | None) -> None:
+        """The world is known again: what it does not hold has ended, and it may remember how."""
+        if world is None:
+            return
+        self.knows, self._world, self._waits, self._flight = True, world, Waits(world), {}
+        self._at = world.at
+        for life in [*self._open.values()]:
+            if life.delivery_id not in world.deliveries:
+                life.end_unseen(world.settled.get(life.delivery_id))
+                self._ended[life.delivery_id] = self._open.pop(life.delivery_id)
+        self._lost.clear()
+        for delivery in world.deliveries.values():
+            self._take_over(delivery)
+
     def hear(self, entry: Entry) -> Iterator[Life | Hold]:
-        fold(self._world, entry)
+        self._at = entry.at
+        if self.knows:
+            fold(self._world, entry)
         match entry.fact:
             case MessageEnqueued() as fact:
-                for recipient in fact.deliveries:
-                    self._begin(recipient.delivery_id, entry)
+                message = message_of(entry, fact)
+                for each in fact.deliveries:
+                    self._begin(
+                        Delivery(each.delivery_id, message, each.agent, entry.seq, entry.at)
+                    )
             case DeliveryRedelivered() as fact:
                 self._redelivered(entry, fact)
             case AgentReleased() as fact:
@@ -96,22 +143,25 @@ class _Auditor:
                 self._change(entry, fact)
             case _:
                 pass
-        yield from self._waits.look(entry)
+        if self.knows:
+            yield from self._waits.look(entry)
         yield from self._complete()
 
     def close(self) -> Iterator[Life | Hold]:
         """Everything that is left: what ended, then what did not."""
         yield from self._letters.values()
         yield from self._ended.values()
-        at = self._world.at
         for life in self._open.values():
-            self._spend(life, at)
+            self._spend(life, self._world.at)
             delivery = self._world.deliveries.get(life.delivery_id)
             attempt = None if delivery is None else delivery.latest
             if attempt is not None and attempt.written_seq:
                 life.level = "written"
+            if life.delivery_id in self._lost:
+                life.outcome = "unknown"
             yield life
-        yield from self._waits.lasting()
+        if self.knows:
+            yield from self._waits.lasting()
 
     def _complete(self) -> Iterator[Life]:
         """Lives of which nothing more is expected."""
@@ -126,24 +176,31 @@ class _Auditor:
                 if delivery_id not in self._world.dead_letters:
                     yield self._letters.pop(delivery_id)
 
-    def _begin(self, delivery_id: DeliveryId, entry: Entry) -> Life | None:
-        """A delivery joins its queue; none where the world knows no such agent."""
-        delivery = self._world.deliveries.get(delivery_id)
-        if delivery is None:
-            return None
-        life = self._open[delivery_id] = begin_life(delivery, bodies=self._bodies)
-        self._waits.join(delivery_id, entry.at)
+    def _begin(self, delivery: Delivery) -> Life | None:
+        """A delivery joins its queue; none where a known world knows no such agent."""
+        if self.knows:
+            joined = self._world.deliveries.get(delivery.delivery_id)
+            if joined is None:
+                return None
+            self._waits.join(delivery.delivery_id, delivery.queued_at)
+            delivery = joined
+        life = self._open[delivery.delivery_id] = begin_life(delivery, bodies=self._bodies)
+        life.whole = self.knows
         return life
 
     def _take_over(self, delivery: Delivery) -> None:
         """One that lives already; the waits of those in queues have begun with the world."""
-        life = self._open[delivery.delivery_id] = begin_life(delivery, bodies=self._bodies)
-        life.whole, life.attempts = False, delivery.attempt
+        known = self._open.get(delivery.delivery_id)
+        if known is None:
+            known = self._open[delivery.delivery_id] = begin_life(delivery, bodies=self._bodies)
+        known.whole, known.attempts = False, delivery.attempt
         if delivery.state != "queued":
             self._flight[delivery.delivery_id] = self._world.at
 
     def _redelivered(self, entry: Entry, fact: DeliveryRedelivered) -> None:
-        life = self._begin(fact.new_delivery_id, entry)
+        new = self._world.deliveries.get(fact.new_delivery_id)
+        message = message_again(fact) if new is None else new.message
+        life = self._begin(Delivery(fact.new_delivery_id, message, fact.agent, entry.seq, entry.at))
         if life is not None:
             life.redelivered_of = fact.delivery_id
         former = self._known(fact.delivery_id)
@@ -157,6 +214,8 @@ class _Auditor:
     def _change(self, entry: Entry, fact: Ref) -> None:
         """A fact about one delivery. What is not known, or has ended, cannot change its queue."""
         life = self._open.get(fact.delivery_id)
+        if is_placed(fact):
+            self._lost.discard(fact.delivery_id)
         match fact:
             case DeliveryAdvanced():
                 if (known := self._known(fact.delivery_id)) is not None:
@@ -185,7 +244,7 @@ class _Auditor:
                     life.typed_seq = life.typed_at = None
                 self._back(life, entry)
             case DeliveryAcked():
-                self._end(fact, entry, _ACKED[fact.verification], fact.reason)
+                self._end(fact, entry, ACKED[fact.verification], fact.reason)
                 life.verification = fact.verification
                 life.rise(fact.level, entry.at)
             case DeliveryDeadLettered():
@@ -204,7 +263,8 @@ class _Auditor:
         """An attempt typed nothing, and the delivery is in its queue again."""
         self._spend(life, entry.at)
         life.written_seq = life.written_at = None
-        self._waits.join(life.delivery_id, entry.at)
+        if self.knows:
+            self._waits.join(life.delivery_id, entry.at)
 
     def _end(self, ref: Ref, entry: Entry, outcome: Outcome, reason: str | None) -> None:
         life = self._open.pop(ref.delivery_id, None)
@@ -219,6 +279,8 @@ class _Auditor:
 
     def _spend(self, life: Life, at: int) -> None:
         """Charge the time since the last change of state: to a wait, or to being in flight."""
+        if not self.knows:
+            return
         since = self._flight.pop(life.delivery_id, None)
         if since is None:
             for cause, us in self._waits.leave(life.delivery_id, life.agent, at).items():

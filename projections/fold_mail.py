@@ -39,17 +39,7 @@ from projections.state import REDELIVERED_MAX, World, key_of
 
 
 def _enqueued(world: World, entry: Entry, fact: MessageEnqueued) -> None:
-    message = Message(
-        fact.event_id,
-        entry.seq,
-        intern(fact.sender),
-        intern(fact.target),
-        fact.body,
-        fact.thread,
-        fact.priority,
-        fact.mode,
-        fact.need,
-    )
+    message = message_of(entry, fact)
     for recipient in fact.deliveries:
         _join(world, entry, message, recipient.agent, recipient.delivery_id, fact.expires_at)
     if fact.key is not None and fact.key_until is not None:
@@ -64,6 +54,21 @@ def _enqueued(world: World, entry: Entry, fact: MessageEnqueued) -> None:
             refused=fact.refused,
         )
         _schedule_keys(world)
+
+
+def message_of(entry: Entry, fact: MessageEnqueued) -> Message:
+    """The message that this entry took."""
+    return Message(
+        fact.event_id,
+        entry.seq,
+        intern(fact.sender),
+        intern(fact.target),
+        fact.body,
+        fact.thread,
+        fact.priority,
+        fact.mode,
+        fact.need,
+    )
 
 
 def _join(
@@ -231,7 +236,7 @@ def _dropped(world: World, entry: Entry, fact: DeliveryDropped) -> None:
 
 def _redelivered(world: World, entry: Entry, fact: DeliveryRedelivered) -> None:
     letter = world.dead_letters.pop(fact.delivery_id, None)
-    message = _message_of(fact) if letter is None else letter.message
+    message = message_again(fact) if letter is None else letter.message
     _join(world, entry, message, fact.agent, fact.new_delivery_id)
     if (settled := world.settled.get(fact.delivery_id)) is not None:
         settled.new_delivery_id = fact.new_delivery_id
@@ -240,7 +245,8 @@ def _redelivered(world: World, entry: Entry, fact: DeliveryRedelivered) -> None:
         world.redelivered.popitem(last=False)
 
 
-def _message_of(fact: DeliveryRedelivered) -> Message:
+def message_again(fact: DeliveryRedelivered) -> Message:
+    """The message of a delivery that is queued again, without its body."""
     return Message(
         event_id=fact.event_id,
         seq=int(fact.event_id.removeprefix("evt_"), 16),

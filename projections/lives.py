@@ -13,21 +13,30 @@ from typing import Literal
 import msgspec
 
 from projections.facts import AgentName, DeliveryId, EventId, Level, Verification, rank
-from projections.mail import Delivery
+from projections.mail import Delivery, EndedState, Settled
 
 Outcome = Literal[
-    "verified", "unverified", "evicted", "expired", "cancelled", "released", "dead_letter", "open"
+    "verified",
+    "unverified",
+    "evicted",
+    "expired",
+    "cancelled",
+    "released",
+    "dead_letter",
+    "open",
+    "unknown",
 ]
 """How a delivery left its queue. The first two are both `acked`: with proof, and without. What is
-seen later raises the level of an unverified one, and it stays unverified: nobody knew in time."""
+seen later raises the level of an unverified one, and it stays unverified: nobody knew in time. Of
+an `unknown` one no record that can be read says whether it has left."""
 
 PROVEN: tuple[Level, ...] = ("seen", "submitted", "consumed", "answered")
 """The levels that somebody or something has to show."""
 
 
 class Life(msgspec.Struct, kw_only=True):
-    """One delivery. `None` is never, or not known; `whole` is false where its beginning lies before
-    the entries, so that its counts and waits are those since then.
+    """One delivery. `None` is never, or not known; `whole` is false where some of its time lies
+    before the entries or in a hole of theirs, so that its counts and waits are those of the rest.
 
     `typed`: the first attempt that was not undone. `ended`: it left its queue for good. `reached`:
     when it had come at least so far. `restarts`: brokers that started while it lived. `attempts`
@@ -76,6 +85,32 @@ class Life(msgspec.Struct, kw_only=True):
         for each in PROVEN:
             if rank(each) <= rank(level):
                 self.reached.setdefault(each, at)
+
+    def end_unseen(self, settled: Settled | None) -> None:
+        """It ended where the record of that cannot be read; the world may remember how."""
+        self.outcome = "unknown"
+        if settled is None:
+            return
+        if settled.verification is not None:
+            self.outcome, self.verification = ACKED[settled.verification], settled.verification
+        elif (outcome := _ENDS.get(settled.state)) is not None:
+            self.outcome = outcome
+        else:
+            return
+        self.ended_seq, self.reason, self.level = settled.seq, settled.reason, settled.level
+
+
+ACKED: dict[Verification, Outcome] = {"echo": "verified", "timeout_fallback": "unverified"}
+"""What it means that a delivery was acked."""
+
+_ENDS: dict[EndedState, Outcome] = {
+    "evicted": "evicted",
+    "expired": "expired",
+    "cancelled": "cancelled",
+    "released": "released",
+    "dead_letter": "dead_letter",
+}
+"""What a world remembers of an end, as an outcome."""
 
 
 def begin_life(delivery: Delivery, *, bodies: bool = False) -> Life:

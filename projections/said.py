@@ -8,7 +8,8 @@ What no record behind the hole has said yet is `unknown`, and is never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -32,8 +33,12 @@ from projections.facts import (
     DeliveryWritten,
     Ref,
 )
-from projections.state import key_of
+from projections.state import World, key_of
 from projections.story_waits import Wait
+
+Remembered: TypeAlias = Callable[[int], World | None]
+"""The world after this record, where something besides the records knows it; each belongs to
+whoever asked."""
 
 UNKNOWN = Wait(kind="unknown", delivery_id=DeliveryId(""))
 """What keeps a queue of which no record says it."""
@@ -59,6 +64,11 @@ class Hole(msgspec.Struct, frozen=True):
         if self.is_beginning:
             return f"{records} {'are' if many else 'is'} no longer there"
         return f"{records} cannot be read"
+
+
+def nothing_remembered(seq: int) -> World | None:
+    """Only records know."""
+    return None
 
 
 def holes_told(holes: Sequence[Hole]) -> str:

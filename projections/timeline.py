@@ -24,7 +24,7 @@ from projections.facts import (
     MessageRefused,
     Ref,
 )
-from projections.said import UNKNOWN, Hole, Said
+from projections.said import UNKNOWN, Hole, Remembered, Said, nothing_remembered
 from projections.state import World, key_of
 from projections.stories import Story, story_of, story_of_refused
 from projections.story_fates import Course, fate_of
@@ -34,20 +34,13 @@ from projections.world import fold
 Fetch = Callable[[Iterable[int]], Mapping[int, Entry]]
 """The entries at these seqs, as far as the journal still has them."""
 
-Remembered = Callable[[int], World | None]
-"""The world after this record, where something besides the records knows it; each world once."""
-
-
-def _nowhere(seq: int) -> World | None:
-    """Nothing remembers any world."""
-
 
 def why(
     entries: Iterable[Entry],
     wanted: str,
     fetch: Fetch,
     world: World | None = None,
-    remembered: Remembered = _nowhere,
+    remembered: Remembered = nothing_remembered,
 ) -> Story | None:
     """The story of a message (`evt_...`) or delivery (`del_...`); None where no entry names it.
 

@@ -47,8 +47,9 @@ CAUSES: tuple[str, ...] = (*get_args(HeldReason), RETRY, PACE, BEHIND, NO_BROKER
 class Hold(msgspec.Struct, kw_only=True):
     """A time in which one reason kept an agent's queue, whoever was at its head.
 
-    `until_at`: when it ended; where `over` is false it lasted as far as the entries go. `since_seq`
-    is the record that said so first. `by`: who set it, where a record says so.
+    `until_at`: when it ended, with the record `until_seq`; where `over` is false it lasted as far
+    as the entries go. `since_seq` is the record that said so first. `by`: who set it, where a
+    record says so.
     """
 
     agent: AgentName
@@ -56,6 +57,7 @@ class Hold(msgspec.Struct, kw_only=True):
     since_seq: int
     since_at: int
     until_at: int | None = None
+    until_seq: int | None = None
     over: bool = False
     by: str = ""
 
@@ -135,7 +137,8 @@ class Waits:
         for head in self._heads.values():
             if head.hold is not None:
                 head.hold.over = head.hold.until_at is not None
-                head.hold.until_at = head.hold.until_at or self._world.at
+                if not head.hold.over:
+                    head.hold.until_at, head.hold.until_seq = self._world.at, self._world.seq
                 yield head.hold
 
     def _look_at(self, key: str, at: int) -> Iterator[Hold]:
@@ -173,10 +176,10 @@ class Waits:
         if hold is None:
             return None
         if held is not None and held.reason == hold.reason and hold.until_at in (None, at):
-            hold.until_at = None
+            hold.until_at = hold.until_seq = None
             return None
         if hold.until_at is None:
-            hold.until_at = at
+            hold.until_at, hold.until_seq = at, self._world.seq
         if held is None and hold.until_at == at:
             return None
         head.hold, hold.over = None, True

@@ -63,8 +63,10 @@ def check(place: Place, show_all: bool, as_json: bool) -> int:
                     _show(finding)
     report = CheckReport(
         ok=not counts["diverged"],
+        whole=not stretches.skipped,
         decisions=counts["decisions"],
-        through=stretches.head,
+        through=stretches.reached,
+        head=stretches.head,
         diverged=counts["diverged"],
         origin_not_told=counts["origin"],
         cut_short=counts["cut"],
@@ -76,13 +78,19 @@ def check(place: Place, show_all: bool, as_json: bool) -> int:
         emit(report)
     else:
         _sum_up(report, show_all)
-    if report.not_checked and not report.decisions:
-        raise Failure(
-            Exit.NOT_FOUND,
-            "no decision here can be checked: the world before it is not known",
-            "check a journal that has its beginning, its archives or a snapshot",
-        )
+    if not report.decisions:
+        raise nothing_decided(bool(report.not_checked))
     return Exit.DONE if report.ok else Exit.NO
+
+
+def nothing_decided(lost: bool) -> Failure:
+    """What to say where nothing was decided again: that is no proof that all is the same."""
+    why = "the world before it is not known" if lost else "there is none"
+    return Failure(
+        Exit.NOT_FOUND,
+        f"no decision here can be made again: {why}",
+        "ask it of a journal that has its beginning, its archives or a snapshot",
+    )
 
 
 def _findings(stretches: Stretches) -> Iterator[Finding]:
@@ -194,9 +202,10 @@ def _text(value: object) -> str:
 
 def _sum_up(report: CheckReport, show_all: bool) -> None:
     decisions = f"{report.decisions:,} decisions through record {report.through:,}"
-    if report.ok:
-        tell(f"{good('the same')}  {decisions}: each is made again as it is recorded")
-    else:
+    if report.ok and report.decisions:
+        so_far = good("the same") if report.whole else poor("the same, as far as can be checked")
+        tell(f"{so_far}  {decisions}: each is made again as it is recorded")
+    elif not report.ok:
         more = "" if show_all or report.diverged == 1 else "; --all shows each of them"
         tell(f"{bad('otherwise')}  {report.diverged:,} of {decisions}{more}")
     if report.origin_not_told:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from broker.runtime.rebuilding import begin_audit
+from broker.runtime.remembered import Snapshots
 from journal import SnapshotFile
 from projections.audit import audit
 from projections.facts import Level
@@ -47,25 +48,36 @@ class Wanted:
             return False
         return self.wants_agent(life.agent) and (not self.outcomes or life.outcome in self.outcomes)
 
+    def wants_hold(self, hold: Hold) -> bool:
+        """Whether some of this hold lies between the bounds, and it concerns an agent of them."""
+        if self.until is not None and not self.until.is_after(hold.since_seq, hold.since_at):
+            return False
+        ended = (hold.until_seq or 0, hold.until_at or 0)
+        if hold.over and self.since is not None and self.since.is_after(*ended):
+            return False
+        return self.wants_agent(hold.agent)
+
     def wants_agent(self, name: str) -> bool:
         """Whether what concerns this agent belongs to the answer. Names compare without case."""
         return not self.agents or name.casefold() in self.agents
 
 
 def read_audit(history: History, wanted: Wanted, *, bodies: bool = False) -> Iterator[Life | Hold]:
-    """The lives that are wanted, and every hold of an agent that is.
+    """The lives and holds that are wanted.
 
     Reading begins at the newest snapshot that lies before everything wanted: a delivery that was
-    enqueued earlier is not asked for.
+    enqueued earlier is not asked for, and a hold begins in no world in which one lasts.
     """
     world = _world_before(history, wanted.since)
-    for found in audit(history.entries(world.seq), world, bodies=bodies):
+    known = Snapshots(history.directory, history.head())
+    entries = history.entries(world.seq)
+    for found in audit(entries, world, bodies=bodies, remembered=known.at):
         match found:
             case Life():
                 if wanted.wants(found):
                     yield found
             case Hold():
-                if wanted.wants_agent(found.agent):
+                if wanted.wants_hold(found):
                     yield found
 
 
@@ -79,12 +91,30 @@ def row_of(life: Life) -> Row:
     return {name: column(life) for name, column in COLUMNS.items()}
 
 
+def first_kept(history: History) -> int:
+    """The first record of which anything is left, whatever is missing behind it; 0 for none."""
+    with history.reading() as reader:
+        return min(reader.bases, default=0)
+
+
+def missing_of(history: History) -> list[tuple[int, int]]:
+    """The records that a reading that has ended could not give, as pairs of first and last."""
+    first = first_kept(history)
+    with history.reading() as reader:
+        gaps = {(gap.first, gap.last) for gap in reader.gaps}
+    return sorted(gaps | {(1, first - 1)} if first > 1 else gaps)
+
+
 def _world_before(history: History, since: Bound | None) -> World:
     def is_before(snapshot: SnapshotFile) -> bool:
         return since is not None and since.is_after(snapshot.seq, snapshot.position.at)
 
-    oldest = history.oldest()
+    oldest = first_kept(history)
     world = begin_audit(history.directory, oldest, is_before)
+    agents = world.agents.values()
+    if any(agent.held is not None or agent.mode != "auto_inject" for agent in agents):
+        # When a hold began, and who set it, is only known from what came before.
+        world = begin_audit(history.directory, oldest, lambda _: False)
     if oldest > 1 and (since is None or since.is_after(world.seq, world.at)):
         bundle = history.place.bundle
         before = f"what had ended up to record {world.seq}, and what it had waited"

@@ -10,7 +10,7 @@ from projections.digest import QUANTILES, Digest, Spread, digest, length
 from projections.lives import PROVEN
 from projections.waits import CAUSES, Hold
 
-from .deliveries import Wanted, read_audit
+from .deliveries import Wanted, missing_of, read_audit
 from .history import History
 from .moments import bound_of, since_option, until_option
 from .options import json_option, past_option
@@ -33,7 +33,7 @@ from .tables import cell, table_of
 if TYPE_CHECKING:
     from rich.table import Table
 
-_STYLES = {"verified": "green", "unverified": "yellow", "open": "cyan"}
+_STYLES = {"verified": "green", "unverified": "yellow", "open": "cyan", "unknown": "yellow"}
 
 
 @click.command()
@@ -52,8 +52,9 @@ def report(
     """Outcomes by agent and reason, latencies by level, the share that is unverified, what was
     waited for, and the longest holds. Needs no broker.
 
-    Quantiles are exact to three digits. A hold is a time in which something kept a queue; those of
-    the whole reading are looked at, also where they began before --since.
+    Quantiles are exact to three digits. A hold is a time in which something kept a queue; it counts
+    where some of it lies between --since and --until. What became of a delivery in records that
+    cannot be read is unknown, and counted so.
     """
     history = History(place)
     wanted = Wanted(
@@ -62,10 +63,13 @@ def report(
         agents=frozenset(name.casefold() for name in agents),
     )
     found = digest(read_audit(history, wanted))
+    missing = missing_of(history)
     if as_json:
-        emit(_as_json(found))
+        emit({**_as_json(found), "missing": missing})
     else:
         _show(found)
+        for first, last in missing:
+            tell(f"{poor('unknown')}  what records {first} to {last} say: they cannot be read")
 
 
 def _as_json(found: Digest) -> dict[str, object]:
@@ -141,7 +145,8 @@ def _extent(first_at: int, last_at: int) -> str:
 
 
 def _totals(found: Digest) -> str:
-    failed = found.deliveries - sum(map(found.total, ("verified", "unverified", "open")))
+    others = ("verified", "unverified", "open", "unknown")
+    failed = found.deliveries - sum(map(found.total, others))
     parts = [good(f"{found.total('verified')} verified")]
     share = found.unverified_share
     if share:
@@ -152,6 +157,8 @@ def _totals(found: Digest) -> str:
         parts.append(bad(f"{failed} not delivered"))
     if found.total("open"):
         parts.append(f"{found.total('open')} open")
+    if found.total("unknown"):
+        parts.append(poor(f"{found.total('unknown')} unknown"))
     return "  ".join(parts)
 
 

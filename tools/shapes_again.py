@@ -40,7 +40,8 @@ class SkippedRow(msgspec.Struct, frozen=True):
 
 class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of `replay --check`. `decisions` were made again, `diverged` of them otherwise;
-    `divergences` holds the first of these, with `--all` every one.
+    `divergences` holds the first of these, with `--all` every one. `ok`: none was; `whole`: every
+    record up to the end, `head`, was looked at, and not only some of those up to `through`.
 
     `origin_not_told`: decisions of an older version whose records do not hold all that was read;
     `cut_short`: those of which a crash kept only the first records; `redacted`: the first records
@@ -48,8 +49,10 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     ok: bool
+    whole: bool
     decisions: int
     through: int
+    head: int
     diverged: int
     origin_not_told: int
     cut_short: int
@@ -87,7 +90,7 @@ class WhatIfReport(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of `replay --set`: deliveries by outcome on both sides, and each that differs.
 
     `assumed`: attempts that were answered as their agent usually answers; `assumes`: all else that
-    had to be taken for granted. Records behind `through`, up to `head`, follow on a loss.
+    had to be taken for granted. `not_looked_at`: what is in neither side, of all up to `head`.
     """
 
     changes: dict[str, object]
@@ -99,3 +102,4 @@ class WhatIfReport(msgspec.Struct, frozen=True, kw_only=True):
     differences: list[ChangedRow]
     assumed: int
     assumes: list[str]
+    not_looked_at: list[SkippedRow]

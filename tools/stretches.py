@@ -45,6 +45,8 @@ class Stretches:
     def __init__(self, history: History) -> None:
         self.head = history.head()
         self.skipped: list[Skipped] = []
+        self.reached = 0
+        """The last record of the stretches so far."""
         self._history = history
 
     def __iter__(self) -> Iterator[tuple[World, Iterator[Entry]]]:
@@ -58,7 +60,7 @@ class Stretches:
             if world.seq >= self.head:
                 return
             yield world, _whole(self._history.entries(world.seq, self.head), world.seq)
-            done = world.seq
+            done = self.reached = world.seq
             if done >= self.head:
                 return
             why = f"what came before is not known: record {done + 1} is missing"

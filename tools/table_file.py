@@ -28,7 +28,7 @@ CREATE VIEW slowest AS
 CREATE VIEW by_hour AS
   SELECT substr(enqueued_at, 1, 13) AS hour, count(*) AS deliveries,
          sum(outcome = 'verified') AS verified, sum(outcome = 'unverified') AS unverified,
-         sum(outcome NOT IN ('verified', 'unverified', 'open')) AS not_delivered
+         sum(outcome NOT IN ('verified', 'unverified', 'open', 'unknown')) AS not_delivered
   FROM deliveries GROUP BY hour ORDER BY hour;
 """
 

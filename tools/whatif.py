@@ -23,12 +23,13 @@ from projections.facts import Policy
 from projections.fates import Difference, Fate
 from projections.world import World
 
+from .check import nothing_decided
 from .failures import Exit, Failure
 from .history import History
 from .output import bold, console, dim, duration, emit, good, hanging, plain, poor, tell
 from .place import Place
 from .progress import Progress
-from .shapes_again import ChangedRow, FateRow, WhatIfReport
+from .shapes_again import ChangedRow, FateRow, SkippedRow, WhatIfReport
 from .stretches import Stretches
 
 MOVED_US_MIN = 100_000
@@ -66,8 +67,10 @@ OUTCOMES = {
 def what_if(place: Place, settings: Sequence[str], show_all: bool, as_json: bool) -> int:
     """Tell the difference; the exit code."""
     changes = read_settings(settings)
-    made, through = _elsewhere(History(place), changes)
-    report = _report(made, changes, through)
+    made, stretches = _elsewhere(History(place), changes)
+    report = _report(made, changes, stretches)
+    if not report.decisions:
+        raise nothing_decided(bool(report.not_looked_at))
     if as_json:
         emit(report)
     else:
@@ -101,10 +104,12 @@ def read_settings(settings: Sequence[str]) -> dict[str, object]:
     return changes
 
 
-def _elsewhere(history: History, changes: dict[str, object]) -> tuple[Elsewhere, int]:
-    """Both worlds at the end, and the last record of the journal."""
-    (_, told), (here, entries), (there, _) = (_first_stretch(history) for _ in range(3))
-    head = history.head()
+def _elsewhere(history: History, changes: dict[str, object]) -> tuple[Elsewhere, Stretches]:
+    """Both worlds at the end of the first stretch, and what is in no such one."""
+    stretches = Stretches(history)
+    (_, told), (there, _) = (_first(Stretches(history)) for _ in range(2))
+    here, entries = _first(stretches)
+    head = stretches.head
     reactions = Reactions()
     looking = Progress("looking:", head)
     for entry in looking.watch(told):
@@ -120,29 +125,29 @@ def _elsewhere(history: History, changes: dict[str, object]) -> tuple[Elsewhere,
         made.take(group)
     deciding.done()
     made.fates.finish()
-    return made, head
+    return made, stretches
 
 
-def _first_stretch(history: History) -> tuple[World, Iterator[Entry]]:
-    for stretch in Stretches(history):
+def _first(stretches: Stretches) -> tuple[World, Iterator[Entry]]:
+    for stretch in stretches:
         return stretch
-    raise Failure(
-        Exit.NOT_FOUND,
-        f"{history.directory} holds no record whose past is known",
-        "ask it of a journal that has its beginning, its archives or a snapshot",
-    )
+    raise nothing_decided(bool(stretches.skipped))
 
 
 # --- for programs
 
 
-def _report(made: Elsewhere, changes: dict[str, object], head: int) -> WhatIfReport:
-    fates = made.fates
+def _report(made: Elsewhere, changes: dict[str, object], stretches: Stretches) -> WhatIfReport:
+    fates, through, head = made.fates, made.here.seq, stretches.head
+    skipped = [SkippedRow(one.first, one.last, one.why) for one in stretches.skipped]
+    if through < head:
+        skipped.append(SkippedRow(through + 1, head, f"record {through + 1} cannot be read"))
     return WhatIfReport(
         changes=changes,
         decisions=made.decisions,
-        through=made.here.seq,
+        through=through,
         head=head,
+        not_looked_at=skipped,
         recorded=dict(fates.recorded.counts),
         what_if=dict(fates.other.counts),
         differences=[_row(found) for found in fates.differences],
@@ -184,14 +189,15 @@ def _show(report: WhatIfReport, policy: Policy, show_all: bool) -> None:
     _show_counts(report)
     tell()
     if not report.differences:
-        tell(good("no delivery would have fared otherwise"))
+        of_them = " of what was looked at" if report.not_looked_at else ""
+        tell(good(f"no delivery{of_them} would have fared otherwise"))
     else:
         _show_changes(report.differences)
         tell()
         _show_rows(report, show_all)
     tell()
-    if report.through < report.head:
-        tell(f"{poor('not looked at')}  what follows on record {report.through:,}, which is lost")
+    for each in report.not_looked_at:
+        tell(f"{poor('not looked at')}  records {each.first:,} to {each.last:,}: {each.why}")
     were = "was" if report.assumed == 1 else "were"
     answered = f"{report.assumed:,} of its attempts {were} answered as the agent usually answers"
     for text in (*report.assumes, answered):

@@ -33,6 +33,11 @@ NOT_KEPT = msgspec.Raw(b"null ")
 that was ever accepted is the same as one with this."""
 
 
+STAND_IN_BYTES_MAX = 16 * 1024**2
+"""Of the text that stands for a refused one: more than any request has. A journal or a bundle may
+come from strangers, and what it says of a length is only a number."""
+
+
 class Told(msgspec.Struct, frozen=True, gc=False):
     """A wish, as its first record tells it. `whole`: nothing that a rule reads is missing; records
     of versions that wrote less of a send are not."""
@@ -84,6 +89,8 @@ def wish_of(first: Entry) -> Told | None:
                 return _sent(_sends.decode(by), fact, first.at)
             case AgentSpawned():
                 return Told(_spawned(_spawns.decode(by), fact))
+            case MessageRefused() if not 0 <= fact.body_bytes <= STAND_IN_BYTES_MAX:
+                return None  # no broker wrote that, and its length is not to be made up here
             case MessageRefused():
                 refused = _refusals.decode(by)
                 return Told(msgspec.structs.replace(refused, body=_stand_in(fact), data=NOT_KEPT))

@@ -87,6 +87,14 @@ def test_a_message_like_what_stands_for_a_lost_text_is_not_taken_for_it(
     assert checked(broker.lines) == []
 
 
+@pytest.mark.parametrize("size", [-1, 10**10])
+def test_the_length_that_a_stranger_names_is_never_made_up(broker: Simulated, size: int) -> None:
+    broker.refused(message("nobody", "x"))
+    refused = decode(broker.lines[-1])
+    fact = msgspec.structs.replace(refused.fact, body_bytes=size)
+    assert wish_of(msgspec.structs.replace(refused, fact=fact)) is None
+
+
 def test_a_spawn_comes_back_with_the_name_as_it_was_written(broker: Simulated) -> None:
     ended(broker, "bob", "ended_with_broker")
     wish = Spawn(program=program("BOB", 2))

@@ -19,11 +19,10 @@ from typing import Any
 
 import pytest
 
-from projections.codec import Entry
 from projections.stories import Story
 from projections.timeline import why
-from projections.world import World, fold_all
 from tests.core.days import Day
+from tests.support.holed import Holed
 from tests.support.ledger import Account, Agent, Ledger
 from tests.support.simulated import Simulated
 
@@ -31,7 +30,6 @@ STEPS = 160
 SEEDS_A_CHUNK = 10
 CHUNKS = 4
 HOLES_A_DAY = 5
-LENGTHS = (1, 2, 5, 12, 30, 80, 150)
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
@@ -41,7 +39,7 @@ def test_with_records_taken_out_a_story_is_true_or_says_unknown(chunk: int) -> N
         broker = Day(seed).run(STEPS)
         chance = Random(seed)
         for _ in range(HOLES_A_DAY):
-            seen.update(Holed(broker, chance).told())
+            seen.update(Compared(broker, Holed(broker, chance)).told())
     assert seen["unknown"] > 10
     assert seen["known, though not whole"] > 100
     assert seen["whole"] > 100
@@ -75,63 +73,45 @@ class EndingsToo(Ledger):
             known.append(ending)
 
 
-class Holed:
-    """One day with a run of records taken out, and what is told of it."""
+class Compared:
+    """One history with a hole, and what is told of it."""
 
-    def __init__(self, broker: Simulated, chance: Random) -> None:
-        entries = broker.entries
-        self.first = chance.randrange(1, len(entries) - 1)
-        self.last = min(self.first + chance.choice(LENGTHS) - 1, len(entries) - 1)
-        """The first and the last record taken out; never the last one of the day."""
-        ends = [each.seq - 1 for each in entries if bytes(each.by) and each.seq > self.last]
-        self.known_at = chance.choice([None, None, *ends[:20]])
-        self._broker = broker
-        self._left = {e.seq: e for e in entries if not self.first <= e.seq <= self.last}
+    def __init__(self, broker: Simulated, holed: Holed) -> None:
+        self._holed = holed
         self._ledger = EndingsToo()
         for decision in broker.decisions():
             self._ledger.hear(decision)
 
     def told(self) -> Iterator[str]:
         """Compare every story with the ledger; what was seen."""
+        holed = self._holed
         for delivery_id in self._ledger.accounts:
-            story = why(self._left.values(), delivery_id, self._fetch, remembered=self._remembered)
-            if story is None:
-                assert not [e for e in self._left.values() if f"'{delivery_id}'" in str(e.fact)]
-                assert self.known_at is None or not self._lives(delivery_id)
+            story = why(holed.left, delivery_id, holed.fetch, remembered=holed.remembered)
+            if story is not None:
+                yield from self._compared(delivery_id, story)
                 continue
-            yield from self._compared(delivery_id, story)
-
-    def _fetch(self, seqs: Any) -> dict[int, Entry]:
-        return {seq: self._left[seq] for seq in seqs if seq in self._left}
-
-    def _remembered(self, seq: int) -> World | None:
-        if seq != self.known_at:
-            return None
-        world = World()
-        fold_all(world, self._broker.entries[:seq])
-        return world
-
-    def _lives(self, delivery_id: str) -> bool:
-        assert self.known_at is not None
-        world = self._remembered(self.known_at)
-        return world is not None and delivery_id in world.deliveries
+            assert not [each for each in holed.left if f"'{delivery_id}'" in str(each.fact)]
+            if holed.known_at is not None:
+                world = holed.remembered(holed.known_at)
+                assert world is not None
+                assert delivery_id not in world.deliveries
 
     def _compared(self, delivery_id: str, story: Story) -> Iterator[str]:
         expected, told = self._ledger.expected(delivery_id), story.to_dict()
-        context = (story.sentence, expected, self.first, self.last, self.known_at)
+        context = (story.sentence, expected, str(self._holed))
         assert story.sentence.startswith(delivery_id), context
         assert story.sentence.endswith("."), context
         if told["whole"]:
             assert {key: told[key] for key in expected} == expected, context
             yield "whole"
             return
-        assert told["missing"] == [(self.first, self.last)], context
+        assert told["missing"] == [(self._holed.first, self._holed.last)], context
         self._compare_state(delivery_id, expected, told, context)
         assert told["typed"] in (expected["typed"], "unknown"), context
         assert told["attempts"] <= expected["attempts"], context  # type: ignore[operator]
         yield "unknown" if told["state"] == "unknown" else "known, though not whole"
         yield from self._compared_wait(expected["wait"], told, context)
-        if self.first <= self._ledger.accounts[delivery_id].joined <= self.last:
+        if self._holed.holds(self._ledger.accounts[delivery_id].joined):
             yield "beginning lost"
 
     def _compare_state(
@@ -148,7 +128,7 @@ class Holed:
             ending = told["state"], told["reason"], told["settled_seq"]
             assert ending in endings, context
             [_, *later] = endings[endings.index(ending) :]
-            assert all(self.first <= seq <= self.last for _, _, seq in later[:1]), context
+            assert all(self._holed.holds(seq) for _, _, seq in later[:1]), context
             return
         assert told["reason"] in (expected["reason"], "unknown"), context
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from random import Random
 from typing import get_args
 
 from broker.core.commands import Cancel, Release, SetMode, StopBroker
@@ -23,7 +24,9 @@ from projections.lives import PROVEN, Life
 from projections.timeline import Fetch, why
 from projections.waits import CAUSES, Hold
 from projections.world import World, fold
+from tests.core.days import Day
 from tests.core.test_properties import Broker
+from tests.support.holed import Holed
 from tests.support.orders import become, message, report_of, spawn
 from tests.support.simulated import Simulated
 
@@ -282,3 +285,40 @@ def test_quantiles_are_exact_to_three_digits() -> None:
 
 def test_the_list_of_causes_is_closed() -> None:
     assert set(get_args(HeldReason)) < set(CAUSES)
+
+
+def is_within(part: Hold, whole: Hold) -> bool:
+    """Whether a hold is a true one, or as much of it as was seen."""
+    same = (part.agent, part.reason) == (whole.agent, whole.reason)
+    return same and whole.since_seq <= part.since_seq and part.since_at <= (whole.until_at or 0)
+
+
+def test_with_records_taken_out_an_outcome_is_true_or_unknown() -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(30):
+        broker, chance = Day(seed).run(160), Random(seed)
+        whole = list(audit(broker.entries))
+        true = {each.delivery_id: each for each in whole if isinstance(each, Life)}
+        holds = [each for each in whole if isinstance(each, Hold)]
+        for _ in range(5):
+            holed = Holed(broker, chance)
+            found = list(audit(holed.left, remembered=holed.remembered))
+            rows = {each.delivery_id: each for each in found if isinstance(each, Life)}
+            assert len(rows) == sum(isinstance(each, Life) for each in found), "each once"
+            begun = {of for of, life in true.items() if not holed.holds(life.enqueued_seq)}
+            assert begun <= set(rows), str(holed)
+            for delivery_id, row in rows.items():
+                seen[row.outcome] += 1
+                known = true[delivery_id]
+                assert row.outcome in (known.outcome, "unknown"), str(holed)
+                assert row.reason in (known.reason, None), str(holed)
+                if row.whole and row.ended_seq is not None and row.ended_seq < holed.first:
+                    assert row.waited == known.waited
+                if row.whole:
+                    assert (row.attempts, row.retries) == (known.attempts, known.retries)
+            for hold in found:
+                if isinstance(hold, Hold):
+                    assert any(is_within(hold, each) for each in holds), str(holed)
+    assert seen["unknown"] > 50
+    assert seen["open"] > 50
+    assert min(seen["verified"], seen["expired"], seen["dead_letter"]) > 50

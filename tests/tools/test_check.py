@@ -21,7 +21,7 @@ from tests.support.past import SMALL, Past, a_busy_day, make_snapshot
 from tests.support.shell import Done, ackbook
 
 KEYS = {
-    *("ok", "decisions", "through", "diverged", "origin_not_told", "cut_short"),
+    *("ok", "whole", "decisions", "through", "head", "diverged", "origin_not_told", "cut_short"),
     *("redacted", "divergences", "not_checked"),
 }
 
@@ -99,7 +99,7 @@ def test_where_nothing_is_known_nothing_is_said_to_be_the_same(tmp_path: Path) -
     sorted(journal.glob("0*.jsonl"))[0].unlink()
     done = checked(journal)
     assert done.code == 3
-    assert "no decision here can be checked" in done.err
+    assert "no decision here can be made again: the world before it is not known" in done.err
 
 
 def test_what_lies_behind_an_accepted_loss_is_said_to_be_unchecked(tmp_path: Path) -> None:
@@ -113,8 +113,9 @@ def test_what_lies_behind_an_accepted_loss_is_said_to_be_unchecked(tmp_path: Pat
     report = checked(saved, "--json").json()
     (skipped,) = report["not_checked"]
     assert skipped["first"] == found.lost[0].first
-    assert skipped["last"] == report["through"]
-    assert report["ok"] is True
+    assert skipped["last"] == report["head"]
+    assert skipped["first"] == report["through"] + 1
+    assert (report["ok"], report["whole"]) == (True, False)
 
 
 def test_a_redacted_bundle_is_decided_as_the_journal_was(tmp_path: Path) -> None:

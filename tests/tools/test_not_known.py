@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from broker.core.commands import SetMode
 from journal import Reader
+from projections.facts import AgentName
 from tests.core.days import Day
+from tests.support.past import SMALL, Past, make_snapshot
 from tests.support.recorded import Recorded
 from tests.support.shell import Done, ackbook
 
 STEPS = 320
+NOT_FAILED = ("verified", "unverified", "open", "unknown")
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +146,74 @@ def test_a_record_that_cannot_be_read_is_not_one_that_never_was(holed: tuple[Pat
     assert "cannot be read" in lost.err
     key = ask(root, "why", "no-such-key")
     assert f"records {last + 1} to " in key.err
+
+
+def test_a_report_counts_what_a_hole_hides_as_unknown_and_says_what_is_missing(
+    holed: tuple[Path, int],
+) -> None:
+    root, last = holed
+    told = ask(root, "report", "--json").json()
+    [[first, through]] = told["missing"]
+    assert first == last + 1
+    unknown = sum(row["deliveries"] for row in told["outcomes"] if row["outcome"] == "unknown")
+    assert unknown
+    people = ask(root, "report").out
+    assert f"{unknown} unknown" in people
+    assert f"what records {first} to {through} say" in people
+    rows = [row["outcome"] for row in ask(root, "export").lines()]
+    assert rows.count("unknown") == unknown
+    table = root / "t.sqlite"
+    assert ask(root, "export", "-o", table).code == 0
+    with closing(sqlite3.connect(table)) as connection:
+        [[failed]] = connection.execute("SELECT sum(not_delivered) FROM by_hour")
+    assert failed == sum(outcome not in NOT_FAILED for outcome in rows)
+
+
+def test_a_report_of_some_time_has_the_same_holds_with_and_without_snapshots(
+    tmp_path: Path,
+) -> None:
+    journal = tmp_path / "journal"
+    with Past(journal, SMALL) as past:
+        past.start()
+        past.spawn("bob")
+        past.spawn("eve")
+        past.tell(SetMode(name=AgentName("bob"), mode="manual_flush", by="zoe"))
+        past.send("bob", "held since long before")
+        past.tell(SetMode(name=AgentName("eve"), mode="manual_flush", by="ann"))
+        past.send("eve", "held, and over before")
+        past.tell(SetMode(name=AgentName("eve"), mode="auto_inject"))
+        since = past.world.seq + 2
+    make_snapshot(journal, since - 2)
+    with Past(journal, SMALL) as past:
+        past.start()
+        past.send("bob", "later")
+    asked = ("report", "--since", since, "--json")
+    with_snapshot = ask(tmp_path, *asked).json()
+    [hold] = [each for each in with_snapshot["holds"] if each["reason"] == "manual_flush"]
+    assert (hold["agent"], hold["by"]) == ("bob", "zoe")
+    assert hold["since_seq"] < since
+    for snapshot in journal.glob("snapshot-*"):
+        snapshot.unlink()
+    assert ask(tmp_path, *asked).json() == with_snapshot
+
+
+def test_another_policy_tells_nothing_from_no_decision_and_says_what_it_left_out(
+    let_go: Path, holed: tuple[Path, int], tmp_path: Path
+) -> None:
+    (tmp_path / "none" / "journal").mkdir(parents=True)
+    with Past(tmp_path / "none" / "journal"):
+        pass
+    for root in (let_go, tmp_path / "none"):
+        for words in (("--check",), ("--set", "queue_length_max=3")):
+            done = ask(root, "replay", *words)
+            assert done.code == 3, done
+            assert "no decision here can be made again" in done.err
+            assert "would have fared" not in done.out
+            assert "the same" not in done.out
+    root, last = holed
+    told = ask(root, "replay", "--set", "queue_length_max=3", "--json").json()
+    [skipped] = told["not_looked_at"]
+    assert (told["through"], skipped["first"], skipped["last"]) == (last, last + 1, told["head"])
+    report = ask(root, "replay", "--check", "--json").json()
+    assert (report["whole"], report["through"], report["head"]) == (False, last, told["head"])
+    assert "as far as can be checked" in ask(root, "replay", "--check").out

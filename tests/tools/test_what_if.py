@@ -12,7 +12,7 @@ from tests.support.shell import Done, ackbook
 
 KEYS = {
     *("changes", "decisions", "through", "head", "recorded", "what_if", "differences"),
-    *("assumed", "assumes"),
+    *("assumed", "assumes", "not_looked_at"),
 }
 ROW_KEYS = {
     *("event_seq", "delivery_id", "agent", "redelivery_of", "recorded", "what_if", "moved_ms"),
