@@ -159,7 +159,6 @@ class Said:
     def _hear_of(self, key: str, entry: Entry, fact: Ref) -> None:
         match fact:
             case DeliveryAttempted():
-                self._held.pop(key, None)
                 self._terminals[key] = _InTerminal(fact.delivery_id, fact.generation, entry.seq)
             case DeliveryWritten():
                 inside = self._terminals.get(key)

@@ -28,7 +28,7 @@ from tests.support.simulated import Simulated
 
 STEPS = 160
 SEEDS_A_CHUNK = 10
-CHUNKS = 4
+CHUNKS = 8
 HOLES_A_DAY = 5
 
 
@@ -40,12 +40,12 @@ def test_with_records_taken_out_a_story_is_true_or_says_unknown(chunk: int) -> N
         chance = Random(seed)
         for _ in range(HOLES_A_DAY):
             seen.update(Compared(broker, Holed(broker, chance)).told())
-    assert seen["unknown"] > 10
+    assert seen["unknown"] > 0
     assert seen["known, though not whole"] > 100
     assert seen["whole"] > 100
-    assert seen["wait not said"] > 10
-    assert seen["wait said behind a hole"] > 10
-    assert seen["beginning lost"] > 10
+    assert seen["wait not said"] > 0
+    assert seen["wait said behind a hole"] > 0
+    assert seen["beginning lost"] > 0
 
 
 class EndingsToo(Ledger):

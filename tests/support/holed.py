@@ -17,6 +17,9 @@ LENGTHS = (1, 2, 5, 12, 30, 80, 150)
 ENDS_MAX = 20
 """Decisions behind the hole at whose end a world may be remembered."""
 
+INSIDE_SHARE = 0.4
+"""Of the holes, so many end inside a decision: what it began with is not known."""
+
 
 class Holed:
     """One history, of which the records `first` to `last` cannot be read; never the last of all.
@@ -24,8 +27,14 @@ class Holed:
 
     def __init__(self, broker: Simulated, chance: Random) -> None:
         self._entries = entries = broker.entries
-        self.first = chance.randrange(1, len(entries) - 1)
-        self.last = min(self.first + chance.choice(LENGTHS) - 1, len(entries) - 1)
+        inside = [each.seq - 1 for each in entries[2:] if each.cause and not bytes(each.by)]
+        length = chance.choice(LENGTHS)
+        if inside and chance.random() < INSIDE_SHARE:
+            self.last = chance.choice(inside)
+            self.first = max(1, self.last - length + 1)
+        else:
+            self.first = chance.randrange(1, len(entries) - 1)
+            self.last = min(self.first + length - 1, len(entries) - 1)
         ends = [each.seq - 1 for each in entries if bytes(each.by) and each.seq > self.last]
         self.known_at = chance.choice([None, None, *ends[:ENDS_MAX]])
         self._left = {e.seq: e for e in entries if not self.holds(e.seq)}
