@@ -36,8 +36,9 @@ from projections.facts import (
     Ref,
 )
 from projections.fold_mail import message_again, message_of
-from projections.lives import ACKED, Life, Outcome, begin_life
+from projections.lives import Life, Outcome, begin_life
 from projections.mail import Delivery
+from projections.outcomes import OF_ACKED
 from projections.said import Remembered, is_placed, nothing_remembered
 from projections.state import SETTLED_MAX, World
 from projections.waits import Hold, Waits
@@ -244,7 +245,7 @@ class _Auditor:
                     life.typed_seq = life.typed_at = None
                 self._back(life, entry)
             case DeliveryAcked():
-                self._end(fact, entry, ACKED[fact.verification], fact.reason)
+                self._end(fact, entry, OF_ACKED[fact.verification], fact.reason)
                 life.verification = fact.verification
                 life.rise(fact.level, entry.at)
             case DeliveryDeadLettered():

@@ -8,24 +8,15 @@ Times are microseconds UTC. The time from being enqueued to its end is divided w
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from projections.facts import AgentName, DeliveryId, EventId, Level, Verification, rank
 from projections.mail import Delivery, EndedState, Settled
+from projections.outcomes import OF_ACKED, Ended
 
-Outcome = Literal[
-    "verified",
-    "unverified",
-    "evicted",
-    "expired",
-    "cancelled",
-    "released",
-    "dead_letter",
-    "open",
-    "unknown",
-]
+Outcome: TypeAlias = Literal[Ended, "open", "unknown"]
 """How a delivery left its queue. The first two are both `acked`: with proof, and without. What is
 seen later raises the level of an unverified one, and it stays unverified: nobody knew in time. Of
 an `unknown` one no record that can be read says whether it has left."""
@@ -92,7 +83,7 @@ class Life(msgspec.Struct, kw_only=True):
         if settled is None:
             return
         if settled.verification is not None:
-            self.outcome, self.verification = ACKED[settled.verification], settled.verification
+            self.outcome, self.verification = OF_ACKED[settled.verification], settled.verification
         elif (outcome := _ENDS.get(settled.state)) is not None:
             self.outcome = outcome
         else:
@@ -100,7 +91,6 @@ class Life(msgspec.Struct, kw_only=True):
         self.ended_seq, self.reason, self.level = settled.seq, settled.reason, settled.level
 
 
-ACKED: dict[Verification, Outcome] = {"echo": "verified", "timeout_fallback": "unverified"}
 """What it means that a delivery was acked."""
 
 _ENDS: dict[EndedState, Outcome] = {

@@ -23,7 +23,7 @@ Ended: TypeAlias = Literal[
     "verified", "unverified", "evicted", "expired", "cancelled", "released", "dead_letter"
 ]
 
-_ACKED: dict[Verification, Ended] = {"echo": "verified", "timeout_fallback": "unverified"}
+OF_ACKED: dict[Verification, Ended] = {"echo": "verified", "timeout_fallback": "unverified"}
 
 _OTHERS: dict[type, Ended] = {
     DeliveryEvicted: "evicted",
@@ -38,5 +38,5 @@ def ended_by(fact: Content) -> Ended | None:
     """How the deliveries that this fact is about left their queues by it; None when they did
     not."""
     if isinstance(fact, DeliveryAcked):
-        return _ACKED[fact.verification]
+        return OF_ACKED[fact.verification]
     return _OTHERS.get(type(fact))

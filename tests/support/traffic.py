@@ -40,7 +40,7 @@ from projections.codec import encode, kind_of
 from projections.facts import DeliveryMode, Policy
 from projections.world import World, key_of, next_deadline
 from tests.support.faulty import MINUTE_S, SECOND_US, FaultyHolder
-from tests.support.simulated import START_AT
+from tests.support.recorded import ToldClock
 
 HOUR_S = 3_600.0
 BATCH_DECISIONS = 256
@@ -52,19 +52,6 @@ WORDS = (
 )
 
 
-class Clock:
-    """Both clocks of the journal stand at the time of the simulation."""
-
-    def __init__(self) -> None:
-        self.at = START_AT
-
-    def wall(self) -> int:
-        return self.at
-
-    def boot(self) -> int:
-        return self.at - START_AT
-
-
 class Traffic:
     """One broker, its agents, and all who want something of them. `close` it."""
 
@@ -73,7 +60,7 @@ class Traffic:
         self.world = World()
         self._directory = directory
         self._policy = policy or Policy()
-        self._clock = Clock()
+        self._clock = ToldClock()
         self._log = self._open()
         self._decisions = 0
         self._number = itertools.count()
