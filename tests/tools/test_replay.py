@@ -187,7 +187,9 @@ def test_a_moment_of_a_bundle_is_compared_with_that_of_its_journal(
 ) -> None:
     path = tmp_path / "one.bundle"
     assert ackbook("bundle", "--range", "9..20", "-o", path, "--dir", root, cwd=root).code == 0
-    assert replay(root, "diff", f"{path}@15", "15").code == 0
+    same = replay(root, "diff", f"{path}@15", "15")
+    assert same.code == 0
+    assert str(path) in same.out
     there = ackbook("replay", "diff", "15", "20", "--dir", path, cwd=root)
     assert (there.code, there.err) == (1, "")
     assert str(path) in there.out
