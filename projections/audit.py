@@ -36,9 +36,9 @@ from projections.facts import (
     Ref,
 )
 from projections.fold_mail import message_again, message_of
-from projections.lives import Life, Outcome, begin_life
+from projections.lives import Life, begin_life
 from projections.mail import Delivery
-from projections.outcomes import OF_ACKED
+from projections.outcomes import ended_by
 from projections.said import Remembered, is_placed, nothing_remembered
 from projections.state import SETTLED_MAX, World
 from projections.waits import Hold, Waits
@@ -136,7 +136,7 @@ class _Auditor:
                 self._redelivered(entry, fact)
             case AgentReleased() as fact:
                 for ref in fact.dropped:
-                    self._end(ref, entry, "released", "agent_released")
+                    self._end(ref, entry, "agent_released")
             case BrokerStarted():
                 for life in self._open.values():
                     life.restarts += 1
@@ -245,18 +245,14 @@ class _Auditor:
                     life.typed_seq = life.typed_at = None
                 self._back(life, entry)
             case DeliveryAcked():
-                self._end(fact, entry, OF_ACKED[fact.verification], fact.reason)
+                self._end(fact, entry, fact.reason)
                 life.verification = fact.verification
                 life.rise(fact.level, entry.at)
             case DeliveryDeadLettered():
-                self._end(fact, entry, "dead_letter", fact.reason)
+                self._end(fact, entry, fact.reason)
                 life.error = fact.error
-            case DeliveryEvicted():
-                self._end(fact, entry, "evicted", fact.reason)
-            case DeliveryExpired():
-                self._end(fact, entry, "expired", fact.reason)
-            case DeliveryCancelled():
-                self._end(fact, entry, "cancelled", fact.reason)
+            case DeliveryEvicted() | DeliveryExpired() | DeliveryCancelled():
+                self._end(fact, entry, fact.reason)
             case _:
                 pass
 
@@ -267,9 +263,9 @@ class _Auditor:
         if self.knows:
             self._waits.join(life.delivery_id, entry.at)
 
-    def _end(self, ref: Ref, entry: Entry, outcome: Outcome, reason: str | None) -> None:
-        life = self._open.pop(ref.delivery_id, None)
-        if life is None:
+    def _end(self, ref: Ref, entry: Entry, reason: str | None) -> None:
+        life, outcome = self._open.pop(ref.delivery_id, None), ended_by(entry.fact)
+        if life is None or outcome is None:
             return
         self._spend(life, entry.at)
         life.ended_seq, life.ended_at = entry.seq, entry.at

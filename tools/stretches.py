@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from journal import SnapshotUnusable, newest_snapshots
+from journal.control import REPAIRED
 from projections.codec import Control, Entry, kind_of
 from projections.snapshot import FOLD_VERSION, UnreadableWorld, load
 from projections.world import World
@@ -86,7 +87,7 @@ class Stretches:
 def _whole(entries: Iterable[Entry], after: int) -> Iterator[Entry]:
     """Entries up to the first hole, or to where somebody accepted one."""
     for expected, entry in enumerate(entries, after + 1):
-        lost = type(entry.fact) is Control and kind_of(entry) == "journal.repaired"
+        lost = type(entry.fact) is Control and kind_of(entry) == REPAIRED
         if lost or entry.seq != expected:
             return
         yield entry

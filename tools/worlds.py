@@ -22,6 +22,7 @@ from typing import NamedTuple
 from broker.runtime.cache import Cache, cache_directory
 from broker.runtime.rebuilding import begin_world
 from journal import OsFiles
+from journal.control import REPAIRED
 from journal.layout import list_directory
 from journal.record import parse_line
 from journal.sources import sources_of
@@ -37,16 +38,13 @@ from .stretches import known_from
 INTERVAL = 50_000
 """Records between kept worlds: 0.15 s of folding, about four times what loading one takes."""
 
-ACCEPTED = "journal.repaired"
-"""The record behind which a hole may be: somebody saw it, and went on."""
-
 _NAME = re.compile(r"(\d{20})-([0-9a-f]{8})-([0-9a-f]{32})")
 """The position, the checksum of its line, and the foundation."""
 
 
 class Reached(NamedTuple):
-    """A world, and how it goes on. `keeps`: worlds that follow may be kept; `accepted`: there may
-    be a hole behind it."""
+    """A world, and how it goes on. `keeps`: worlds that follow may be kept; `accepted`: it is
+    that of a repair, so there may be a hole behind it that somebody saw, and went on."""
 
     world: World
     keeps: bool = True
@@ -82,7 +80,7 @@ class Worlds:
         for block in self._history.blocks(world.seq, through):
             if not _fold_block(world, block.entries, accepted):
                 return Reached(world, keeps)
-            accepted = kind_of(block.entries[-1]) == ACCEPTED
+            accepted = kind_of(block.entries[-1]) == REPAIRED
             if keeps and self._is_due(world, kept):
                 self._keep(world, block)
                 kept = world.seq
@@ -99,7 +97,7 @@ class Worlds:
                 return
             fold(world, entry)
             yield entry, world
-            accepted = kind_of(entry) == ACCEPTED
+            accepted = kind_of(entry) == REPAIRED
 
     def _begin(self, seq: int) -> Reached:
         """The latest beginning at or before this record."""
@@ -129,7 +127,7 @@ class Worlds:
 
     def _reached(self, world: World, *, keeps: bool) -> Reached:
         line = self._history.line(world.seq)
-        return Reached(world, keeps, accepted=line is not None and line.kind == ACCEPTED)
+        return Reached(world, keeps, accepted=line is not None and line.kind == REPAIRED)
 
     def _is_due(self, world: World, kept: int) -> bool:
         """Whether loading this world would be quicker than folding up to it from the last one."""
@@ -204,5 +202,5 @@ def _fold_block(world: World, entries: list[Entry], accepted: bool) -> bool:
         if entry.seq != world.seq + 1 and not accepted:
             return False
         fold(world, entry)
-        accepted = kind_of(entry) == ACCEPTED
+        accepted = kind_of(entry) == REPAIRED
     return True
