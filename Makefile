@@ -4,6 +4,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# Links that give checkers and editors the layers under the name that they install with.
+NAMES := build/names/ackbook
 PIP := $(BIN)/python -m pip install --constraint constraints.txt
 # Tests wait for programs more than they compute, so there are more of them at a time than cores.
 WORKERS ?= 4
@@ -16,7 +18,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 demo: $(READY) ## the whole story on real programs, in under two minutes, proofs included
-	@$(BIN)/python -m tools.demo
+	@$(BIN)/python -m ackbook.tools.demo
 
 test: $(READY) ## run every test
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
@@ -24,7 +26,7 @@ test: $(READY) ## run every test
 lint: $(READY) ## ruff and mypy, as the tests ask for them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy -p journal -p projections -p broker -p tools
+	$(BIN)/mypy
 
 bench: $(READY) ## every figure, as a ratio in the same run, into build/bench.json; QUICK=1: in 3 min
 	@test -e build/.bench || { $(PIP) --group bench > build/bench-setup.log 2>&1 && touch build/.bench; } || \
@@ -57,6 +59,9 @@ $(READY): pyproject.toml constraints.txt
 	@mkdir -p build && { $(PIP) --upgrade pip setuptools && \
 	  $(PIP) --no-build-isolation --group dev --editable '.[fast]'; } > build/setup.log 2>&1 || \
 	  { cat build/setup.log >&2; exit 1; }
+	@rm -rf $(NAMES) && mkdir -p $(NAMES)
+	@ln -s $(addprefix ../../../tools/package/,__init__.py __main__.py py.typed) \
+	  $(addprefix ../../../,journal projections broker tools) $(NAMES)
 	@touch $@
 
 lock: ## resolve the newest versions anew and pin them in constraints.txt

@@ -14,12 +14,12 @@ Start with `embedded` (what a program is promised), then `record` (what a line i
 a crash can leave behind, and what follows), `writer` (the order of every write).
 """
 
-from journal.appender import Appender
-from journal.archiving import ArchiveFile, archive_segment
-from journal.backup import BackupReport, backup
-from journal.checking import check_file, holes, older_files
-from journal.clock import Clock, OsClock
-from journal.compaction import (
+from ackbook.journal.appender import Appender
+from ackbook.journal.archiving import ArchiveFile, archive_segment
+from ackbook.journal.backup import BackupReport, backup
+from ackbook.journal.checking import check_file, holes, older_files
+from ackbook.journal.clock import Clock, OsClock
+from ackbook.journal.compaction import (
     Compaction,
     CompactionPlan,
     CompactionReport,
@@ -28,9 +28,16 @@ from journal.compaction import (
     compact,
     plan_compaction,
 )
-from journal.control import Opened, RecoveryReport, Repaired, Sealed, SegmentStarted, read_control
-from journal.embedded import Journal, open_journal
-from journal.errors import (
+from ackbook.journal.control import (
+    Opened,
+    RecoveryReport,
+    Repaired,
+    Sealed,
+    SegmentStarted,
+    read_control,
+)
+from ackbook.journal.embedded import Journal, open_journal
+from ackbook.journal.errors import (
     AttemptFailed,
     Corrupt,
     Damage,
@@ -52,26 +59,26 @@ from journal.errors import (
     TornTail,
     ending_of,
 )
-from journal.files import Files, OsFiles
-from journal.following import Follow
-from journal.history import History, read_journal
-from journal.layout import Listing, list_directory
-from journal.limits import Limits
-from journal.log import Log, LogStatistics
-from journal.moments import position_at
-from journal.on_loop import AsyncJournal
-from journal.opening import open_log
-from journal.reader import Reader
-from journal.record import Draft, Line, Position
-from journal.repairing import Repair, repair
-from journal.retention import FOREVER, Retention
-from journal.salvaging import LostRecords, SalvageReport, salvage
-from journal.snapshot import SnapshotFile, read_snapshot, write_snapshot
-from journal.snapshots import SetAside, Snapshots, newest_snapshots
-from journal.statistics import SegmentStatistics, statistics
-from journal.token import HeadToken, check_token, head_token, parse_token
-from journal.values import Data, Record, State
-from journal.verify import VerifyReport, verify
+from ackbook.journal.files import Files, OsFiles
+from ackbook.journal.following import Follow
+from ackbook.journal.history import History, read_journal
+from ackbook.journal.layout import Listing, list_directory
+from ackbook.journal.limits import Limits
+from ackbook.journal.log import Log, LogStatistics
+from ackbook.journal.moments import position_at
+from ackbook.journal.on_loop import AsyncJournal
+from ackbook.journal.opening import open_log
+from ackbook.journal.reader import Reader
+from ackbook.journal.record import Draft, Line, Position
+from ackbook.journal.repairing import Repair, repair
+from ackbook.journal.retention import FOREVER, Retention
+from ackbook.journal.salvaging import LostRecords, SalvageReport, salvage
+from ackbook.journal.snapshot import SnapshotFile, read_snapshot, write_snapshot
+from ackbook.journal.snapshots import SetAside, Snapshots, newest_snapshots
+from ackbook.journal.statistics import SegmentStatistics, statistics
+from ackbook.journal.token import HeadToken, check_token, head_token, parse_token
+from ackbook.journal.values import Data, Record, State
+from ackbook.journal.verify import VerifyReport, verify
 
 __all__ = [
     "FOREVER",

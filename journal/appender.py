@@ -10,9 +10,9 @@ For those who embed the journal; a broker that decides before it appends has a l
 import asyncio
 from collections.abc import Sequence
 
-from journal.errors import JournalError, RecordRefused
-from journal.log import Log
-from journal.record import Draft
+from ackbook.journal.errors import JournalError, RecordRefused
+from ackbook.journal.log import Log
+from ackbook.journal.record import Draft
 
 _WISHES_MAX = 4096
 """In one batch: beyond this a longer batch gains nothing and the first producer waits longer."""

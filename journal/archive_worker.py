@@ -1,8 +1,8 @@
 """Archives segments in a process of its own, so that packing takes no time from the writer.
 
-`python -m journal.archive_worker DIR BASE...` prints one line of JSON for each archive that is
-durable and was read back (`ArchiveFile`), in the order of the bases, and ends with 0. At the first
-that fails it says why on stderr and ends with the exit code of the error. It ends early when
+`python -m ackbook.journal.archive_worker DIR BASE...` prints one line of JSON for each archive that
+is durable and was read back (`ArchiveFile`), in the order of the bases, and ends with 0. At the
+first that fails it says why on stderr and ends with the exit code of the error. It ends early when
 the process that started it is gone.
 """
 
@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-from journal.archiving import ArchiveFile, archive_segment
-from journal.errors import JournalError, ending_of
+from ackbook.journal.archiving import ArchiveFile, archive_segment
+from ackbook.journal.errors import JournalError, ending_of
 
 _NICE: Final = 10
 """Whoever waits for an append comes first."""
@@ -22,7 +22,7 @@ _NICE: Final = 10
 
 def worker_command(directory: Path, bases: list[int]) -> list[str]:
     """What to run to archive these segments."""
-    module = [sys.executable, "-m", "journal.archive_worker"]
+    module = [sys.executable, "-m", "ackbook.journal.archive_worker"]
     return [*module, str(directory), *map(str, bases)]
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from journal.errors import AttemptFailed
-from journal.files import Files, OsFiles, install, read_whole
-from journal.layout import ARCHIVE, archive_name, segment_name
-from journal.packing import PackUnreadable, pack, unpack
-from journal.sealed import in_memory, look_at_sealed
+from ackbook.journal.errors import AttemptFailed
+from ackbook.journal.files import Files, OsFiles, install, read_whole
+from ackbook.journal.layout import ARCHIVE, archive_name, segment_name
+from ackbook.journal.packing import PackUnreadable, pack, unpack
+from ackbook.journal.sealed import in_memory, look_at_sealed
 
 
 class ArchiveFile(Struct, frozen=True):

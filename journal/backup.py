@@ -13,18 +13,18 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from journal.blocks import Place, SegmentBlocks, between
-from journal.errors import Corrupt, Damage, DiskFailed, salvage_command, verify_command
-from journal.files import Files, OsFiles, install, read_whole, write_all
-from journal.head import SLOT_BYTES, Mark, encode_mark
-from journal.layout import ARCHIVE, HEAD, LOCK, list_directory, segment_name
-from journal.limits import Limits
-from journal.newdir import begin_directory, publish_directory
-from journal.record import Position, parse_line
-from journal.restore import refuse
-from journal.survey import survey
-from journal.token import HeadToken, token_of_end
-from journal.verify import verify
+from ackbook.journal.blocks import Place, SegmentBlocks, between
+from ackbook.journal.errors import Corrupt, Damage, DiskFailed, salvage_command, verify_command
+from ackbook.journal.files import Files, OsFiles, install, read_whole, write_all
+from ackbook.journal.head import SLOT_BYTES, Mark, encode_mark
+from ackbook.journal.layout import ARCHIVE, HEAD, LOCK, list_directory, segment_name
+from ackbook.journal.limits import Limits
+from ackbook.journal.newdir import begin_directory, publish_directory
+from ackbook.journal.record import Position, parse_line
+from ackbook.journal.restore import refuse
+from ackbook.journal.survey import survey
+from ackbook.journal.token import HeadToken, token_of_end
+from ackbook.journal.verify import verify
 
 _TRIES_MAX = 5
 """Compactions are minutes apart and a copy begins again in seconds."""

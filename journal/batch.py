@@ -5,7 +5,7 @@ It encodes, sums and counts; whether there is room, and when it is written, is `
 
 from collections.abc import Sequence
 
-from journal.record import Draft, encode_lines
+from ackbook.journal.record import Draft, encode_lines
 
 
 class Batch:

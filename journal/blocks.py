@@ -11,10 +11,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from journal.files import Files, read_whole
-from journal.packing import PackUnreadable, is_packed, unpack
-from journal.record import Position, parse_line
-from journal.scan import BLOCK_BYTES, Block, Walker, good_block
+from ackbook.journal.files import Files, read_whole
+from ackbook.journal.packing import PackUnreadable, is_packed, unpack
+from ackbook.journal.record import Position, parse_line
+from ackbook.journal.scan import BLOCK_BYTES, Block, Walker, good_block
 
 _Read = Callable[[int, int], bytes]
 """Bytes from an offset on, fewer than asked for only at the end."""

@@ -6,8 +6,8 @@ far back the journal reaches. So the newest segment fixes all history before it.
 
 from collections.abc import Collection
 
-from journal.control import Reach, Sealed, SegmentStarted
-from journal.limits import FORMAT, KINDS_LISTED_MAX
+from ackbook.journal.control import Reach, Sealed, SegmentStarted
+from ackbook.journal.limits import FORMAT, KINDS_LISTED_MAX
 
 
 def seal_of(count: int, size: int, sha256: str, kinds: Collection[str]) -> Sealed:

@@ -1,7 +1,8 @@
 """Checks a file of older history in a process of its own, so that it takes no time from the writer.
 
-`python -m journal.check_worker DIR NAME` prints one line of JSON: the damage, or null. It ends with
-0 either way; where it cannot tell, it says why on stderr and ends with the exit code of the error.
+`python -m ackbook.journal.check_worker DIR NAME` prints one line of JSON: the damage, or null. It
+ends with 0 either way; where it cannot tell, it says why on stderr and ends with the exit code of
+the error.
 """
 
 import os
@@ -11,8 +12,8 @@ from typing import Final
 
 import msgspec
 
-from journal.checking import check_file
-from journal.errors import Damage, JournalError, ending_of
+from ackbook.journal.checking import check_file
+from ackbook.journal.errors import Damage, JournalError, ending_of
 
 _NICE: Final = 19
 """It is in no hurry at all."""
@@ -20,7 +21,7 @@ _NICE: Final = 19
 
 def check_command(directory: Path, name: str) -> list[str]:
     """What to run to check this file."""
-    return [sys.executable, "-m", "journal.check_worker", str(directory), name]
+    return [sys.executable, "-m", "ackbook.journal.check_worker", str(directory), name]
 
 
 def read_finding(answer: bytes) -> Damage | None:

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import msgspec
 
-from journal.blocks import Place, SegmentBlocks
-from journal.control import Reach, SegmentStarted, read_control
-from journal.errors import Damage
-from journal.files import Files, OsFiles
-from journal.layout import Listing, list_directory
-from journal.observe import missing_archives, missing_front, observe_pair
-from journal.packing import PackUnreadable
-from journal.record import parse_line
-from journal.recovery import Finding
-from journal.sealed import in_memory, look_at_sealed
-from journal.segment import Flaw, Look
-from journal.sources import Source, read_source, sources_of
+from ackbook.journal.blocks import Place, SegmentBlocks
+from ackbook.journal.control import Reach, SegmentStarted, read_control
+from ackbook.journal.errors import Damage
+from ackbook.journal.files import Files, OsFiles
+from ackbook.journal.layout import Listing, list_directory
+from ackbook.journal.observe import missing_archives, missing_front, observe_pair
+from ackbook.journal.packing import PackUnreadable
+from ackbook.journal.record import parse_line
+from ackbook.journal.recovery import Finding
+from ackbook.journal.sealed import in_memory, look_at_sealed
+from ackbook.journal.segment import Flaw, Look
+from ackbook.journal.sources import Source, read_source, sources_of
 
 
 def older_files(listing: Listing) -> tuple[tuple[str, int], ...]:

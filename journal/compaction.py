@@ -19,13 +19,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from journal.archiving import ArchiveFile, archive_segment
-from journal.files import Files, OsFiles
-from journal.layout import Archived, list_directory, segment_name
-from journal.log import Log
-from journal.retention import FOREVER, Retention, archives_to_forget, size_of
-from journal.snapshot import SnapshotFile
-from journal.snapshots import KEPT, newest_snapshots
+from ackbook.journal.archiving import ArchiveFile, archive_segment
+from ackbook.journal.files import Files, OsFiles
+from ackbook.journal.layout import Archived, list_directory, segment_name
+from ackbook.journal.log import Log
+from ackbook.journal.retention import FOREVER, Retention, archives_to_forget, size_of
+from ackbook.journal.snapshot import SnapshotFile
+from ackbook.journal.snapshots import KEPT, newest_snapshots
 
 SEGMENTS_A_STEP: Final = 4
 """Their names fit one small record. To delete one of 16 MiB takes a file system 8 ms, and the

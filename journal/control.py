@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from journal.record import UNREADABLE, Draft, Line, Position
+from ackbook.journal.record import UNREADABLE, Draft, Line, Position
 
 CONTROL_PREFIX: Final = "journal."
 

@@ -12,10 +12,10 @@ from typing import cast
 
 import orjson
 
-from journal.control import CONTROL_PREFIX
-from journal.errors import RecordRefused
-from journal.limits import CAUSES_MAX, INTEGER_MAX, KIND_BYTES_MAX, Limits
-from journal.record import CAUSE_BYTES, LINE_OVERHEAD_BYTES, Draft, measure_draft
+from ackbook.journal.control import CONTROL_PREFIX
+from ackbook.journal.errors import RecordRefused
+from ackbook.journal.limits import CAUSES_MAX, INTEGER_MAX, KIND_BYTES_MAX, Limits
+from ackbook.journal.record import CAUSE_BYTES, LINE_OVERHEAD_BYTES, Draft, measure_draft
 
 _KIND = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+")
 _LONG_NUMBER = re.compile(rb"[1-9][0-9]{15}")

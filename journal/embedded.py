@@ -22,18 +22,18 @@ from threading import Lock, Timer
 from types import TracebackType
 from typing import Self, TypeVar
 
-from journal.clock import Clock
-from journal.compaction import CompactionReport
-from journal.errors import DiskFailed, JournalError, NotOpen
-from journal.files import Files
-from journal.history import OwnHistory
-from journal.housekeeping import WITNESS_S, Housekeeping
-from journal.limits import Limits
-from journal.log import Log
-from journal.on_loop import AsyncJournal
-from journal.opening import open_log
-from journal.retention import FOREVER, Retention
-from journal.values import Data, drafts_of, encode
+from ackbook.journal.clock import Clock
+from ackbook.journal.compaction import CompactionReport
+from ackbook.journal.errors import DiskFailed, JournalError, NotOpen
+from ackbook.journal.files import Files
+from ackbook.journal.history import OwnHistory
+from ackbook.journal.housekeeping import WITNESS_S, Housekeeping
+from ackbook.journal.limits import Limits
+from ackbook.journal.log import Log
+from ackbook.journal.on_loop import AsyncJournal
+from ackbook.journal.opening import open_log
+from ackbook.journal.retention import FOREVER, Retention
+from ackbook.journal.values import Data, drafts_of, encode
 
 _CLOSED = ("is closed", "open it again")
 _INTERRUPTED = ("was interrupted in the midst of a write", "end this process and start it again")

@@ -10,14 +10,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Final
 
-from journal.bell import Bell
-from journal.clock import Clock
-from journal.control import CONTROL_PREFIX, Repaired, read_control
-from journal.errors import Corrupt, Damage, DamageFound, OutOfReach
-from journal.limits import SECOND_US
-from journal.reader import Reader
-from journal.record import parse_line
-from journal.values import Record
+from ackbook.journal.bell import Bell
+from ackbook.journal.clock import Clock
+from ackbook.journal.control import CONTROL_PREFIX, Repaired, read_control
+from ackbook.journal.errors import Corrupt, Damage, DamageFound, OutOfReach
+from ackbook.journal.limits import SECOND_US
+from ackbook.journal.reader import Reader
+from ackbook.journal.record import parse_line
+from ackbook.journal.values import Record
 
 PAUSE_S_MIN: Final = 0.002
 PAUSE_S_MAX: Final = 0.05

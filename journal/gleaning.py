@@ -12,8 +12,8 @@ It does not ask whether a line belongs to this journal or stands in its order: `
 import re
 from collections.abc import Iterator
 
-from journal.record import Line, parse_line, running_after
-from journal.scan import Walker
+from ackbook.journal.record import Line, parse_line, running_after
+from ackbook.journal.scan import Walker
 
 _STATED = re.compile(rb',"crc":"([0-9a-f]{8})"\}\n(?=\{"seq":)')
 

@@ -13,7 +13,7 @@ from collections import deque
 from hashlib import sha256
 from threading import Lock
 
-from journal.files import SPACE_ERRORS, Files, Handle
+from ackbook.journal.files import SPACE_ERRORS, Files, Handle
 
 NEWLINES = b"\n" * (256 * 1024)
 """Room is written in such pieces, or smaller ones."""

@@ -16,8 +16,8 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from journal.files import Files, Handle, install, read_whole, write_all
-from journal.layout import HEAD
+from ackbook.journal.files import Files, Handle, install, read_whole, write_all
+from ackbook.journal.layout import HEAD
 
 SLOT_BYTES = 128
 

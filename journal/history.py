@@ -9,17 +9,17 @@ processes may read beside the one that writes.
 from collections.abc import Iterator
 from pathlib import Path
 
-from journal.bell import Bell
-from journal.clock import Clock, OsClock
-from journal.control import RecoveryReport
-from journal.errors import Damage, OutOfReach
-from journal.files import Files, OsFiles
-from journal.following import Follow, read_records
-from journal.head import read_head
-from journal.log import Log
-from journal.reader import Reader
-from journal.snapshots import newest_snapshots
-from journal.values import Record, State
+from ackbook.journal.bell import Bell
+from ackbook.journal.clock import Clock, OsClock
+from ackbook.journal.control import RecoveryReport
+from ackbook.journal.errors import Damage, OutOfReach
+from ackbook.journal.files import Files, OsFiles
+from ackbook.journal.following import Follow, read_records
+from ackbook.journal.head import read_head
+from ackbook.journal.log import Log
+from ackbook.journal.reader import Reader
+from ackbook.journal.snapshots import newest_snapshots
+from ackbook.journal.values import Record, State
 
 
 def read_journal(directory: str | Path, *, state_version: int = 1) -> "History":

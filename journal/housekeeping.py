@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from journal.archiving import ArchiveFile, archive_segment
-from journal.compaction import Compaction, CompactionReport, plan_compaction
-from journal.control import CONTROL_PREFIX
-from journal.errors import SnapshotUnusable
-from journal.files import Files
-from journal.layout import list_directory
-from journal.log import Log
-from journal.reader import Reader
-from journal.record import Position
-from journal.retention import Retention
-from journal.snapshot import SnapshotFile, write_snapshot
-from journal.snapshots import newest_snapshots
+from ackbook.journal.archiving import ArchiveFile, archive_segment
+from ackbook.journal.compaction import Compaction, CompactionReport, plan_compaction
+from ackbook.journal.control import CONTROL_PREFIX
+from ackbook.journal.errors import SnapshotUnusable
+from ackbook.journal.files import Files
+from ackbook.journal.layout import list_directory
+from ackbook.journal.log import Log
+from ackbook.journal.reader import Reader
+from ackbook.journal.record import Position
+from ackbook.journal.retention import Retention
+from ackbook.journal.snapshot import SnapshotFile, write_snapshot
+from ackbook.journal.snapshots import newest_snapshots
 
 WITNESS_S: Final = 1.0
 """How long after an append HEAD, the witness of the last batch, is made durable, too."""

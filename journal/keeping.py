@@ -7,14 +7,14 @@ snapshots which verified do not make dispensable. All of it happens between batc
 
 from typing import Final
 
-from journal.control import Compacted, Snapshotted
-from journal.errors import AttemptFailed, SnapshotUnusable
-from journal.files import Files
-from journal.layout import list_directory, snapshot_name
-from journal.snapshot import SnapshotFile
-from journal.snapshots import KEPT
-from journal.tidying import remove, removed_by
-from journal.writer import Writer
+from ackbook.journal.control import Compacted, Snapshotted
+from ackbook.journal.errors import AttemptFailed, SnapshotUnusable
+from ackbook.journal.files import Files
+from ackbook.journal.layout import list_directory, snapshot_name
+from ackbook.journal.snapshot import SnapshotFile
+from ackbook.journal.snapshots import KEPT
+from ackbook.journal.tidying import remove, removed_by
+from ackbook.journal.writer import Writer
 
 _REMOVED_MAX: Final = 8
 """At a time, so that the record that names them stays small."""

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from journal.errors import Corrupt, Damage, verify_command
-from journal.files import EntryKind, Files
+from ackbook.journal.errors import Corrupt, Damage, verify_command
+from ackbook.journal.files import EntryKind, Files
 
 LOCK = "LOCK"
 HEAD = "HEAD"

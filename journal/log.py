@@ -14,16 +14,16 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from journal.committer import Committer
-from journal.control import Closed, Reach, RecoveryReport
-from journal.errors import RecordRefused
-from journal.files import Files, Handle
-from journal.groundwork import Groundwork
-from journal.keeping import Keeper
-from journal.limits import SECOND_US
-from journal.record import Draft, Position, measure_draft, measure_drafts
-from journal.snapshot import SnapshotFile
-from journal.writer import Writer
+from ackbook.journal.committer import Committer
+from ackbook.journal.control import Closed, Reach, RecoveryReport
+from ackbook.journal.errors import RecordRefused
+from ackbook.journal.files import Files, Handle
+from ackbook.journal.groundwork import Groundwork
+from ackbook.journal.keeping import Keeper
+from ackbook.journal.limits import SECOND_US
+from ackbook.journal.record import Draft, Position, measure_draft, measure_drafts
+from ackbook.journal.snapshot import SnapshotFile
+from ackbook.journal.writer import Writer
 
 
 class LogStatistics(Struct, frozen=True):

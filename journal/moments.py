@@ -8,12 +8,12 @@ can be. Nothing is changed; it does not know what time it is now.
 from bisect import bisect_right
 from pathlib import Path
 
-from journal.blocks import Place, SegmentBlocks
-from journal.files import Files, OsFiles
-from journal.layout import list_directory
-from journal.reader import Reader
-from journal.record import Position, parse_line
-from journal.sources import Source, sources_of
+from ackbook.journal.blocks import Place, SegmentBlocks
+from ackbook.journal.files import Files, OsFiles
+from ackbook.journal.layout import list_directory
+from ackbook.journal.reader import Reader
+from ackbook.journal.record import Position, parse_line
+from ackbook.journal.sources import Source, sources_of
 
 
 def position_at(directory: Path, at: int, *, files: Files | None = None) -> Position | None:

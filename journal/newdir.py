@@ -8,9 +8,9 @@ journal does not write.
 
 from pathlib import Path
 
-from journal.errors import TargetTaken
-from journal.files import Files
-from journal.layout import ARCHIVE, list_directory
+from ackbook.journal.errors import TargetTaken
+from ackbook.journal.files import Files
+from ackbook.journal.layout import ARCHIVE, list_directory
 
 
 def begin_directory(files: Files, target: Path) -> Path:

@@ -11,19 +11,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from journal.control import Reach
-from journal.errors import (
-    Damage,
-    repair_command,
-    salvage_command,
-    verify_command,
-)
-from journal.head import HeadReading
-from journal.layout import ARCHIVE, HEAD, Listing, archive_name, segment_name
-from journal.recovery import Finding, Observation
-from journal.segment import Flaw, Look
-from journal.snapshots import Snapshots
-from journal.sources import oldest_of, sources_of
+from ackbook.journal.control import Reach
+from ackbook.journal.errors import Damage, repair_command, salvage_command, verify_command
+from ackbook.journal.head import HeadReading
+from ackbook.journal.layout import ARCHIVE, HEAD, Listing, archive_name, segment_name
+from ackbook.journal.recovery import Finding, Observation
+from ackbook.journal.segment import Flaw, Look
+from ackbook.journal.snapshots import Snapshots
+from ackbook.journal.sources import oldest_of, sources_of
 
 
 class Evidence(Struct, frozen=True):

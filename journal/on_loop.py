@@ -11,18 +11,18 @@ import contextlib
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from journal.appender import Appender
-from journal.bell import Bell
-from journal.clock import Clock
-from journal.compaction import CompactionReport
-from journal.errors import DiskFailed, NotOpen
-from journal.files import Files
-from journal.history import OwnHistory
-from journal.housekeeping import WITNESS_S, Housekeeping
-from journal.log import Log
-from journal.record import Draft
-from journal.retention import FOREVER, Retention
-from journal.values import Data, draft_of, drafts_of, encode
+from ackbook.journal.appender import Appender
+from ackbook.journal.bell import Bell
+from ackbook.journal.clock import Clock
+from ackbook.journal.compaction import CompactionReport
+from ackbook.journal.errors import DiskFailed, NotOpen
+from ackbook.journal.files import Files
+from ackbook.journal.history import OwnHistory
+from ackbook.journal.housekeeping import WITNESS_S, Housekeeping
+from ackbook.journal.log import Log
+from ackbook.journal.record import Draft
+from ackbook.journal.retention import FOREVER, Retention
+from ackbook.journal.values import Data, draft_of, drafts_of, encode
 
 _Result = TypeVar("_Result")
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from journal.chain import start_of
-from journal.clock import Clock, OsClock, Ticker
-from journal.control import SEGMENT, Opened, RecoveryReport, SegmentStarted, control_draft
-from journal.door import Door
-from journal.errors import (
+from ackbook.journal.chain import start_of
+from ackbook.journal.clock import Clock, OsClock, Ticker
+from ackbook.journal.control import SEGMENT, Opened, RecoveryReport, SegmentStarted, control_draft
+from ackbook.journal.door import Door
+from ackbook.journal.errors import (
     DiskFailed,
     JournalError,
     Locked,
@@ -27,18 +27,18 @@ from journal.errors import (
     ReadOnly,
     verify_command,
 )
-from journal.files import READ_ONLY_ERRORS, Files, Handle, OsFiles, write_all
-from journal.groundwork import RunningHash
-from journal.head import Head
-from journal.layout import LOCK, list_directory, segment_name
-from journal.limits import FORMAT, SECOND_US, Limits
-from journal.log import Log
-from journal.record import UNREADABLE, Position, encode_line, time_part
-from journal.restore import refuse, restore
-from journal.survey import Survey, survey
-from journal.tail import Preparation, Tail
-from journal.tidying import discard, left_over, remove
-from journal.writer import Writer
+from ackbook.journal.files import READ_ONLY_ERRORS, Files, Handle, OsFiles, write_all
+from ackbook.journal.groundwork import RunningHash
+from ackbook.journal.head import Head
+from ackbook.journal.layout import LOCK, list_directory, segment_name
+from ackbook.journal.limits import FORMAT, SECOND_US, Limits
+from ackbook.journal.log import Log
+from ackbook.journal.record import UNREADABLE, Position, encode_line, time_part
+from ackbook.journal.restore import refuse, restore
+from ackbook.journal.survey import Survey, survey
+from ackbook.journal.tail import Preparation, Tail
+from ackbook.journal.tidying import discard, left_over, remove
+from ackbook.journal.writer import Writer
 
 
 class _Holder(Struct):

@@ -14,15 +14,15 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from journal.blocks import Place, SegmentBlocks, between
-from journal.control import SegmentStarted, read_control
-from journal.errors import Damage, verify_command
-from journal.files import Files, OsFiles
-from journal.head import read_head
-from journal.layout import LOCK, list_directory
-from journal.record import Line, parse_line
-from journal.scan import Block
-from journal.sources import Source, oldest_of, sources_of
+from ackbook.journal.blocks import Place, SegmentBlocks, between
+from ackbook.journal.control import SegmentStarted, read_control
+from ackbook.journal.errors import Damage, verify_command
+from ackbook.journal.files import Files, OsFiles
+from ackbook.journal.head import read_head
+from ackbook.journal.layout import LOCK, list_directory
+from ackbook.journal.record import Line, parse_line
+from ackbook.journal.scan import Block
+from ackbook.journal.sources import Source, oldest_of, sources_of
 
 
 class Gap(Struct, frozen=True):

@@ -24,7 +24,7 @@ from zlib import crc32
 
 import msgspec
 
-from journal.control import (
+from ackbook.journal.control import (
     SEALED,
     SEGMENT,
     Closed,
@@ -37,12 +37,12 @@ from journal.control import (
     control_draft,
     read_control,
 )
-from journal.files import Files, install
-from journal.head import SLOT_BYTES, Mark, encode_mark
-from journal.layout import ARCHIVE, HEAD, archive_name, segment_name
-from journal.limits import FORMAT, KINDS_LISTED_MAX
-from journal.packing import pack
-from journal.record import (
+from ackbook.journal.files import Files, install
+from ackbook.journal.head import SLOT_BYTES, Mark, encode_mark
+from ackbook.journal.layout import ARCHIVE, HEAD, archive_name, segment_name
+from ackbook.journal.limits import FORMAT, KINDS_LISTED_MAX
+from ackbook.journal.packing import pack
+from ackbook.journal.record import (
     TRAILER_BYTES,
     Line,
     Position,

@@ -25,7 +25,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from journal.errors import Damage
+from ackbook.journal.errors import Damage
 
 
 class Finding(Enum):

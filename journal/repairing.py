@@ -10,14 +10,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from journal.errors import Damage, Locked
-from journal.files import Files, OsFiles
-from journal.layout import LOCK
-from journal.limits import Limits
-from journal.opening import take_lock
-from journal.recovery import Verdict
-from journal.restore import refuse, restore
-from journal.survey import Survey, survey
+from ackbook.journal.errors import Damage, Locked
+from ackbook.journal.files import Files, OsFiles
+from ackbook.journal.layout import LOCK
+from ackbook.journal.limits import Limits
+from ackbook.journal.opening import take_lock
+from ackbook.journal.recovery import Verdict
+from ackbook.journal.restore import refuse, restore
+from ackbook.journal.survey import Survey, survey
 
 
 class Repair(Struct, frozen=True):

@@ -17,23 +17,17 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
-from journal.control import RecoveryReport
-from journal.errors import (
-    Corrupt,
-    Lost,
-    NewerFormat,
-    TornTail,
-    repair_command,
-)
-from journal.files import Files, install, read_whole
-from journal.layout import QUARANTINE, cut_name, segment_name
-from journal.limits import Limits
-from journal.record import Position
-from journal.recovery import Verdict
-from journal.scan import meaningful_bytes
-from journal.segment import Look
-from journal.survey import Survey
-from journal.tidying import left_over
+from ackbook.journal.control import RecoveryReport
+from ackbook.journal.errors import Corrupt, Lost, NewerFormat, TornTail, repair_command
+from ackbook.journal.files import Files, install, read_whole
+from ackbook.journal.layout import QUARANTINE, cut_name, segment_name
+from ackbook.journal.limits import Limits
+from ackbook.journal.record import Position
+from ackbook.journal.recovery import Verdict
+from ackbook.journal.scan import meaningful_bytes
+from ackbook.journal.segment import Look
+from ackbook.journal.survey import Survey
+from ackbook.journal.tidying import left_over
 
 
 class _CutReport(Struct, frozen=True):

@@ -9,11 +9,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from journal.files import Files
-from journal.layout import ARCHIVE, Archived, Listing, list_directory, segment_name
-from journal.limits import SECOND_US
-from journal.packing import PackUnreadable, is_packed, unpack_start
-from journal.record import parse_line
+from ackbook.journal.files import Files
+from ackbook.journal.layout import ARCHIVE, Archived, Listing, list_directory, segment_name
+from ackbook.journal.limits import SECOND_US
+from ackbook.journal.packing import PackUnreadable, is_packed, unpack_start
+from ackbook.journal.record import parse_line
 
 _START_BYTES: Final = 64 * 1024
 """The first line of a segment is a small one, packed or not."""

@@ -9,11 +9,11 @@ second, and everything goes on in the room that there is.
 Every method may raise `OSError`, after which nobody knows what is durable.
 """
 
-from journal.clock import Clock
-from journal.files import SPACE_ERRORS
-from journal.groundwork import Groundwork
-from journal.limits import Limits
-from journal.tail import Preparation, Tail
+from ackbook.journal.clock import Clock
+from ackbook.journal.files import SPACE_ERRORS
+from ackbook.journal.groundwork import Groundwork
+from ackbook.journal.limits import Limits
+from ackbook.journal.tail import Preparation, Tail
 
 SPARE_TIMES = 8
 """A disk has plenty of space when it takes so many more segments."""

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from journal.control import CONTROL_PREFIX, Compacted, Reach, SegmentStarted, read_control
-from journal.errors import (
+from ackbook.journal.control import CONTROL_PREFIX, Compacted, Reach, SegmentStarted, read_control
+from ackbook.journal.errors import (
     Corrupt,
     Damage,
     DamageFound,
@@ -25,19 +25,19 @@ from journal.errors import (
     NewerFormat,
     SnapshotUnusable,
 )
-from journal.files import Files, OsFiles
-from journal.gleaning import glean
-from journal.layout import LOCK, snapshot_name
-from journal.newdir import begin_directory, publish_directory
-from journal.packing import PackUnreadable
-from journal.rebuilding import Rebuilder
-from journal.record import Line
-from journal.recovery import Finding, Verdict
-from journal.scan import proof_of_durability
-from journal.snapshot import SnapshotFile, read_snapshot, write_snapshot
-from journal.sources import Source, read_source, sources_of
-from journal.survey import Survey, survey
-from journal.verify import verify
+from ackbook.journal.files import Files, OsFiles
+from ackbook.journal.gleaning import glean
+from ackbook.journal.layout import LOCK, snapshot_name
+from ackbook.journal.newdir import begin_directory, publish_directory
+from ackbook.journal.packing import PackUnreadable
+from ackbook.journal.rebuilding import Rebuilder
+from ackbook.journal.record import Line
+from ackbook.journal.recovery import Finding, Verdict
+from ackbook.journal.scan import proof_of_durability
+from ackbook.journal.snapshot import SnapshotFile, read_snapshot, write_snapshot
+from ackbook.journal.sources import Source, read_source, sources_of
+from ackbook.journal.survey import Survey, survey
+from ackbook.journal.verify import verify
 
 _UNACKNOWLEDGED = frozenset({Finding.TORN, Finding.UNFINISHED, Finding.SEALED, Finding.NEWER})
 """Findings that leave no doubt about any line before them."""

@@ -15,8 +15,8 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from journal.control import CONTROL_PREFIX, REPAIRED, Repaired, read_control
-from journal.record import (
+from ackbook.journal.control import CONTROL_PREFIX, REPAIRED, Repaired, read_control
+from ackbook.journal.record import (
     HEAD,
     LINE_START,
     TRAILER_BYTES,

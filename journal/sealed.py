@@ -22,14 +22,14 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
-from journal.control import Sealed, SegmentStarted, is_control, read_control
-from journal.door import knows
-from journal.files import Files
-from journal.limits import FORMAT
-from journal.record import TRAILER_BYTES, Line, parse_line, running_after
-from journal.recovery import Finding
-from journal.scan import BLOCK_BYTES
-from journal.segment import Flaw, Look, look_at_tail
+from ackbook.journal.control import Sealed, SegmentStarted, is_control, read_control
+from ackbook.journal.door import knows
+from ackbook.journal.files import Files
+from ackbook.journal.limits import FORMAT
+from ackbook.journal.record import TRAILER_BYTES, Line, parse_line, running_after
+from ackbook.journal.recovery import Finding
+from ackbook.journal.scan import BLOCK_BYTES
+from ackbook.journal.segment import Flaw, Look, look_at_tail
 
 _END_BYTES: Final = 16 * 1024
 """A seal and an ordinary line before it; a longer line makes the look a closer one."""

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from journal.control import (
+from ackbook.journal.control import (
     CONTROL_PREFIX,
     SEGMENT,
     Compacted,
@@ -25,11 +25,11 @@ from journal.control import (
     is_control,
     read_control,
 )
-from journal.door import knows
-from journal.limits import FORMAT
-from journal.record import UNREADABLE, Line
-from journal.recovery import Finding
-from journal.scan import Walker, proof_of_durability
+from ackbook.journal.door import knows
+from ackbook.journal.limits import FORMAT
+from ackbook.journal.record import UNREADABLE, Line
+from ackbook.journal.recovery import Finding
+from ackbook.journal.scan import Walker, proof_of_durability
 
 
 class Flaw(Struct, frozen=True):

@@ -17,12 +17,12 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
-from journal.control import SEGMENT, Reach, SegmentStarted, control_draft, read_control
-from journal.errors import Corrupt, Damage
-from journal.files import Files, OsFiles
-from journal.limits import FORMAT
-from journal.rebuilding import Rebuilder
-from journal.record import (
+from ackbook.journal.control import SEGMENT, Reach, SegmentStarted, control_draft, read_control
+from ackbook.journal.errors import Corrupt, Damage
+from ackbook.journal.files import Files, OsFiles
+from ackbook.journal.limits import FORMAT
+from ackbook.journal.rebuilding import Rebuilder
+from ackbook.journal.record import (
     TRAILER_BYTES,
     Draft,
     Line,
@@ -31,7 +31,7 @@ from journal.record import (
     running_after,
     time_part,
 )
-from journal.snapshot import write_snapshot
+from ackbook.journal.snapshot import write_snapshot
 
 
 class Slice(Struct, frozen=True):

@@ -22,11 +22,11 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from journal.errors import AttemptFailed, SnapshotUnusable
-from journal.files import Files, Handle, OsFiles, temporary_of, write_all
-from journal.head import read_head
-from journal.layout import snapshot_name
-from journal.record import UNREADABLE, Position
+from ackbook.journal.errors import AttemptFailed, SnapshotUnusable
+from ackbook.journal.files import Files, Handle, OsFiles, temporary_of, write_all
+from ackbook.journal.head import read_head
+from ackbook.journal.layout import snapshot_name
+from ackbook.journal.record import UNREADABLE, Position
 
 SNAPSHOT_FORMAT: Final = 1
 _BLOCK_BYTES: Final = 64 * 1024

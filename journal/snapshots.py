@@ -10,11 +10,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from journal.errors import SnapshotUnusable
-from journal.files import Files, OsFiles
-from journal.layout import list_directory, snapshot_name
-from journal.reader import Reader
-from journal.snapshot import SnapshotFile, read_snapshot
+from ackbook.journal.errors import SnapshotUnusable
+from ackbook.journal.files import Files, OsFiles
+from ackbook.journal.layout import list_directory, snapshot_name
+from ackbook.journal.reader import Reader
+from ackbook.journal.snapshot import SnapshotFile, read_snapshot
 
 KEPT: int = 2
 """The newest verified ones that are kept; compaction never goes beyond the older of them."""

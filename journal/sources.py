@@ -8,9 +8,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from journal.files import Files, read_whole
-from journal.layout import ARCHIVE, Listing, segment_name
-from journal.packing import is_packed, unpack
+from ackbook.journal.files import Files, read_whole
+from ackbook.journal.layout import ARCHIVE, Listing, segment_name
+from ackbook.journal.packing import is_packed, unpack
 
 
 class Source(Struct, frozen=True):

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from journal.blocks import Place, SegmentBlocks
-from journal.compaction import plan_compaction
-from journal.files import Files, OsFiles
-from journal.layout import ARCHIVE, list_directory
-from journal.record import parse_line
-from journal.sources import Source, sources_of
+from ackbook.journal.blocks import Place, SegmentBlocks
+from ackbook.journal.compaction import plan_compaction
+from ackbook.journal.files import Files, OsFiles
+from ackbook.journal.layout import ARCHIVE, list_directory
+from ackbook.journal.record import parse_line
+from ackbook.journal.sources import Source, sources_of
 
 
 class SegmentStatistics(Struct, frozen=True):

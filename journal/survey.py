@@ -15,18 +15,18 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from journal.control import Reach
-from journal.files import Files, read_whole
-from journal.head import HeadReading, read_head
-from journal.layout import Listing, list_directory, segment_name
-from journal.observe import Evidence, is_judged, observe
-from journal.packing import PackUnreadable
-from journal.recovery import Finding, Observation, Verdict, decide
-from journal.sealed import in_file, in_memory, look_at_sealed, skim_sealed
-from journal.segment import Flaw, Look, look_at_tail
-from journal.snapshot import SnapshotFile
-from journal.snapshots import Snapshots, newest_snapshots
-from journal.sources import Source, read_source, sources_of
+from ackbook.journal.control import Reach
+from ackbook.journal.files import Files, read_whole
+from ackbook.journal.head import HeadReading, read_head
+from ackbook.journal.layout import Listing, list_directory, segment_name
+from ackbook.journal.observe import Evidence, is_judged, observe
+from ackbook.journal.packing import PackUnreadable
+from ackbook.journal.recovery import Finding, Observation, Verdict, decide
+from ackbook.journal.sealed import in_file, in_memory, look_at_sealed, skim_sealed
+from ackbook.journal.segment import Flaw, Look, look_at_tail
+from ackbook.journal.snapshot import SnapshotFile
+from ackbook.journal.snapshots import Snapshots, newest_snapshots
+from ackbook.journal.sources import Source, read_source, sources_of
 
 _ATTEMPTS_MAX = 100
 """A compaction beside the survey makes and takes away files that were named a moment ago. What

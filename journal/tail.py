@@ -14,9 +14,9 @@ It knows lines as bytes only; `log` knows what they are and when they are writte
 
 from pathlib import Path
 
-from journal.files import SPACE_ERRORS, Files, Handle, write_all
-from journal.groundwork import NEWLINES, Groundwork, RunningHash
-from journal.layout import segment_name
+from ackbook.journal.files import SPACE_ERRORS, Files, Handle, write_all
+from ackbook.journal.groundwork import NEWLINES, Groundwork, RunningHash
+from ackbook.journal.layout import segment_name
 
 
 class Tail:

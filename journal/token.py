@@ -18,9 +18,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from journal.blocks import Place, SegmentBlocks, between
-from journal.control import SegmentStarted, read_control
-from journal.errors import (
+from ackbook.journal.blocks import Place, SegmentBlocks, between
+from ackbook.journal.control import SegmentStarted, read_control
+from ackbook.journal.errors import (
     Corrupt,
     Damage,
     DamageFound,
@@ -29,14 +29,14 @@ from journal.errors import (
     salvage_command,
     verify_command,
 )
-from journal.files import Files, OsFiles
-from journal.layout import LOCK, list_directory
-from journal.limits import Limits
-from journal.reader import Reader
-from journal.record import parse_line
-from journal.restore import refuse
-from journal.sources import Source, sources_of
-from journal.survey import survey
+from ackbook.journal.files import Files, OsFiles
+from ackbook.journal.layout import LOCK, list_directory
+from ackbook.journal.limits import Limits
+from ackbook.journal.reader import Reader
+from ackbook.journal.record import parse_line
+from ackbook.journal.restore import refuse
+from ackbook.journal.sources import Source, sources_of
+from ackbook.journal.survey import survey
 
 _TOKEN = re.compile(r"([0-9a-f]{1,32})\.([1-9][0-9]{0,12})\.([0-9a-f]{64})")
 

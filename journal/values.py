@@ -16,9 +16,9 @@ from typing import ClassVar, Protocol, TypeAlias, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
-from journal.door import admit_data
-from journal.errors import RecordRefused
-from journal.record import Draft
+from ackbook.journal.door import admit_data
+from ackbook.journal.errors import RecordRefused
+from ackbook.journal.record import Draft
 
 _Shape = TypeVar("_Shape")
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from journal.errors import Damage
-from journal.files import Files, OsFiles
-from journal.layout import LOCK
-from journal.recovery import TABLE, Finding, Observation
-from journal.survey import Survey, survey
-from journal.tidying import left_over
+from ackbook.journal.errors import Damage
+from ackbook.journal.files import Files, OsFiles
+from ackbook.journal.layout import LOCK
+from ackbook.journal.recovery import TABLE, Finding, Observation
+from ackbook.journal.survey import Survey, survey
+from ackbook.journal.tidying import left_over
 
 _HARMLESS = frozenset({Finding.UNFINISHED, Finding.SEALED})
 """States that a crash may leave and a start completes, with nothing lost or cut."""

@@ -14,20 +14,20 @@ It blocks, has no thread and no loop; `log` gives it both.
 from collections.abc import Sequence
 from pathlib import Path
 
-from journal.batch import Batch
-from journal.chain import seal_of, start_of
-from journal.clock import Clock, Ticker
-from journal.committer import MeanSync
-from journal.control import SEGMENT, Compacted, Control, Reach, control_draft
-from journal.door import Door
-from journal.errors import DiskFailed, JournalFull, Poisoned, RecordRefused, verify_command
-from journal.files import Files
-from journal.groundwork import Groundwork
-from journal.head import Head
-from journal.limits import Limits
-from journal.record import Draft, Position, measure_draft, time_part
-from journal.room import Room
-from journal.tail import Tail
+from ackbook.journal.batch import Batch
+from ackbook.journal.chain import seal_of, start_of
+from ackbook.journal.clock import Clock, Ticker
+from ackbook.journal.committer import MeanSync
+from ackbook.journal.control import SEGMENT, Compacted, Control, Reach, control_draft
+from ackbook.journal.door import Door
+from ackbook.journal.errors import DiskFailed, JournalFull, Poisoned, RecordRefused, verify_command
+from ackbook.journal.files import Files
+from ackbook.journal.groundwork import Groundwork
+from ackbook.journal.head import Head
+from ackbook.journal.limits import Limits
+from ackbook.journal.record import Draft, Position, measure_draft, time_part
+from ackbook.journal.room import Room
+from ackbook.journal.tail import Tail
 
 
 class Writer:

@@ -2,7 +2,7 @@
 
 An agent is a name; each program that runs under it is a generation. What waits for the name
 outlives the program. This module knows the state, not how it changes (`world`) nor what follows
-from it (the rules of `broker.core`).
+from it (the rules of `ackbook.broker.core`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from projections.facts import (
+from ackbook.projections.facts import (
     AgentExited,
     AgentName,
     AgentSpawned,
@@ -21,7 +21,7 @@ from projections.facts import (
     HeldReason,
     Throttle,
 )
-from projections.mail import Delivery, Queue
+from ackbook.projections.mail import Delivery, Queue
 
 AgentState = Literal["unknown", "starting", "ready", "blocked", "gone", "restarting"]
 """`unknown`: an earlier broker knew it; its holder has not yet answered this one."""

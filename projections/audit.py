@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
-from projections.codec import Entry
-from projections.facts import (
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import (
     AgentReleased,
     BrokerStarted,
     DeliveryAcked,
@@ -35,14 +35,14 @@ from projections.facts import (
     MessageEnqueued,
     Ref,
 )
-from projections.fold_mail import message_again, message_of
-from projections.lives import Life, begin_life
-from projections.mail import Delivery
-from projections.outcomes import ended_by
-from projections.said import Remembered, is_placed, nothing_remembered
-from projections.state import SETTLED_MAX, World
-from projections.waits import Hold, Waits
-from projections.world import fold
+from ackbook.projections.fold_mail import message_again, message_of
+from ackbook.projections.lives import Life, begin_life
+from ackbook.projections.mail import Delivery
+from ackbook.projections.outcomes import ended_by
+from ackbook.projections.said import Remembered, is_placed, nothing_remembered
+from ackbook.projections.state import SETTLED_MAX, World
+from ackbook.projections.waits import Hold, Waits
+from ackbook.projections.world import fold
 
 
 def lives(

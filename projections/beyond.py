@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from projections.mail import Settled
-from projections.said import Hole, holes_told
-from projections.sentences import Ended
-from projections.story_waits import Since
-from projections.wording import PRESENT, clause
+from ackbook.projections.mail import Settled
+from ackbook.projections.said import Hole, holes_told
+from ackbook.projections.sentences import Ended
+from ackbook.projections.story_waits import Since
+from ackbook.projections.wording import PRESENT, clause
 
 IN_TERMINAL = ("typing", "awaiting", "in_doubt")
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeAlias, cast
 
 import msgspec
 
-from projections.facts import FACTS, Fact, Value
+from ackbook.projections.facts import FACTS, Fact, Value
 
 CONTROL_KINDS = (
     "journal.segment",

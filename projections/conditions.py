@@ -12,18 +12,18 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from projections.about import agents_of, deliveries_of
-from projections.agents import Agent, AgentState
-from projections.codec import Content, Entry
-from projections.facts import (
+from ackbook.projections.about import agents_of, deliveries_of
+from ackbook.projections.agents import Agent, AgentState
+from ackbook.projections.codec import Content, Entry
+from ackbook.projections.facts import (
     DeliveryDropped,
     DeliveryRedelivered,
     HeldReason,
     MessageEnqueued,
     MessageRefused,
 )
-from projections.outcomes import Ended, ended_by
-from projections.state import World, key_of
+from ackbook.projections.outcomes import Ended, ended_by
+from ackbook.projections.state import World, key_of
 
 Ending: TypeAlias = Literal[Ended, "dropped", "redelivered", "refused"]
 """What can befall a delivery or message; the last was never queued."""

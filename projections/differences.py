@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from projections.agents import Agent
-from projections.facts import DeliveryId
-from projections.reports import counts, reason_of, state_of
-from projections.state import World
+from ackbook.projections.agents import Agent
+from ackbook.projections.facts import DeliveryId
+from ackbook.projections.reports import counts, reason_of, state_of
+from ackbook.projections.state import World
 
 Plain = str | int | bool | None
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from projections.lives import PROVEN, Life
-from projections.waits import Hold
+from ackbook.projections.lives import PROVEN, Life
+from ackbook.projections.waits import Hold
 
 HOLDS_MAX = 10
 QUANTILES = (0.5, 0.9, 0.99)

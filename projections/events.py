@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 import orjson
 
-from projections import events_agents, events_mail
-from projections.codec import Entry
-from projections.facts import UpkeepFailed
+from ackbook.projections import events_agents, events_mail
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import UpkeepFailed
 
 EVENTS_PER_RECORD = 1024
 """So many cursors each record has; a message to 1,000 recipients needs 1,001."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from projections.codec import Entry
-from projections.facts import (
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import (
     DeliveryAcked,
     DeliveryAdvanced,
     DeliveryCancelled,

@@ -12,14 +12,12 @@ from typing import TypeAlias
 
 import msgspec
 
-from projections.about import agents_of, ids_of
-from projections.agents import Agent
-from projections.codec import Entry
-from projections.facts import (
-    DeliveryHeld,
-)
-from projections.state import World
-from projections.world import fold
+from ackbook.projections.about import agents_of, ids_of
+from ackbook.projections.agents import Agent
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import DeliveryHeld
+from ackbook.projections.state import World
+from ackbook.projections.world import fold
 
 REACH_BACK_MAX = 50_000
 """Records between the first one that names the id and an older one that is taken along. What put an

@@ -14,10 +14,10 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from projections.about import deliveries_of
-from projections.codec import Content, Entry
-from projections.facts import AgentReleased, DeliveryAcked, DeliveryAttempted, DeliveryId
-from projections.outcomes import Ended, ended_by
+from ackbook.projections.about import deliveries_of
+from ackbook.projections.codec import Content, Entry
+from ackbook.projections.facts import AgentReleased, DeliveryAcked, DeliveryAttempted, DeliveryId
+from ackbook.projections.outcomes import Ended, ended_by
 
 Key: TypeAlias = tuple[int, str, str]
 """The first record of the decision that took the wish, the agent, and for a redelivery the id of

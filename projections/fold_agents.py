@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from projections.agents import Agent, AgentState
-from projections.codec import Entry
-from projections.facts import (
+from ackbook.projections.agents import Agent, AgentState
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import (
     AgentAdopted,
     AgentBlocked,
     AgentDied,
@@ -21,8 +21,8 @@ from projections.facts import (
     AgentUnsubscribed,
     QueueFlushed,
 )
-from projections.mail import Queue
-from projections.state import World, key_of
+from ackbook.projections.mail import Queue
+from ackbook.projections.state import World, key_of
 
 
 def broker_started(world: World, agent: Agent, entry: Entry, down: int) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from sys import intern
 from typing import Any, TypeAlias
 
-from projections.agents import Agent, Held
-from projections.codec import Entry
-from projections.facts import (
+from ackbook.projections.agents import Agent, Held
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import (
     AgentName,
     DeliveryAcked,
     DeliveryAdvanced,
@@ -34,8 +34,8 @@ from projections.facts import (
     MessageRefused,
     rank,
 )
-from projections.mail import Attempt, DeadLetter, Delivery, EndedState, KeyAnswer, Message
-from projections.state import REDELIVERED_MAX, World, key_of
+from ackbook.projections.mail import Attempt, DeadLetter, Delivery, EndedState, KeyAnswer, Message
+from ackbook.projections.state import REDELIVERED_MAX, World, key_of
 
 
 def _enqueued(world: World, entry: Entry, fact: MessageEnqueued) -> None:

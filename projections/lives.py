@@ -12,9 +12,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from projections.facts import AgentName, DeliveryId, EventId, Level, Verification, rank
-from projections.mail import Delivery, EndedState, Settled
-from projections.outcomes import OF_ACKED, Ended
+from ackbook.projections.facts import AgentName, DeliveryId, EventId, Level, Verification, rank
+from ackbook.projections.mail import Delivery, EndedState, Settled
+from ackbook.projections.outcomes import OF_ACKED, Ended
 
 Outcome: TypeAlias = Literal[Ended, "open", "unknown"]
 """How a delivery left its queue. The first two are both `acked`: with proof, and without. What is

@@ -2,7 +2,7 @@
 
 A queue keeps deliveries first in, first out within a priority. It holds only what waits: a delivery
 that is being typed has left it, and comes back to the front of its lane when the attempt provably
-typed nothing. Nothing here decides; `world` folds, the rules of `broker.core` decide.
+typed nothing. Nothing here decides; `world` folds, the rules of `ackbook.broker.core` decide.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal, TypedDict
 
 import msgspec
 
-from projections.facts import (
+from ackbook.projections.facts import (
     AgentName,
     DeadReason,
     DeliveryAttempted,

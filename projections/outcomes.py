@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from projections.codec import Content
-from projections.facts import (
+from ackbook.projections.codec import Content
+from ackbook.projections.facts import (
     AgentReleased,
     DeliveryAcked,
     DeliveryCancelled,

@@ -11,10 +11,10 @@ from typing import Literal
 
 import msgspec
 
-from projections.agents import Agent
-from projections.facts import LEVELS, DeliveryId, Level, rank
-from projections.mail import DeadLetter, Delivery, Settled
-from projections.state import World
+from ackbook.projections.agents import Agent
+from ackbook.projections.facts import LEVELS, DeliveryId, Level, rank
+from ackbook.projections.mail import DeadLetter, Delivery, Settled
+from ackbook.projections.state import World
 
 Row = dict[str, object]
 Outcome = Literal["confirmed", "unconfirmed", "failed", "open"]

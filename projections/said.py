@@ -13,9 +13,9 @@ from typing import TypeAlias
 
 import msgspec
 
-from projections.agents import Held
-from projections.codec import Control, Entry
-from projections.facts import (
+from ackbook.projections.agents import Held
+from ackbook.projections.codec import Control, Entry
+from ackbook.projections.facts import (
     AgentAdopted,
     AgentReleased,
     BrokerStarted,
@@ -33,8 +33,8 @@ from projections.facts import (
     DeliveryWritten,
     Ref,
 )
-from projections.state import World, key_of
-from projections.story_waits import Wait
+from ackbook.projections.state import World, key_of
+from ackbook.projections.story_waits import Wait
 
 Remembered: TypeAlias = Callable[[int], World | None]
 """The world after this record, where something besides the records knows it; each belongs to

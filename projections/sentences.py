@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import msgspec
 
-from projections.codec import Entry
-from projections.facts import (
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import (
     AgentExited,
     AgentReleased,
     BrokerStarted,
@@ -29,16 +29,9 @@ from projections.facts import (
     Ref,
     rank,
 )
-from projections.mail import Delivery
-from projections.story_waits import Record, Wait, since_of
-from projections.wording import (
-    PAST,
-    Typed,
-    clause,
-    ended_how,
-    never_typed,
-    span,
-)
+from ackbook.projections.mail import Delivery
+from ackbook.projections.story_waits import Record, Wait, since_of
+from ackbook.projections.wording import PAST, Typed, clause, ended_how, never_typed, span
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,10 +22,10 @@ from typing import Any
 
 import msgspec
 
-from projections.agents import Agent
-from projections.facts import AgentName, DeliveryId, Policy
-from projections.mail import DeadLetter, Delivery, KeyAnswer, Message, Queue, Settled
-from projections.state import World, key_of
+from ackbook.projections.agents import Agent
+from ackbook.projections.facts import AgentName, DeliveryId, Policy
+from ackbook.projections.mail import DeadLetter, Delivery, KeyAnswer, Message, Queue, Settled
+from ackbook.projections.state import World, key_of
 
 FOLD_VERSION = 2
 """Rises whenever the same journal would fold to another world, or a world dump to other lines."""

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final
 
-from projections.agenda import Agenda
-from projections.agents import Agent
-from projections.facts import AgentName, DeliveryId, Evidence, Level, Policy, Verification
-from projections.mail import DeadLetter, Delivery, EndedState, KeyAnswer, Message, Settled
+from ackbook.projections.agenda import Agenda
+from ackbook.projections.agents import Agent
+from ackbook.projections.facts import AgentName, DeliveryId, Evidence, Level, Policy, Verification
+from ackbook.projections.mail import DeadLetter, Delivery, EndedState, KeyAnswer, Message, Settled
 
 SETTLED_MAX = 10_000
 """Settled deliveries remembered: minutes of traffic at full speed, about 4 MB."""

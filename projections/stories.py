@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from projections.codec import Entry, kind_of
-from projections.facts import MessageEnqueued, MessageRefused
-from projections.said import Hole
-from projections.story_fates import Fate
+from ackbook.projections.codec import Entry, kind_of
+from ackbook.projections.facts import MessageEnqueued, MessageRefused
+from ackbook.projections.said import Hole
+from ackbook.projections.story_fates import Fate
 
 OTHERS_TOLD = ("agent.", "broker.")
 """Kinds that are rows of a story although they are not about its deliveries."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import msgspec
 
-from projections.beyond import caveat, lost, remembered, standing_beyond, whether_more
-from projections.codec import Entry
-from projections.facts import (
+from ackbook.projections.beyond import caveat, lost, remembered, standing_beyond, whether_more
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import (
     DeliveryAcked,
     DeliveryAttempted,
     DeliveryDeadLettered,
@@ -23,13 +23,13 @@ from projections.facts import (
     DeliveryRetried,
     DeliveryWritten,
 )
-from projections.mail import Settled
-from projections.said import UNKNOWN, Hole, Said, is_placed, refs_of
-from projections.sentences import LEAVING, SETTLING, Ended, Ending, ended
-from projections.state import World
-from projections.story_waits import Record, Since, Wait, since_of
-from projections.waiting import standing_of
-from projections.wording import Typed
+from ackbook.projections.mail import Settled
+from ackbook.projections.said import UNKNOWN, Hole, Said, is_placed, refs_of
+from ackbook.projections.sentences import LEAVING, SETTLING, Ended, Ending, ended
+from ackbook.projections.state import World
+from ackbook.projections.story_waits import Record, Since, Wait, since_of
+from ackbook.projections.waiting import standing_of
+from ackbook.projections.wording import Typed
 
 
 class Course(msgspec.Struct, kw_only=True):

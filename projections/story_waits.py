@@ -13,10 +13,10 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from projections.agents import Agent
-from projections.codec import Entry
-from projections.facts import AgentModeChanged, DeliveryHeld, DeliveryId, HeldReason
-from projections.mail import Delivery
+from ackbook.projections.agents import Agent
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import AgentModeChanged, DeliveryHeld, DeliveryId, HeldReason
+from ackbook.projections.mail import Delivery
 
 Record: TypeAlias = Callable[[int], Entry | None]
 """The entry at a seq; None where the journal no longer has it."""

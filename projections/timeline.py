@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from projections.about import agents_of, ids_of
-from projections.codec import Entry
-from projections.facts import (
+from ackbook.projections.about import agents_of, ids_of
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import (
     AgentReleased,
     BrokerStarted,
     DeliveryId,
@@ -24,12 +24,12 @@ from projections.facts import (
     MessageRefused,
     Ref,
 )
-from projections.said import UNKNOWN, Hole, Remembered, Said, nothing_remembered
-from projections.state import World, key_of
-from projections.stories import Story, story_of, story_of_refused
-from projections.story_fates import Course, fate_of
-from projections.story_waits import Wait, wait_of
-from projections.world import fold
+from ackbook.projections.said import UNKNOWN, Hole, Remembered, Said, nothing_remembered
+from ackbook.projections.state import World, key_of
+from ackbook.projections.stories import Story, story_of, story_of_refused
+from ackbook.projections.story_fates import Course, fate_of
+from ackbook.projections.story_waits import Wait, wait_of
+from ackbook.projections.world import fold
 
 Fetch = Callable[[Iterable[int]], Mapping[int, Entry]]
 """The entries at these seqs, as far as the journal still has them."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import assert_never
 
-from projections.agents import Agent
-from projections.codec import Entry
-from projections.facts import DeliveryRetried
-from projections.mail import Delivery
-from projections.reports import reason_of, state_of
-from projections.sentences import Ended
-from projections.story_waits import Since
-from projections.wording import PRESENT, Typed, clause, never_typed, next_step, span, times
+from ackbook.projections.agents import Agent
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import DeliveryRetried
+from ackbook.projections.mail import Delivery
+from ackbook.projections.reports import reason_of, state_of
+from ackbook.projections.sentences import Ended
+from ackbook.projections.story_waits import Since
+from ackbook.projections.wording import PRESENT, Typed, clause, never_typed, next_step, span, times
 
 
 def standing_of(

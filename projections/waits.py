@@ -26,10 +26,10 @@ from typing import get_args
 
 import msgspec
 
-from projections.about import agents_of
-from projections.agents import Held
-from projections.codec import Entry
-from projections.facts import (
+from ackbook.projections.about import agents_of
+from ackbook.projections.agents import Held
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import (
     AgentModeChanged,
     AgentName,
     BrokerStarted,
@@ -37,7 +37,7 @@ from projections.facts import (
     DeliveryId,
     HeldReason,
 )
-from projections.state import World, key_of
+from ackbook.projections.state import World, key_of
 
 RETRY, PACE, BEHIND, NO_BROKER = "retry", "pace", "behind", "no_broker"
 CAUSES: tuple[str, ...] = (*get_args(HeldReason), RETRY, PACE, BEHIND, NO_BROKER)

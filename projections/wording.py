@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from projections.facts import (
+from ackbook.projections.facts import (
     AgentAdopted,
     AgentExited,
     AgentModeChanged,
@@ -21,7 +21,7 @@ from projections.facts import (
     DeliveryAcked,
     HeldReason,
 )
-from projections.story_waits import Since, Wait
+from ackbook.projections.story_waits import Since, Wait
 
 Typed = Literal["no", "yes", "unknown"]
 """Whether a delivery was ever typed. `no`: no attempt began, or each provably typed nothing."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from projections import fold_agents, fold_mail
-from projections.codec import Control, Entry, Foreign
-from projections.facts import (
+from ackbook.projections import fold_agents, fold_mail
+from ackbook.projections.codec import Control, Entry, Foreign
+from ackbook.projections.facts import (
     FACTS,
     AgentIdle,
     AgentResult,
@@ -22,8 +22,8 @@ from projections.facts import (
     PolicyChanged,
     UpkeepFailed,
 )
-from projections.fold_mail import LIVE_FOLDS
-from projections.state import World, key_of
+from ackbook.projections.fold_mail import LIVE_FOLDS
+from ackbook.projections.state import World, key_of
 
 __all__ = ["World", "fold", "fold_all", "key_of", "next_deadline"]
 

@@ -17,20 +17,25 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LAYERS = {
-    "journal": 0,
-    "projections": 1,
-    "broker": 2,
-    "broker.wire": 2,  # wire and core share their shapes; the cycle test keeps them apart
-    "broker.core": 2,
-    "broker.runtime": 3,
-    "tools": 4,
+    "ackbook.journal": 0,
+    "ackbook.projections": 1,
+    "ackbook.broker": 2,
+    "ackbook.broker.wire": 2,  # wire and core share their shapes; the cycle test keeps them apart
+    "ackbook.broker.core": 2,
+    "ackbook.broker.runtime": 3,
+    "ackbook.tools": 4,
 }
-PURE = ("projections", "broker.core", "broker.wire")
+PURE = ("ackbook.projections", "ackbook.broker.core", "ackbook.broker.wire")
 
 DOORS = frozenset(
-    {"journal.files", "journal.clock", "journal.committer", "journal.opening"}
-    | {"journal.archive_worker", "journal.check_worker"}
-    | {"journal.bell", "journal.embedded", "journal.groundwork"}
+    {
+        "ackbook.journal.files",
+        "ackbook.journal.clock",
+        "ackbook.journal.committer",
+        "ackbook.journal.opening",
+    }
+    | {"ackbook.journal.archive_worker", "ackbook.journal.check_worker"}
+    | {"ackbook.journal.bell", "ackbook.journal.embedded", "ackbook.journal.groundwork"}
 )
 """The only modules of the journal that meet the machine: its disk, its time, its threads, its two
 worker processes, and the places that put them together. The rest is given what it needs."""
@@ -59,7 +64,7 @@ def read_tree() -> dict[str, str]:
         for top in ("journal", "projections", "broker", "tools")
         for p in (ROOT / top).rglob("*.py")
     ]
-    names = (".".join(p.relative_to(ROOT).with_suffix("").parts) for p in paths)
+    names = (".".join(("ackbook", *p.relative_to(ROOT).with_suffix("").parts)) for p in paths)
     return {
         name.removesuffix(".__init__"): path.read_text()
         for name, path in zip(names, paths, strict=True)
@@ -107,7 +112,7 @@ def faults(name: str, source: str, ours: set[str]) -> Iterator[str]:
     """One sentence for every import or call of a module that breaks a rule."""
     tree = ast.parse(source)
     pure = any(belongs(name, package) for package in PURE)
-    guarded = pure or (belongs(name, "journal") and name not in DOORS)
+    guarded = pure or (belongs(name, "ackbook.journal") and name not in DOORS)
     allowed = HARMLESS if pure else HARMLESS_IN_JOURNAL
     for target in imports(name, tree, ours):
         height, own = layer(target), layer(name)
@@ -145,22 +150,22 @@ def test_no_module_imports_itself_through_others() -> None:
 @pytest.mark.parametrize(
     ("name", "source"),
     [
-        ("journal.segment", "from projections.facts import Fact"),
-        ("journal.segment", "import os"),
-        ("journal.segment", "import time"),
-        ("journal.segment", "def read(p):\n    return open(p).read()"),
-        ("projections.world", "from broker.core.commands import Send"),
-        ("projections.world", "from journal.files import OsFiles"),
-        ("projections.world", "import random"),
-        ("projections.world", "from asyncio import sleep"),
-        ("projections.world", "from datetime import datetime\nNOW = datetime.now()"),
-        ("projections.world", "import datetime\nNOW = datetime.date.today()"),
-        ("broker.core.decide", "def decide():\n    import time"),
-        ("broker.core.decide", "import broker.runtime.engine"),
-        ("broker.core.decide", "from ..runtime import engine"),
-        ("broker.wire.routes", "from socket import socket"),
-        ("broker.wire.routes", "from starlette.responses import Response"),
-        ("broker.runtime.engine", "from tools.main import main"),
+        ("ackbook.journal.segment", "from ackbook.projections.facts import Fact"),
+        ("ackbook.journal.segment", "import os"),
+        ("ackbook.journal.segment", "import time"),
+        ("ackbook.journal.segment", "def read(p):\n    return open(p).read()"),
+        ("ackbook.projections.world", "from ackbook.broker.core.commands import Send"),
+        ("ackbook.projections.world", "from ackbook.journal.files import OsFiles"),
+        ("ackbook.projections.world", "import random"),
+        ("ackbook.projections.world", "from asyncio import sleep"),
+        ("ackbook.projections.world", "from datetime import datetime\nNOW = datetime.now()"),
+        ("ackbook.projections.world", "import datetime\nNOW = datetime.date.today()"),
+        ("ackbook.broker.core.decide", "def decide():\n    import time"),
+        ("ackbook.broker.core.decide", "import ackbook.broker.runtime.engine"),
+        ("ackbook.broker.core.decide", "from ..runtime import engine"),
+        ("ackbook.broker.wire.routes", "from socket import socket"),
+        ("ackbook.broker.wire.routes", "from starlette.responses import Response"),
+        ("ackbook.broker.runtime.engine", "from ackbook.tools.main import main"),
     ],
 )
 def test_a_bad_module_is_found(name: str, source: str) -> None:

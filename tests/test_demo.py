@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ackbook_tools.demo.cast import transcript
-from ackbook_tools.demo.stage import Broken, Stage
+
+from ackbook.tools.demo.cast import transcript
+from ackbook.tools.demo.stage import Broken, Stage
 
 ROOT = Path(__file__).parent.parent
 DEMO_S_MAX = 400
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.timeout(DEMO_S_MAX + 
 def demo(directory: Path) -> Iterator[subprocess.Popen[str]]:
     """The demo as a process, with its directory under this one."""
     process = subprocess.Popen(
-        (sys.executable, "-m", "tools.demo"),
+        (sys.executable, "-m", "ackbook.tools.demo"),
         cwd=ROOT,
         env=os.environ | {"TMPDIR": str(directory)},
         stdin=subprocess.DEVNULL,

@@ -27,7 +27,7 @@ SHIPPED = [
     [
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
-        ("mypy", "-p", "journal", "-p", "projections", "-p", "broker", "-p", "tools"),
+        ("mypy",),
     ],
     ids=("ruff_check", "ruff_format", "mypy_strict"),
 )

@@ -23,12 +23,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-TOPS = {
-    "journal": "journal",
-    "projections": "projections",
-    "broker": "broker",
-    "tools": "ackbook_tools",
-}
+TOPS = ("journal", "projections", "broker", "tools")
+FACE = Path("tools", "package")
+"""What installs as `ackbook` itself."""
 
 pytestmark = [pytest.mark.xdist_group("packaging"), pytest.mark.timeout(300)]
 
@@ -43,10 +40,10 @@ def run(*command: object, cwd: Path) -> str:
 
 def shipped_modules() -> Iterator[tuple[str, Path]]:
     """Every module of the four packages as (name of its package once installed, its path)."""
-    for top, installed in TOPS.items():
+    for top in TOPS:
         for path in sorted((ROOT / top).rglob("*.py")):
-            inner = path.parent.relative_to(ROOT / top).parts
-            yield ".".join((installed, *inner)), path
+            folder = path.parent.relative_to(ROOT)
+            yield ".".join(("ackbook", *(() if folder == FACE else folder.parts))), path
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +87,8 @@ def test_the_wheel_holds_every_module_and_says_that_it_is_typed(wheel: Path) -> 
     names = set(zipfile.ZipFile(wheel).namelist())
     for package, path in shipped_modules():
         assert package.replace(".", "/") + "/" + path.name in names
-    for top in TOPS.values():
-        assert f"{top}/py.typed" in names
-    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == set(TOPS.values())
+    assert "ackbook/py.typed" in names
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"ackbook"}
 
 
 def test_an_installed_wheel_runs_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
@@ -102,7 +98,7 @@ def test_an_installed_wheel_runs_away_from_the_checkout(wheel: Path, tmp_path: P
     where = run(
         binaries / "python",
         "-c",
-        "import ackbook_tools; print(ackbook_tools.__file__)",
+        "import ackbook.tools; print(ackbook.tools.__file__)",
         cwd=tmp_path,
     )
     assert where.startswith(str(tmp_path))
@@ -110,12 +106,12 @@ def test_an_installed_wheel_runs_away_from_the_checkout(wheel: Path, tmp_path: P
 
 JOURNAL_ALONE = """
 import sys
-from journal import open_journal
+from ackbook.journal import open_journal
 with open_journal("orders") as journal:
     journal.append("order.placed", {"item": "tea"})
     print([record.value for record in journal.read()])
-above = ("projections", "broker", "ackbook_tools", "anyio", "click", "starlette")
-print([name for name in sys.modules if name.split(".")[0] in above])
+above = ("projections", "broker", "tools", "anyio", "click", "starlette")
+print([name for name in sys.modules if {*name.split(".")[:2]} & {*above}])
 """
 
 
@@ -133,7 +129,7 @@ def test_an_editable_install_runs_what_stands_in_the_sources(sources: Path, tmp_
     where = run(
         binaries / "python",
         "-c",
-        "import ackbook_tools; print(ackbook_tools.__file__)",
+        "import ackbook.tools; print(ackbook.tools.__file__)",
         cwd=tmp_path,
     )
     assert where.startswith(str(sources))
@@ -152,6 +148,6 @@ def test_what_is_imported_is_declared() -> None:
                     targets = {module.split(".")[0]}
                 case _:
                     continue
-            foreign = targets - set(sys.stdlib_module_names) - set(TOPS) - {"__future__"}
+            foreign = targets - set(sys.stdlib_module_names) - {"ackbook", "__future__"}
             for target in foreign:
                 assert set(owners[target]) & (declared | optional), (package, target)

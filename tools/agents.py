@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from .client import Client, agent_path
-from .options import agent_argument, json_option, place_option
-from .output import bold, emit, plain, poor, say, tell
-from .place import Place
-from .shapes import AgentRow, Agents, Done, Health, Screen
+from ackbook.tools.client import Client, agent_path
+from ackbook.tools.options import agent_argument, json_option, place_option
+from ackbook.tools.output import bold, emit, plain, poor, say, tell
+from ackbook.tools.place import Place
+from ackbook.tools.shapes import AgentRow, Agents, Done, Health, Screen
 
 
 @click.command()
@@ -26,7 +26,7 @@ def ls(as_json: bool, place: Place) -> None:
     if as_json:
         emit(found)
     else:
-        from .tables import show_agents
+        from ackbook.tools.tables import show_agents
 
         show_agents(found.agents)
 

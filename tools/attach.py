@@ -17,13 +17,13 @@ import click
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from .client import Client, agent_path
-from .failures import Exit, Failure
-from .options import agent_argument, place_option
-from .output import say
-from .place import Place
-from .shapes import AgentRow
-from .terminal import keys_from, raw_mode, show_title, size, until_detach, write_all
+from ackbook.tools.client import Client, agent_path
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.options import agent_argument, place_option
+from ackbook.tools.output import say
+from ackbook.tools.place import Place
+from ackbook.tools.shapes import AgentRow
+from ackbook.tools.terminal import keys_from, raw_mode, show_title, size, until_detach, write_all
 
 SIGNALLED = 128
 """The exit code of a command that a signal ended is this and the signal's number."""

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import msgspec
 
-from .failures import Exit, Failure
-from .place import Place
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.place import Place
 
 LOG_TAIL_BYTES_MAX = 4 * 1024
 """What a failed start said last; the rest is in the log."""
@@ -90,8 +90,7 @@ def keep_from_children(ready_fd: int) -> None:
 def _command(place: Place, options: Sequence[str]) -> list[str]:
     """This program again, from wherever it was imported. `-P`: the working directory, which may
     well hold a folder called `journal`, is no place to import from."""
-    assert __package__
-    return [sys.executable, "-P", "-m", __package__, "--dir", str(place.directory), "up", *options]
+    return [sys.executable, "-P", "-m", "ackbook", "--dir", str(place.directory), "up", *options]
 
 
 def _log_of(place: Place) -> Path:

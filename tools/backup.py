@@ -6,14 +6,13 @@ from pathlib import Path
 
 import click
 
-from journal import JournalError
-from journal import backup as backup_journal
-from projections.facts import KINDS
-
-from .history import as_failure
-from .options import json_option, place_option
-from .output import bold, dim, emit, tell
-from .place import Place
+from ackbook.journal import JournalError
+from ackbook.journal import backup as backup_journal
+from ackbook.projections.facts import KINDS
+from ackbook.tools.history import as_failure
+from ackbook.tools.options import json_option, place_option
+from ackbook.tools.output import bold, dim, emit, tell
+from ackbook.tools.place import Place
 
 
 @click.command()

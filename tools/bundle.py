@@ -22,20 +22,19 @@ from pathlib import Path
 import click
 import msgspec
 
-from broker.core.ids import position_of
-from broker.runtime.rebuilding import begin_audit
-from broker.wire.stills import Still
-from journal import Line
-from journal import verify as verify_journal
-from journal.slices import Slice, change_slice, slice_start
-from projections import snapshot
-from projections.codec import decode
-from projections.extent import REACH_BACK_MAX, Extent, extent_of
-from projections.facts import KINDS, BrokerStarted
-from projections.redaction import PROMISE, Redactor
-from projections.world import World, fold
-
-from .bundle_file import (
+from ackbook.broker.core.ids import position_of
+from ackbook.broker.runtime.rebuilding import begin_audit
+from ackbook.broker.wire.stills import Still
+from ackbook.journal import Line
+from ackbook.journal import verify as verify_journal
+from ackbook.journal.slices import Slice, change_slice, slice_start
+from ackbook.projections import snapshot
+from ackbook.projections.codec import decode
+from ackbook.projections.extent import REACH_BACK_MAX, Extent, extent_of
+from ackbook.projections.facts import KINDS, BrokerStarted
+from ackbook.projections.redaction import PROMISE, Redactor
+from ackbook.projections.world import World, fold
+from ackbook.tools.bundle_file import (
     BUNDLE_FORMAT,
     SCREENS,
     SLICE,
@@ -47,15 +46,15 @@ from .bundle_file import (
     opened_slice,
     pack_bundle,
 )
-from .failures import Exit, Failure
-from .history import History
-from .options import json_option, past_option
-from .output import bold, dim, emit, plain, poor, say, tell
-from .place import Place
-from .redacting import redact_line, undecidable
-from .screens import kept_stills
-from .whole_file import check_free
-from .worlds import Worlds
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.history import History
+from ackbook.tools.options import json_option, past_option
+from ackbook.tools.output import bold, dim, emit, plain, poor, say, tell
+from ackbook.tools.place import Place
+from ackbook.tools.redacting import redact_line, undecidable
+from ackbook.tools.screens import kept_stills
+from ackbook.tools.whole_file import check_free
+from ackbook.tools.worlds import Worlds
 
 _RANGE = re.compile(r"(\d{1,13})\.\.(\d{1,13})")
 _SALT_BYTES = 32

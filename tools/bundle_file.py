@@ -22,16 +22,15 @@ from pathlib import Path
 
 import msgspec
 
-from journal import JournalError, Line
-from journal.slices import Slice, check_slice, rebuild_slice
-from projections.codec import Entry, decode
-from projections.snapshot import load
-from projections.world import World
-
-from .failures import Exit, Failure
-from .history import as_failure
-from .place import OfBundle
-from .whole_file import whole_file
+from ackbook.journal import JournalError, Line
+from ackbook.journal.slices import Slice, check_slice, rebuild_slice
+from ackbook.projections.codec import Entry, decode
+from ackbook.projections.snapshot import load
+from ackbook.projections.world import World
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.history import as_failure
+from ackbook.tools.place import OfBundle
+from ackbook.tools.whole_file import whole_file
 
 BUNDLE_FORMAT = 1
 MANIFEST, SLICE, WORLD, SCREENS = "manifest.json", "slice.jsonl", "world.jsonl", "screens.jsonl"

@@ -6,11 +6,11 @@ import sys
 
 import click
 
-from .history import History
-from .options import json_option, past_option
-from .output import plain, tell
-from .place import Place
-from .records import Wanted
+from ackbook.tools.history import History
+from ackbook.tools.options import json_option, past_option
+from ackbook.tools.output import plain, tell
+from ackbook.tools.place import Place
+from ackbook.tools.records import Wanted
 
 
 @click.command()

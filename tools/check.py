@@ -16,18 +16,29 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from broker.core.again import Divergence, Finding, NotTold
-from broker.core.again import check as decide_again
-from projections.codec import Entry, encode, kind_of
-
-from .failures import Exit, Failure
-from .history import History
-from .output import bad, bold, console, dim, emit, field_time, full_time, good, plain, poor, tell
-from .place import Place
-from .progress import Progress
-from .records import command_told
-from .shapes_again import CheckReport, DivergenceRow, SideRow, SkippedRow
-from .stretches import Stretches
+from ackbook.broker.core.again import Divergence, Finding, NotTold
+from ackbook.broker.core.again import check as decide_again
+from ackbook.projections.codec import Entry, encode, kind_of
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.history import History
+from ackbook.tools.output import (
+    bad,
+    bold,
+    console,
+    dim,
+    emit,
+    field_time,
+    full_time,
+    good,
+    plain,
+    poor,
+    tell,
+)
+from ackbook.tools.place import Place
+from ackbook.tools.progress import Progress
+from ackbook.tools.records import command_told
+from ackbook.tools.shapes_again import CheckReport, DivergenceRow, SideRow, SkippedRow
+from ackbook.tools.stretches import Stretches
 
 VALUE_WIDTH_MAX = 200
 """Of one value for people: a body may have half a megabyte. `--json` has all of it."""

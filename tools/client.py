@@ -19,8 +19,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from .failures import Exit, Failure
-from .place import Connection, Place, is_alive
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.place import Connection, Place, is_alive
 
 T = TypeVar("T")
 

@@ -14,10 +14,10 @@ from urllib.parse import urlencode
 import click
 import msgspec
 
-from broker.runtime.compacting import SNAPSHOTS, foretell, is_held_back, is_worth_sealing
-from broker.runtime.snapshotter import make_snapshot
-from broker.wire.retention import SPELLINGS, parse_retention
-from journal import (
+from ackbook.broker.runtime.compacting import SNAPSHOTS, foretell, is_held_back, is_worth_sealing
+from ackbook.broker.runtime.snapshotter import make_snapshot
+from ackbook.broker.wire.retention import SPELLINGS, parse_retention
+from ackbook.journal import (
     CompactionPlan,
     CompactionReport,
     JournalError,
@@ -29,16 +29,15 @@ from journal import (
     open_log,
     plan_compaction,
 )
-from journal import compact as compact_log
-from projections.facts import KINDS
-from projections.snapshot import FOLD_VERSION
-
-from .client import Client
-from .failures import Exit, Failure
-from .history import as_failure
-from .options import json_option, place_option
-from .output import bold, dim, emit, say, tell
-from .place import Place
+from ackbook.journal import compact as compact_log
+from ackbook.projections.facts import KINDS
+from ackbook.projections.snapshot import FOLD_VERSION
+from ackbook.tools.client import Client
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.history import as_failure
+from ackbook.tools.options import json_option, place_option
+from ackbook.tools.output import bold, dim, emit, say, tell
+from ackbook.tools.place import Place
 
 
 class RunRow(msgspec.Struct, frozen=True):

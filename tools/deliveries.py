@@ -12,18 +12,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from broker.runtime.rebuilding import begin_audit
-from broker.runtime.remembered import Snapshots
-from journal import SnapshotFile
-from projections.audit import audit
-from projections.facts import Level
-from projections.lives import PROVEN, Life
-from projections.waits import CAUSES, Hold
-from projections.world import World
-
-from .history import History
-from .moments import Bound
-from .output import poor, say
+from ackbook.broker.runtime.rebuilding import begin_audit
+from ackbook.broker.runtime.remembered import Snapshots
+from ackbook.journal import SnapshotFile
+from ackbook.projections.audit import audit
+from ackbook.projections.facts import Level
+from ackbook.projections.lives import PROVEN, Life
+from ackbook.projections.waits import CAUSES, Hold
+from ackbook.projections.world import World
+from ackbook.tools.history import History
+from ackbook.tools.moments import Bound
+from ackbook.tools.output import poor, say
 
 Cell = str | int | float | None
 Row = dict[str, Cell]

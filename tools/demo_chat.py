@@ -1,8 +1,8 @@
 """A chat program for the demo and the tests: a full line editor that keeps a transcript.
 
-`python -m tools.demo_chat FILE` shows a prompt, takes pasted text as one message however many lines
-it has, and appends each submitted message to FILE as one JSON line before it prints it. So the file
-proves what arrived, how often and in which order. It knows nothing of who is typing.
+`python -m ackbook.tools.demo_chat FILE` shows a prompt, takes pasted text as one message however
+many lines it has, and appends each submitted message to FILE as one JSON line before it prints it.
+So the file proves what arrived, how often and in which order. It knows nothing of who is typing.
 """
 
 from __future__ import annotations

@@ -8,12 +8,12 @@ from contextlib import closing
 
 import click
 
-from .client import Client
-from .failures import Exit, Failure
-from .options import json_option, place_option
-from .output import emit, tell
-from .place import Place
-from .shapes import Done
+from ackbook.tools.client import Client
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.options import json_option, place_option
+from ackbook.tools.output import emit, tell
+from ackbook.tools.place import Place
+from ackbook.tools.shapes import Done
 
 END_S_MAX = 60.0
 """Programs get some seconds to end, many of them at once; after so long something hangs."""

@@ -12,14 +12,13 @@ from collections.abc import Iterator
 import click
 import msgspec
 
-from projections.events import cursor_of, derive, record_of, to_json
-
-from .client import Client
-from .failures import Exit, Failure
-from .history import History
-from .options import json_option, place_option
-from .output import bold, dim, evidence_text, plain, say, tell
-from .place import Place
+from ackbook.projections.events import cursor_of, derive, record_of, to_json
+from ackbook.tools.client import Client
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.history import History
+from ackbook.tools.options import json_option, place_option
+from ackbook.tools.output import bold, dim, evidence_text, plain, say, tell
+from ackbook.tools.place import Place
 
 NOW = "now"
 UNNAMED = ("name", "delivery_id", "event_id")

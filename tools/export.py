@@ -18,16 +18,15 @@ from typing import Literal, TextIO, get_args
 import click
 import msgspec
 
-from projections.lives import Outcome
-
-from .deliveries import COLUMNS, Cell, Row, Wanted, lives_of, read_audit, row_of
-from .history import History
-from .moments import bound_of, since_option, until_option
-from .options import past_option
-from .output import say
-from .place import Place
-from .table_file import write_table
-from .whole_file import check_free, whole_file
+from ackbook.projections.lives import Outcome
+from ackbook.tools.deliveries import COLUMNS, Cell, Row, Wanted, lives_of, read_audit, row_of
+from ackbook.tools.history import History
+from ackbook.tools.moments import bound_of, since_option, until_option
+from ackbook.tools.options import past_option
+from ackbook.tools.output import say
+from ackbook.tools.place import Place
+from ackbook.tools.table_file import write_table
+from ackbook.tools.whole_file import check_free, whole_file
 
 Format = Literal["jsonl", "csv", "sqlite"]
 

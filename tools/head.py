@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import click
 
-from journal import JournalError, head_token
-from projections.facts import KINDS
-
-from .failures import Exit, Failure
-from .history import as_failure
-from .options import json_option, place_option
-from .output import emit, tell
-from .place import Place
+from ackbook.journal import JournalError, head_token
+from ackbook.projections.facts import KINDS
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.history import as_failure
+from ackbook.tools.options import json_option, place_option
+from ackbook.tools.output import emit, tell
+from ackbook.tools.place import Place
 
 
 @click.command()

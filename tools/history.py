@@ -14,12 +14,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from journal import JournalError, Line, Position, Reader, position_at
-from projections.codec import Entry, decode_block
-
-from .failures import Exit, Failure
-from .output import dim, plain, poor, say
-from .place import Place
+from ackbook.journal import JournalError, Line, Position, Reader, position_at
+from ackbook.projections.codec import Entry, decode_block
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.output import dim, plain, poor, say
+from ackbook.tools.place import Place
 
 
 class Block(NamedTuple):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from .client import Client
-from .failures import Exit, Failure
-from .options import json_option, place_option
-from .output import bold, dim, emit, plain, poor, tell
-from .place import Place
-from .shapes import DeadLetters, Redelivery
+from ackbook.tools.client import Client
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.options import json_option, place_option
+from ackbook.tools.output import bold, dim, emit, plain, poor, tell
+from ackbook.tools.place import Place
+from ackbook.tools.shapes import DeadLetters, Redelivery
 
 
 @click.command()
@@ -21,7 +21,7 @@ def dead(as_json: bool, place: Place) -> None:
     if as_json:
         emit(found)
     else:
-        from .tables import show_dead_letters
+        from ackbook.tools.tables import show_dead_letters
 
         show_dead_letters(found.dead_letters)
 

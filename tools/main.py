@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import click
 
-from .failures import Exit, Failure
-from .options import place_before_verb
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.options import place_before_verb
 
 
 class Verb(NamedTuple):
@@ -90,7 +90,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         for verbs in VERBS.values():
             if verb := verbs.get(cmd_name):
-                module = import_module(f".{verb.module}", __package__)
+                module = import_module(f"ackbook.tools.{verb.module}")
                 command = getattr(module, verb.command)
                 assert isinstance(command, click.Command)
                 return command

@@ -23,9 +23,9 @@ from typing import NamedTuple, TypeVar
 
 import click
 
-from .failures import Exit, Failure
-from .history import History
-from .output import exact_time, plain
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.history import History
+from ackbook.tools.output import exact_time, plain
 
 FORMS = "2026-01-31T18:32:05, 18:32, -5m, 12h, or end"
 """What may stand for a time."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import click
 
-from .place import Place, place_of
+from ackbook.tools.place import Place, place_of
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -65,7 +65,7 @@ def past_of(context: click.Context, named: Path | None) -> Place:
     place = place_of(named)
     if not place.directory.is_file():
         return place
-    from .bundle_file import open_bundle
+    from ackbook.tools.bundle_file import open_bundle
 
     directory = context.with_resource(TemporaryDirectory(prefix="ackbook-"))
     manifest = open_bundle(place.directory, Path(directory))
@@ -104,9 +104,9 @@ def recipient_argument(function: F) -> F:
 
 def _complete_agent(context: click.Context, _: click.Parameter, begun: str) -> list[str]:
     """The agents that a running broker knows; none where there is no broker to ask."""
-    from .client import Client
-    from .failures import Failure
-    from .shapes import Names
+    from ackbook.tools.client import Client
+    from ackbook.tools.failures import Failure
+    from ackbook.tools.shapes import Names
 
     try:
         place = context.params.get("place") or place_of(context.find_root().obj)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from .failures import Exit, Failure
+from ackbook.tools.failures import Exit, Failure
 
 DIRECTORY_VARIABLE = "ACKBOOK_DIR"
 DIRECTORY_DEFAULT = ".ackbook"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from projections.codec import Entry
+from ackbook.projections.codec import Entry
 
 EVERY_RECORDS = 4_096
 """The clock is asked only this often: a record takes microseconds."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from .client import Client, agent_path, id_path
-from .failures import Exit, Failure
-from .options import agent_argument, json_option, place_option, some_agent_argument
-from .output import bold, emit, plain, tell
-from .place import Place
-from .shapes import Cancellation, Flushed, Mode, Name, Pending, Waiting
+from ackbook.tools.client import Client, agent_path, id_path
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.options import agent_argument, json_option, place_option, some_agent_argument
+from ackbook.tools.output import bold, emit, plain, tell
+from ackbook.tools.place import Place
+from ackbook.tools.shapes import Cancellation, Flushed, Mode, Name, Pending, Waiting
 
 
 @click.command()
@@ -24,7 +24,7 @@ def pending(name: str | None, as_json: bool, place: Place) -> None:
         found = client.ask("GET", "/api/pending", Pending).pending
         emit({"pending": [row for row in found if only in (None, row.agent)]})
     else:
-        from .tables import show_pending
+        from ackbook.tools.tables import show_pending
 
         waiting = client.ask("GET", "/api/pending", Waiting).pending
         show_pending([row for row in waiting if only in (None, row.agent)])

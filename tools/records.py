@@ -11,9 +11,8 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from journal import Line
-
-from .output import evidence_text, field_time, plain
+from ackbook.journal import Line
+from ackbook.tools.output import evidence_text, field_time, plain
 
 AGENT_KEYS = ("agent", "name", "worker_name")
 TEXT_SHOWN_MAX = 200

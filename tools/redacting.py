@@ -13,15 +13,15 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from broker.core.again import Divergence, check
-from broker.core.commands import Send
-from broker.core.origin import wish_of
-from broker.core.sending import content_of
-from journal import Line
-from projections.codec import Entry, entry_of
-from projections.facts import MessageEnqueued
-from projections.redaction import Redactor
-from projections.world import World
+from ackbook.broker.core.again import Divergence, check
+from ackbook.broker.core.commands import Send
+from ackbook.broker.core.origin import wish_of
+from ackbook.broker.core.sending import content_of
+from ackbook.journal import Line
+from ackbook.projections.codec import Entry, entry_of
+from ackbook.projections.facts import MessageEnqueued
+from ackbook.projections.redaction import Redactor
+from ackbook.projections.world import World
 
 
 def redact_line(redactor: Redactor, line: Line) -> tuple[Line, bytes, bytes | None]:

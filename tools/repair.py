@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import click
 
-from journal import JournalError
-from journal import repair as repair_journal
-from projections.facts import KINDS
-
-from .history import as_failure
-from .options import json_option, place_option
-from .output import bold, dim, emit, plain, tell
-from .place import Place
+from ackbook.journal import JournalError
+from ackbook.journal import repair as repair_journal
+from ackbook.projections.facts import KINDS
+from ackbook.tools.history import as_failure
+from ackbook.tools.options import json_option, place_option
+from ackbook.tools.output import bold, dim, emit, plain, tell
+from ackbook.tools.place import Place
 
 
 @click.command()

@@ -11,23 +11,22 @@ import click
 import msgspec
 from click.core import ParameterSource
 
-from projections.reports import agent_rows, counts, dead_letter_rows, pending_rows
-from projections.world import World
-
-from .check import check as check_decisions
-from .failures import Exit, Failure
-from .history import History
-from .moments import FORMS_TOLD, Moment, at_seq, at_time
-from .options import json_option, past_option
-from .output import bold, dim, emit, full_time, plain, poor, say, tell
-from .place import Place
-from .records import Wanted
-from .replay_bisect import bisect
-from .replay_diff import diff
-from .shapes import AgentRow, DeadLetterRow, PendingRow, WaitingRow
-from .tables import show_agents, show_dead_letters, show_pending
-from .whatif import what_if
-from .worlds import known_world
+from ackbook.projections.reports import agent_rows, counts, dead_letter_rows, pending_rows
+from ackbook.projections.world import World
+from ackbook.tools.check import check as check_decisions
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.history import History
+from ackbook.tools.moments import FORMS_TOLD, Moment, at_seq, at_time
+from ackbook.tools.options import json_option, past_option
+from ackbook.tools.output import bold, dim, emit, full_time, plain, poor, say, tell
+from ackbook.tools.place import Place
+from ackbook.tools.records import Wanted
+from ackbook.tools.replay_bisect import bisect
+from ackbook.tools.replay_diff import diff
+from ackbook.tools.shapes import AgentRow, DeadLetterRow, PendingRow, WaitingRow
+from ackbook.tools.tables import show_agents, show_dead_letters, show_pending
+from ackbook.tools.whatif import what_if
+from ackbook.tools.worlds import known_world
 
 
 @click.group(invoke_without_command=True)
@@ -104,7 +103,7 @@ def replay(
     history = History(place)
     moment = _moment(history, through, time)
     if stepping:
-        from .replay_step import step
+        from ackbook.tools.replay_step import step
 
         step(history, moment, Wanted(agent=agent, identity=identity))
         return None

@@ -13,23 +13,22 @@ from typing import get_args
 import click
 import msgspec
 
-from journal import Line
-from projections.agents import AgentState
-from projections.codec import Entry
-from projections.conditions import Condition, Ending, first_held
-from projections.facts import HeldReason
-from projections.world import World
-
-from .failures import Exit
-from .history import History
-from .moments import END, moment_of
-from .options import json_option, past_option
-from .output import bold, dim, duration, emit, exact_time, hanging, poor, tell
-from .place import Place
-from .records import command_told, decision_of, fields_of, subject_of
-from .shapes_replay import BisectReply, FoundRecord
-from .stretches import Stretches
-from .worlds import Worlds, nothing_known
+from ackbook.journal import Line
+from ackbook.projections.agents import AgentState
+from ackbook.projections.codec import Entry
+from ackbook.projections.conditions import Condition, Ending, first_held
+from ackbook.projections.facts import HeldReason
+from ackbook.projections.world import World
+from ackbook.tools.failures import Exit
+from ackbook.tools.history import History
+from ackbook.tools.moments import END, moment_of
+from ackbook.tools.options import json_option, past_option
+from ackbook.tools.output import bold, dim, duration, emit, exact_time, hanging, poor, tell
+from ackbook.tools.place import Place
+from ackbook.tools.records import command_told, decision_of, fields_of, subject_of
+from ackbook.tools.shapes_replay import BisectReply, FoundRecord
+from ackbook.tools.stretches import Stretches
+from ackbook.tools.worlds import Worlds, nothing_known
 
 COUNT = click.IntRange(min=0)
 

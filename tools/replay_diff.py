@@ -13,18 +13,17 @@ from typing import NamedTuple
 import click
 from rich.text import Text
 
-from projections.differences import Change, Differences, Moved, Standing, differences
-from projections.world import World
-
-from .failures import Exit
-from .history import History
-from .moments import END, Moment, at_seq, moment_of
-from .options import json_option, past_of, past_option
-from .output import bold, console, dim, emit, good, plain, poor, say, tell
-from .place import Place
-from .shapes_replay import DifferenceReply, SideRow
-from .tables import cell, table_of
-from .worlds import known_world
+from ackbook.projections.differences import Change, Differences, Moved, Standing, differences
+from ackbook.projections.world import World
+from ackbook.tools.failures import Exit
+from ackbook.tools.history import History
+from ackbook.tools.moments import END, Moment, at_seq, moment_of
+from ackbook.tools.options import json_option, past_of, past_option
+from ackbook.tools.output import bold, console, dim, emit, good, plain, poor, say, tell
+from ackbook.tools.place import Place
+from ackbook.tools.shapes_replay import DifferenceReply, SideRow
+from ackbook.tools.tables import cell, table_of
+from ackbook.tools.worlds import known_world
 
 DELIVERIES_SHOWN_MAX = 40
 """Deliveries that people get to see; programs get all of them."""

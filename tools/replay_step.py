@@ -28,13 +28,13 @@ from prompt_toolkit.layout import (
     Window,
 )
 
-from .failures import Exit, Failure
-from .history import History
-from .moments import FORMS, Moment, moment_of
-from .output import plain
-from .records import Wanted
-from .step_screen import DIM, draw, keys_line
-from .stepping import Stepper
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.history import History
+from ackbook.tools.moments import FORMS, Moment, moment_of
+from ackbook.tools.output import plain
+from ackbook.tools.records import Wanted
+from ackbook.tools.step_screen import DIM, draw, keys_line
+from ackbook.tools.stepping import Stepper
 
 PAGE = 100
 """Records that one page is: as many as a person may want to pass over unseen."""

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from projections.digest import QUANTILES, Digest, Spread, digest, length
-from projections.lives import PROVEN
-from projections.waits import CAUSES, Hold
-
-from .deliveries import Wanted, missing_of, read_audit
-from .history import History
-from .moments import bound_of, since_option, until_option
-from .options import json_option, past_option
-from .output import (
+from ackbook.projections.digest import QUANTILES, Digest, Spread, digest, length
+from ackbook.projections.lives import PROVEN
+from ackbook.projections.waits import CAUSES, Hold
+from ackbook.tools.deliveries import Wanted, missing_of, read_audit
+from ackbook.tools.history import History
+from ackbook.tools.moments import bound_of, since_option, until_option
+from ackbook.tools.options import json_option, past_option
+from ackbook.tools.output import (
     bad,
     bold,
     clock_time,
@@ -27,8 +26,8 @@ from .output import (
     poor,
     tell,
 )
-from .place import Place
-from .tables import cell, table_of
+from ackbook.tools.place import Place
+from ackbook.tools.tables import cell, table_of
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import click
 
-from journal import JournalError, SalvageReport
-from journal import salvage as salvage_journal
-from projections.facts import KINDS
-
-from .failures import Exit
-from .history import as_failure
-from .options import json_option, place_option
-from .output import bad, bold, emit, good, plain, poor, tell
-from .place import Place
+from ackbook.journal import JournalError, SalvageReport
+from ackbook.journal import salvage as salvage_journal
+from ackbook.projections.facts import KINDS
+from ackbook.tools.failures import Exit
+from ackbook.tools.history import as_failure
+from ackbook.tools.options import json_option, place_option
+from ackbook.tools.output import bad, bold, emit, good, plain, poor, tell
+from ackbook.tools.place import Place
 
 
 @click.command()

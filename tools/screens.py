@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from broker.wire.stills import Still, decode_still
-
-from .output import bold, clock_time, dim, plain, tell
-from .place import Place
+from ackbook.broker.wire.stills import Still, decode_still
+from ackbook.tools.output import bold, clock_time, dim, plain, tell
+from ackbook.tools.place import Place
 
 MOMENTS = {
     "seen": "its text was found",

@@ -12,12 +12,12 @@ import sys
 
 import click
 
-from .client import Client
-from .failures import Exit, Failure
-from .options import json_option, place_option, recipient_argument
-from .output import bad, bold, dim, emit, evidence_text, good, plain, poor, say, tell
-from .place import Place
-from .shapes import DeliveryRow, SendReply
+from ackbook.tools.client import Client
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.options import json_option, place_option, recipient_argument
+from ackbook.tools.output import bad, bold, dim, emit, evidence_text, good, plain, poor, say, tell
+from ackbook.tools.place import Place
+from ackbook.tools.shapes import DeliveryRow, SendReply
 
 SENDER_VARIABLE = "RELAY_AGENT_NAME"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from projections.differences import Change, Moved
+from ackbook.projections.differences import Change, Moved
 
 
 class SideRow(msgspec.Struct, frozen=True):

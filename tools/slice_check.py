@@ -14,17 +14,16 @@ from pathlib import Path
 
 import msgspec
 
-from journal import JournalError, Line, Reader
-from projections.codec import decode
-from projections.redaction import Redactor
-from projections.snapshot import UnreadableWorld, load
-from projections.world import World, fold
-
-from .bundle_file import WORLD, Manifest, slice_lines, unpack_bundle
-from .failures import Exit, Failure
-from .history import as_failure
-from .output import bold, dim, emit, good, plain, tell
-from .place import Place
+from ackbook.journal import JournalError, Line, Reader
+from ackbook.projections.codec import decode
+from ackbook.projections.redaction import Redactor
+from ackbook.projections.snapshot import UnreadableWorld, load
+from ackbook.projections.world import World, fold
+from ackbook.tools.bundle_file import WORLD, Manifest, slice_lines, unpack_bundle
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.history import as_failure
+from ackbook.tools.output import bold, dim, emit, good, plain, tell
+from ackbook.tools.place import Place
 
 
 def verify_slice(path: Path, against: Place | None, *, as_json: bool) -> int:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import click
 
-from .client import Client, agent_path
-from .failures import Exit, Failure
-from .options import agent_argument, json_option, place_option
-from .output import bold, dim, emit, good, plain, poor, tell
-from .place import Place
-from .shapes import AgentMet, AgentStarted
+from ackbook.tools.client import Client, agent_path
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.options import agent_argument, json_option, place_option
+from ackbook.tools.output import bold, dim, emit, good, plain, poor, tell
+from ackbook.tools.place import Place
+from ackbook.tools.shapes import AgentMet, AgentStarted
 
 WAIT_S = 30.0
 """Agent programs take up to some ten seconds to draw their first prompt."""
@@ -97,8 +97,8 @@ def run(
 
     Ctrl-] detaches; the program goes on.
     """
-    from .attach import join, require_terminal
-    from .terminal import size
+    from ackbook.tools.attach import join, require_terminal
+    from ackbook.tools.terminal import size
 
     require_terminal(name)
     client = Client(place)

@@ -7,14 +7,13 @@ from bisect import bisect_left, bisect_right
 import click
 from rich.table import Table
 
-from journal import JournalError, SegmentStatistics, statistics
-from projections.snapshot import FOLD_VERSION
-
-from .history import History, as_failure
-from .options import json_option, place_option
-from .output import console, emit, full_time
-from .place import Place
-from .worlds import world_at
+from ackbook.journal import JournalError, SegmentStatistics, statistics
+from ackbook.projections.snapshot import FOLD_VERSION
+from ackbook.tools.history import History, as_failure
+from ackbook.tools.options import json_option, place_option
+from ackbook.tools.output import console, emit, full_time
+from ackbook.tools.place import Place
+from ackbook.tools.worlds import world_at
 
 
 @click.command()

@@ -15,14 +15,13 @@ import msgspec
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.utils import get_cwidth
 
-from journal import Line
-from projections.differences import Change, Moved
-
-from .output import clock_time, duration, full_time, plain
-from .records import command_told, decision_of, fields_of
-from .shapes import AgentRow
-from .stepping import Stepper, View
-from .tables import STATE_STYLES
+from ackbook.journal import Line
+from ackbook.projections.differences import Change, Moved
+from ackbook.tools.output import clock_time, duration, full_time, plain
+from ackbook.tools.records import command_told, decision_of, fields_of
+from ackbook.tools.shapes import AgentRow
+from ackbook.tools.stepping import Stepper, View
+from ackbook.tools.tables import STATE_STYLES
 
 FIELD_ROWS_MAX = 5
 CHANGE_ROWS_MAX = 6

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from journal import Line
-from projections.about import deliveries_of
-from projections.codec import Content, decode
-from projections.differences import (
+from ackbook.journal import Line
+from ackbook.projections.about import deliveries_of
+from ackbook.projections.codec import Content, decode
+from ackbook.projections.differences import (
     Change,
     Moved,
     Standing,
@@ -26,16 +26,13 @@ from projections.differences import (
     count_changes,
     standing,
 )
-from projections.facts import (
-    DeliveryId,
-)
-from projections.reports import Row, agent_rows, counts
-from projections.snapshot import dump, load
-from projections.world import World
-
-from .history import History
-from .records import Wanted
-from .worlds import Reached, Worlds
+from ackbook.projections.facts import DeliveryId
+from ackbook.projections.reports import Row, agent_rows, counts
+from ackbook.projections.snapshot import dump, load
+from ackbook.projections.world import World
+from ackbook.tools.history import History
+from ackbook.tools.records import Wanted
+from ackbook.tools.worlds import Reached, Worlds
 
 NEAR = 1_000
 """Records between the world in memory and where the next steps are: three milliseconds of fold."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from broker.wire.stills import Still
+from ackbook.broker.wire.stills import Still
 
 
 class WaitOfQueue(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,13 +11,12 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from journal import SnapshotUnusable, newest_snapshots
-from journal.control import REPAIRED
-from projections.codec import Control, Entry, kind_of
-from projections.snapshot import FOLD_VERSION, UnreadableWorld, load
-from projections.world import World
-
-from .history import History
+from ackbook.journal import SnapshotUnusable, newest_snapshots
+from ackbook.journal.control import REPAIRED
+from ackbook.projections.codec import Control, Entry, kind_of
+from ackbook.projections.snapshot import FOLD_VERSION, UnreadableWorld, load
+from ackbook.projections.world import World
+from ackbook.tools.history import History
 
 SNAPSHOTS_MAX = 64
 """More than a journal keeps."""

@@ -11,8 +11,8 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from .deliveries import Cell, Row
-from .whole_file import whole_file
+from ackbook.tools.deliveries import Cell, Row
+from ackbook.tools.whole_file import whole_file
 
 _INDEXES = ("event_id", "agent", "outcome", "enqueued_us", "ended_us")
 

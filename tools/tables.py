@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from .output import console, dim, duration, plain, tell
-from .shapes import AgentRow, DeadLetterRow, WaitingRow
+from ackbook.tools.output import console, dim, duration, plain, tell
+from ackbook.tools.shapes import AgentRow, DeadLetterRow, WaitingRow
 
 LONG = frozenset({"agent", "from", "error"})
 """Columns that take more lines where the terminal is narrow; ids, states and numbers never do."""

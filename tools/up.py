@@ -15,13 +15,19 @@ import threading
 
 import click
 
-from .background import FailedStart, Ready, announce, keep_from_children, start_detached
-from .client import Client
-from .failures import Failure
-from .options import json_option, place_option
-from .output import bold, dim, emit, plain, say, tell
-from .place import Place
-from .shapes import AgentRow, Agents
+from ackbook.tools.background import (
+    FailedStart,
+    Ready,
+    announce,
+    keep_from_children,
+    start_detached,
+)
+from ackbook.tools.client import Client
+from ackbook.tools.failures import Failure
+from ackbook.tools.options import json_option, place_option
+from ackbook.tools.output import bold, dim, emit, plain, say, tell
+from ackbook.tools.place import Place
+from ackbook.tools.shapes import AgentRow, Agents
 
 ENDED_WITH_BROKER = ("ended_with_broker", "broker_stopped")
 LOCALHOST = "127.0.0.1"
@@ -77,8 +83,8 @@ def _in_background(place: Place, port: int, respawn: bool, as_json: bool) -> int
 def _in_this_process(
     place: Place, port: int, respawn: bool, ready_fd: int | None, as_json: bool
 ) -> int:
-    from broker.runtime.app import serve
-    from broker.runtime.place import Connection
+    from ackbook.broker.runtime.app import serve
+    from ackbook.broker.runtime.place import Connection
 
     def on_ready(connection: Connection) -> None:
         ready = Ready(connection.url, connection.directory, connection.pid, connection.port)

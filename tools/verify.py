@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from journal import (
+from ackbook.journal import (
     Damage,
     DamageFound,
     HeadToken,
@@ -17,15 +17,14 @@ from journal import (
     check_token,
     parse_token,
 )
-from journal import verify as verify_journal
-from projections.codec import decode, decode_block
-from projections.facts import KINDS
-
-from .failures import Exit
-from .history import as_failure
-from .options import json_option, place_option
-from .output import bad, bold, dim, emit, good, plain, poor, say, tell
-from .place import Place, place_of
+from ackbook.journal import verify as verify_journal
+from ackbook.projections.codec import decode, decode_block
+from ackbook.projections.facts import KINDS
+from ackbook.tools.failures import Exit
+from ackbook.tools.history import as_failure
+from ackbook.tools.options import json_option, place_option
+from ackbook.tools.output import bad, bold, dim, emit, good, plain, poor, say, tell
+from ackbook.tools.place import Place, place_of
 
 
 def _read_token(_: click.Context, __: click.Parameter, text: str | None) -> HeadToken | None:
@@ -85,7 +84,7 @@ def verify(
     no longer kept.
     """
     if bundle is not None:
-        from .slice_check import verify_slice
+        from ackbook.tools.slice_check import verify_slice
 
         whole = None if against is None else place_of(against)
         return verify_slice(bundle, whole, as_json=as_json)

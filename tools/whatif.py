@@ -15,22 +15,32 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from broker.core.again import decisions
-from broker.core.reactions import Reactions
-from broker.core.whatif import Elsewhere
-from projections.codec import Entry
-from projections.facts import Policy
-from projections.fates import Difference, Fate
-from projections.world import World
-
-from .check import nothing_decided
-from .failures import Exit, Failure
-from .history import History
-from .output import bold, console, dim, duration, emit, good, hanging, plain, poor, tell
-from .place import Place
-from .progress import Progress
-from .shapes_again import ChangedRow, FateRow, SkippedRow, WhatIfReport
-from .stretches import Stretches
+from ackbook.broker.core.again import decisions
+from ackbook.broker.core.reactions import Reactions
+from ackbook.broker.core.whatif import Elsewhere
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import Policy
+from ackbook.projections.fates import Difference, Fate
+from ackbook.projections.world import World
+from ackbook.tools.check import nothing_decided
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.history import History
+from ackbook.tools.output import (
+    bold,
+    console,
+    dim,
+    duration,
+    emit,
+    good,
+    hanging,
+    plain,
+    poor,
+    tell,
+)
+from ackbook.tools.place import Place
+from ackbook.tools.progress import Progress
+from ackbook.tools.shapes_again import ChangedRow, FateRow, SkippedRow, WhatIfReport
+from ackbook.tools.stretches import Stretches
 
 MOVED_US_MIN = 100_000
 """A settling that moves by less is called the same: a broker that wakes for a deadline is late by

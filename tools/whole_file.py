@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .failures import Exit, Failure
+from ackbook.tools.failures import Exit, Failure
 
 
 def check_free(path: Path, *, force: bool, hint: str) -> None:

@@ -13,17 +13,16 @@ from contextlib import contextmanager
 import click
 import msgspec
 
-from broker.core.ids import position_of
-from broker.runtime.asked import LAST_MAX, Asked, Misasked, NothingKnown
-from broker.runtime.telling import Telling, kept_of
-from broker.wire.stills import Still
-from journal import Reader
-from projections.stories import Story
-
-from .failures import Exit, Failure
-from .history import History
-from .options import json_option, past_option
-from .output import (
+from ackbook.broker.core.ids import position_of
+from ackbook.broker.runtime.asked import LAST_MAX, Asked, Misasked, NothingKnown
+from ackbook.broker.runtime.telling import Telling, kept_of
+from ackbook.broker.wire.stills import Still
+from ackbook.journal import Reader
+from ackbook.projections.stories import Story
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.history import History
+from ackbook.tools.options import json_option, past_option
+from ackbook.tools.output import (
     bad,
     bold,
     clock_time,
@@ -40,9 +39,9 @@ from .output import (
     say_meanwhile,
     tell,
 )
-from .place import Place
-from .screens import kept_stills, show_still
-from .story_shapes import DeliveryStory, MessageStory
+from ackbook.tools.place import Place
+from ackbook.tools.screens import kept_stills, show_still
+from ackbook.tools.story_shapes import DeliveryStory, MessageStory
 
 LEFT_OUT = frozenset(
     "seq at kind cause event_id agent from target content salt salted_body salted_typed throttle "

@@ -19,21 +19,20 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import NamedTuple
 
-from broker.runtime.cache import Cache, cache_directory
-from broker.runtime.rebuilding import begin_world
-from journal import OsFiles
-from journal.control import REPAIRED
-from journal.layout import list_directory
-from journal.record import parse_line
-from journal.sources import sources_of
-from projections.codec import Entry, kind_of
-from projections.snapshot import FOLD_VERSION, UnreadableWorld, dump, load
-from projections.world import World, fold, fold_all
-
-from .failures import Exit, Failure
-from .history import Block, History
-from .output import poor, say
-from .stretches import known_from
+from ackbook.broker.runtime.cache import Cache, cache_directory
+from ackbook.broker.runtime.rebuilding import begin_world
+from ackbook.journal import OsFiles
+from ackbook.journal.control import REPAIRED
+from ackbook.journal.layout import list_directory
+from ackbook.journal.record import parse_line
+from ackbook.journal.sources import sources_of
+from ackbook.projections.codec import Entry, kind_of
+from ackbook.projections.snapshot import FOLD_VERSION, UnreadableWorld, dump, load
+from ackbook.projections.world import World, fold, fold_all
+from ackbook.tools.failures import Exit, Failure
+from ackbook.tools.history import Block, History
+from ackbook.tools.output import poor, say
+from ackbook.tools.stretches import known_from
 
 INTERVAL = 50_000
 """Records between kept worlds: 0.15 s of folding, about four times what loading one takes."""

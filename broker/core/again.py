@@ -16,12 +16,12 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from broker.core.commands import Wish
-from broker.core.decide import decide, unfold
-from broker.core.origin import wish_of
-from projections.codec import Content, Control, Entry, Foreign, kind_of
-from projections.facts import MessageEnqueued
-from projections.world import World, fold_all
+from ackbook.broker.core.commands import Wish
+from ackbook.broker.core.decide import decide, unfold
+from ackbook.broker.core.origin import wish_of
+from ackbook.projections.codec import Content, Control, Entry, Foreign, kind_of
+from ackbook.projections.facts import MessageEnqueued
+from ackbook.projections.world import World, fold_all
 
 Side: TypeAlias = Literal["fact", "cause", "by"]
 """In what two entries at one position can differ: what is said, why, and on which wish."""

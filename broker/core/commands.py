@@ -2,7 +2,7 @@
 
 A command is imperative and may be refused. It carries everything that a rule reads beyond the world
 and the time, so that a recorded decision can be decided again. This module knows shapes only: the
-rules are in `decide`, the world in `projections.world`.
+rules are in `decide`, the world in `ackbook.projections.world`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from broker.wire.frames import Report
-from projections.facts import (
+from ackbook.broker.wire.frames import Report
+from ackbook.projections.facts import (
     AgentName,
     DeliveryId,
     DeliveryMode,

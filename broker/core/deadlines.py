@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from itertools import islice, takewhile
 
-from broker.core.commands import Accepted, Said, Tick, Verdict
-from broker.core.limits import TICK_DEADLINES_MAX
-from broker.core.reporting import window_over
-from broker.core.standing import fitting
-from projections.agents import Agent
-from projections.facts import AgentReady, DeliveryExpired, DeliveryId, KeysForgotten
-from projections.world import World
+from ackbook.broker.core.commands import Accepted, Said, Tick, Verdict
+from ackbook.broker.core.limits import TICK_DEADLINES_MAX
+from ackbook.broker.core.reporting import window_over
+from ackbook.broker.core.standing import fitting
+from ackbook.projections.agents import Agent
+from ackbook.projections.facts import AgentReady, DeliveryExpired, DeliveryId, KeysForgotten
+from ackbook.projections.world import World
 
 
 def tick(world: World, command: Tick, at: int) -> Verdict:

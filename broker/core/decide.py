@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from broker.core import lifecycle, recalling, reporting, sending, standing, steering
-from broker.core.commands import (
+from ackbook.broker.core import lifecycle, recalling, reporting, sending, standing, steering
+from ackbook.broker.core.commands import (
     Adopt,
     Cancel,
     Flush,
@@ -39,23 +39,18 @@ from broker.core.commands import (
     Verdict,
     Wish,
 )
-from broker.core.deadlines import tick
-from broker.core.limits import (
+from ackbook.broker.core.deadlines import tick
+from ackbook.broker.core.limits import (
     RECORD_BYTES_MAX,
     REDELIVER_MAX,
     STANDING_FACTS_MAX,
     TICK_DEADLINES_MAX,
 )
-from broker.core.origin import describe
-from projections.about import agents_of
-from projections.codec import Entry, entry_of
-from projections.facts import (
-    BrokerStarted,
-    Fact,
-    PolicyChanged,
-    Ref,
-)
-from projections.world import World, fold, key_of
+from ackbook.broker.core.origin import describe
+from ackbook.projections.about import agents_of
+from ackbook.projections.codec import Entry, entry_of
+from ackbook.projections.facts import BrokerStarted, Fact, PolicyChanged, Ref
+from ackbook.projections.world import World, fold, key_of
 
 _RULES: dict[type, Callable[[World, Any, int], Verdict]] = {
     Send: sending.send,

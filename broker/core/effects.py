@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from projections.facts import AgentName, AgentSpawned, DeliveryId, EventId, Mode
+from ackbook.projections.facts import AgentName, AgentSpawned, DeliveryId, EventId, Mode
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from projections.facts import DeliveryId, EventId
+from ackbook.projections.facts import DeliveryId, EventId
 
 _ID = re.compile(r"evt_([0-9a-f]{1,13})|del_([0-9a-f]{1,13})_[0-9]{1,13}")
 

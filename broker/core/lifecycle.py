@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from broker.core.commands import (
+from ackbook.broker.core.commands import (
     Accepted,
     Adopt,
     NoteClock,
@@ -24,10 +24,10 @@ from broker.core.commands import (
     StopBroker,
     Verdict,
 )
-from broker.core.limits import NAME_BYTES_MAX, exceeds
-from broker.core.reporting import GUESSES, not_begun
-from projections.agents import Agent
-from projections.facts import (
+from ackbook.broker.core.limits import NAME_BYTES_MAX, exceeds
+from ackbook.broker.core.reporting import GUESSES, not_begun
+from ackbook.projections.agents import Agent
+from ackbook.projections.facts import (
     AgentAdopted,
     AgentBlocked,
     AgentExited,
@@ -44,7 +44,7 @@ from projections.facts import (
     Ref,
     UpkeepFailed,
 )
-from projections.world import World, key_of
+from ackbook.projections.world import World, key_of
 
 CLOCK_AHEAD_US_MAX = 1_000_000
 """A wall clock further away than this is recorded."""

@@ -22,9 +22,15 @@ from typing import TypeVar
 
 import msgspec
 
-from broker.core.commands import Accepted, Command, Send, Spawn, Verdict, Wish
-from projections.codec import Entry
-from projections.facts import AgentName, AgentSpawned, MessageEnqueued, MessageRefused, Program
+from ackbook.broker.core.commands import Accepted, Command, Send, Spawn, Verdict, Wish
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import (
+    AgentName,
+    AgentSpawned,
+    MessageEnqueued,
+    MessageRefused,
+    Program,
+)
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from broker.core.effects import Ask, End, Find, Owed, Start, Type
-from projections.agents import Agent
-from projections.mail import Delivery, Message
-from projections.world import World
+from ackbook.broker.core.effects import Ask, End, Find, Owed, Start, Type
+from ackbook.projections.agents import Agent
+from ackbook.projections.mail import Delivery, Message
+from ackbook.projections.world import World
 
 
 def plan(world: World) -> Iterator[Owed]:

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import msgspec
 
-from broker.core.commands import ReportAttempt
-from broker.wire.frames import Report, Written
-from projections.codec import Entry
-from projections.facts import AgentName, DeliveryAttempted, DeliveryId, Evidence
-from projections.world import key_of
+from ackbook.broker.core.commands import ReportAttempt
+from ackbook.broker.wire.frames import Report, Written
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import AgentName, DeliveryAttempted, DeliveryId, Evidence
+from ackbook.projections.world import key_of
 
 _COMMAND = b'{"command":"report_attempt"'
 _NOBODY = DeliveryId("")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from broker.core.commands import (
+from ackbook.broker.core.commands import (
     Accepted,
     Cancel,
     Cancelled,
@@ -13,18 +13,18 @@ from broker.core.commands import (
     Said,
     Verdict,
 )
-from broker.core.ids import delivery_id
-from broker.core.limits import REDELIVER_MAX
-from projections.agents import Agent
-from projections.facts import (
+from ackbook.broker.core.ids import delivery_id
+from ackbook.broker.core.limits import REDELIVER_MAX
+from ackbook.projections.agents import Agent
+from ackbook.projections.facts import (
     AgentName,
     DeliveryCancelled,
     DeliveryId,
     DeliveryRedelivered,
     EventId,
 )
-from projections.mail import DeadLetter, Delivery
-from projections.world import World
+from ackbook.projections.mail import DeadLetter, Delivery
+from ackbook.projections.world import World
 
 
 def cancel(world: World, command: Cancel, at: int) -> Verdict:

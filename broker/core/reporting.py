@@ -17,12 +17,12 @@ is recorded as refused, where it claims anything.
 
 from __future__ import annotations
 
-from broker.core import throttle
-from broker.core.commands import Accepted, Refused, ReportAttempt, Said, Verdict
-from broker.core.limits import ERROR_BYTES_MAX
-from broker.wire.frames import Report
-from projections.agents import Agent
-from projections.facts import (
+from ackbook.broker.core import throttle
+from ackbook.broker.core.commands import Accepted, Refused, ReportAttempt, Said, Verdict
+from ackbook.broker.core.limits import ERROR_BYTES_MAX
+from ackbook.broker.wire.frames import Report
+from ackbook.projections.agents import Agent
+from ackbook.projections.facts import (
     AgentName,
     DeliveryAcked,
     DeliveryAdvanced,
@@ -38,8 +38,8 @@ from projections.facts import (
     Verification,
     rank,
 )
-from projections.mail import Delivery, Settled
-from projections.world import World
+from ackbook.projections.mail import Delivery, Settled
+from ackbook.projections.world import World
 
 GUESSES: frozenset[HeldReason] = frozenset(
     {"busy", "not_ready", "input_not_empty", "canonical_limit"}

@@ -12,19 +12,19 @@ from typing import assert_never
 
 import msgspec
 
-from broker.core.commands import Accepted, Refused, Said, Send, Sent, Verdict
-from broker.core.ids import delivery_id, event_id
-from broker.core.limits import DATA_BYTES_MAX, FIELD_BYTES_MAX, KEY_BYTES_MAX, exceeds
-from projections.agents import Agent
-from projections.facts import (
+from ackbook.broker.core.commands import Accepted, Refused, Said, Send, Sent, Verdict
+from ackbook.broker.core.ids import delivery_id, event_id
+from ackbook.broker.core.limits import DATA_BYTES_MAX, FIELD_BYTES_MAX, KEY_BYTES_MAX, exceeds
+from ackbook.projections.agents import Agent
+from ackbook.projections.facts import (
     MessageEnqueued,
     MessageRefused,
     Recipient,
     RefusedReason,
     RefusedRecipient,
 )
-from projections.mail import PRIORITIES, KeyAnswer
-from projections.world import World
+from ackbook.projections.mail import PRIORITIES, KeyAnswer
+from ackbook.projections.world import World
 
 PRIORITY_DIRECT = 2
 PRIORITY_CHANNEL = 3

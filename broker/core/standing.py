@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-from broker.core.commands import Said
-from broker.core.limits import HINT_AGAIN_BYTES, HINT_AGAIN_MS, KEYS_FORGOTTEN_BYTES
-from projections.agents import Agent, AgentState, Held
-from projections.facts import (
+from ackbook.broker.core.commands import Said
+from ackbook.broker.core.limits import HINT_AGAIN_BYTES, HINT_AGAIN_MS, KEYS_FORGOTTEN_BYTES
+from ackbook.projections.agents import Agent, AgentState, Held
+from ackbook.projections.facts import (
     AgentDied,
     AgentRestarting,
     DeliveryAttempted,
@@ -26,8 +26,8 @@ from projections.facts import (
     HeldReason,
     KeysForgotten,
 )
-from projections.mail import Delivery
-from projections.world import World
+from ackbook.projections.mail import Delivery
+from ackbook.projections.world import World
 
 Rule = Callable[[World, Agent, int], Said | None]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from broker.core.commands import (
+from ackbook.broker.core.commands import (
     Accepted,
     Channels,
     Flush,
@@ -17,10 +17,15 @@ from broker.core.commands import (
     Unsubscribe,
     Verdict,
 )
-from broker.core.lifecycle import not_found, wrong_name
-from projections.agents import Agent
-from projections.facts import AgentModeChanged, AgentSubscribed, AgentUnsubscribed, QueueFlushed
-from projections.world import World
+from ackbook.broker.core.lifecycle import not_found, wrong_name
+from ackbook.projections.agents import Agent
+from ackbook.projections.facts import (
+    AgentModeChanged,
+    AgentSubscribed,
+    AgentUnsubscribed,
+    QueueFlushed,
+)
+from ackbook.projections.world import World
 
 
 def set_mode(world: World, command: SetMode, at: int) -> Verdict:

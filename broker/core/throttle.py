@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from projections.facts import Policy, Throttle
+from ackbook.projections.facts import Policy, Throttle
 
 Outcome = Literal["success", "unverified", "failed"]
 

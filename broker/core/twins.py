@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from broker.core.commands import (
+from ackbook.broker.core.commands import (
     Adopt,
     Cancel,
     Original,
@@ -21,8 +21,8 @@ from broker.core.commands import (
     ReportEnded,
     Wish,
 )
-from projections.codec import Entry
-from projections.facts import (
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import (
     AgentName,
     DeliveryId,
     DeliveryRedelivered,
@@ -30,8 +30,8 @@ from projections.facts import (
     MessageEnqueued,
     MessageRefused,
 )
-from projections.fates import Fate
-from projections.world import World, key_of
+from ackbook.projections.fates import Fate
+from ackbook.projections.world import World, key_of
 
 Id = TypeVar("Id", DeliveryId, EventId, str)
 Began = tuple[tuple[DeliveryId, int], ...]

@@ -18,16 +18,16 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from broker.core.again import is_decision
-from broker.core.commands import ReportAttempt, StartBroker, Tick, Wish
-from broker.core.decide import carry_out
-from broker.core.origin import wish_of
-from broker.core.reactions import Reactions
-from broker.core.twins import Twins, begun
-from projections.codec import Entry
-from projections.facts import DeliveryAttempted, Policy
-from projections.fates import Comparison, Fate
-from projections.world import World, fold, fold_all, key_of
+from ackbook.broker.core.again import is_decision
+from ackbook.broker.core.commands import ReportAttempt, StartBroker, Tick, Wish
+from ackbook.broker.core.decide import carry_out
+from ackbook.broker.core.origin import wish_of
+from ackbook.broker.core.reactions import Reactions
+from ackbook.broker.core.twins import Twins, begun
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import DeliveryAttempted, Policy
+from ackbook.projections.fates import Comparison, Fate
+from ackbook.projections.world import World, fold, fold_all, key_of
 
 Change = Callable[[Policy], Policy]
 

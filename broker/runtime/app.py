@@ -19,12 +19,12 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from pathlib import Path
 
-from broker.runtime.api.server import listen
-from broker.runtime.life import Life, Settings
-from broker.runtime.place import Connection, Place
-from broker.runtime.snapshots import Upkeep
-from journal import Files, JournalError, Locked, OsFiles, ending_of
-from projections.facts import Policy
+from ackbook.broker.runtime.api.server import listen
+from ackbook.broker.runtime.life import Life, Settings
+from ackbook.broker.runtime.place import Connection, Place
+from ackbook.broker.runtime.snapshots import Upkeep
+from ackbook.journal import Files, JournalError, Locked, OsFiles, ending_of
+from ackbook.projections.facts import Policy
 
 EXIT_DONE = 0
 EXIT_NO = 1

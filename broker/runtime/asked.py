@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from broker.core.ids import position_of
-from broker.runtime.telling import KeyUse, Telling
+from ackbook.broker.core.ids import position_of
+from ackbook.broker.runtime.telling import KeyUse, Telling
 
 LAST_MAX = 1_000
 """Stories told at once."""

@@ -12,9 +12,9 @@ from collections import deque
 
 import orjson
 
-from broker.runtime.feed import Feed
-from projections.facts import AgentName
-from projections.world import key_of
+from ackbook.broker.runtime.feed import Feed
+from ackbook.projections.facts import AgentName
+from ackbook.projections.world import key_of
 
 WAITING_BYTES_MAX = 1024 * 1024
 """Output that may wait for one attached terminal; a full repaint costs a fraction of it."""

@@ -20,13 +20,13 @@ from itertools import pairwise
 
 import msgspec
 
-from broker.runtime.cache import Cache
-from broker.runtime.words import Words, code_of
-from journal import Reader
-from projections.codec import Entry, decode_block
-from projections.snapshot import FOLD_VERSION, UnreadableWorld, dump, load
-from projections.state import World
-from projections.world import fold_all
+from ackbook.broker.runtime.cache import Cache
+from ackbook.broker.runtime.words import Words, code_of
+from ackbook.journal import Reader
+from ackbook.projections.codec import Entry, decode_block
+from ackbook.projections.snapshot import FOLD_VERSION, UnreadableWorld, dump, load
+from ackbook.projections.state import World
+from ackbook.projections.world import fold_all
 
 VERSION = f"1.{FOLD_VERSION}"
 """Rises with every change of what a chapter holds or of what a world is."""

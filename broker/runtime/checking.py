@@ -15,12 +15,21 @@ import time
 
 import msgspec
 
-from broker.core.commands import NoteUpkeep
-from broker.runtime.engine import Engine
-from broker.runtime.snapshots import Upkeep
-from broker.runtime.workers import WorkFailed, wording, work
-from journal import Damage, JournalError, Listing, Log, OsFiles, holes, list_directory, older_files
-from journal.check_worker import check_command, read_finding
+from ackbook.broker.core.commands import NoteUpkeep
+from ackbook.broker.runtime.engine import Engine
+from ackbook.broker.runtime.snapshots import Upkeep
+from ackbook.broker.runtime.workers import WorkFailed, wording, work
+from ackbook.journal import (
+    Damage,
+    JournalError,
+    Listing,
+    Log,
+    OsFiles,
+    holes,
+    list_directory,
+    older_files,
+)
+from ackbook.journal.check_worker import check_command, read_finding
 
 log = logging.getLogger("ackbook")
 

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import msgspec
 
-from broker.core.commands import NoteUpkeep
-from broker.runtime.engine import Engine
-from broker.runtime.snapshots import Snapshots, Upkeep
-from broker.runtime.workers import WorkFailed, wording, work
-from journal import (
+from ackbook.broker.core.commands import NoteUpkeep
+from ackbook.broker.runtime.engine import Engine
+from ackbook.broker.runtime.snapshots import Snapshots, Upkeep
+from ackbook.broker.runtime.workers import WorkFailed, wording, work
+from ackbook.journal import (
     FOREVER,
     ArchiveFile,
     AttemptFailed,
@@ -35,8 +35,8 @@ from journal import (
     SnapshotUnusable,
     plan_compaction,
 )
-from journal.archive_worker import read_answer, worker_command
-from projections.snapshot import FOLD_VERSION
+from ackbook.journal.archive_worker import read_answer, worker_command
+from ackbook.projections.snapshot import FOLD_VERSION
 
 log = logging.getLogger("ackbook")
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from broker.core.effects import End, Owed
-from broker.core.plan import plan_for
-from projections.codec import Entry
-from projections.world import World, key_of
+from ackbook.broker.core.effects import End, Owed
+from ackbook.broker.core.plan import plan_for
+from ackbook.projections.codec import Entry
+from ackbook.projections.world import World, key_of
 
 
 class Hands(Protocol):

@@ -19,9 +19,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from broker.core.commands import Refused, Tick, Verdict, Wish
-from broker.core.decide import carry_out, room_needed
-from broker.runtime.inbox import (
+from ackbook.broker.core.commands import Refused, Tick, Verdict, Wish
+from ackbook.broker.core.decide import carry_out, room_needed
+from ackbook.broker.runtime.inbox import (
     Asked,
     Batch,
     OutcomeUnknown,
@@ -31,8 +31,8 @@ from broker.runtime.inbox import (
     Watcher,
     Wished,
 )
-from journal import JournalFull, Log
-from projections.world import World, next_deadline
+from ackbook.journal import JournalFull, Log
+from ackbook.projections.world import World, next_deadline
 
 T = TypeVar("T")
 

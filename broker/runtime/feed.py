@@ -16,10 +16,10 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from broker.runtime.reading import entries
-from projections.codec import Entry
-from projections.events import EVENTS_PER_RECORD, cursor_of, derive, to_json
-from projections.world import World
+from ackbook.broker.runtime.reading import entries
+from ackbook.projections.codec import Entry
+from ackbook.projections.events import EVENTS_PER_RECORD, cursor_of, derive, to_json
+from ackbook.projections.world import World
 
 WAITING_MAX = 1_024
 """Messages that may wait for one live subscriber before it is served from the journal."""

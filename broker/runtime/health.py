@@ -12,12 +12,12 @@ from collections.abc import Iterator
 
 import msgspec
 
-from broker.runtime.checking import Checker
-from broker.runtime.compacting import Compactor
-from broker.runtime.engine import Engine
-from broker.runtime.snapshots import Snapshots
-from broker.wire.views import Reason
-from journal import JournalFull, Log
+from ackbook.broker.runtime.checking import Checker
+from ackbook.broker.runtime.compacting import Compactor
+from ackbook.broker.runtime.engine import Engine
+from ackbook.broker.runtime.snapshots import Snapshots
+from ackbook.broker.wire.views import Reason
+from ackbook.journal import JournalFull, Log
 
 ROOM_BYTES_MIN = 256 * 1024
 """Half of what is always written ahead while the disk has room: less is left on a full one only."""

@@ -1,9 +1,9 @@
 """Tells why in a process of its own, so that reading history takes no time from the broker.
 
-`python -m broker.runtime.historian JOURNAL HEAD QUESTION` prints the stories that are asked for up
-to the record HEAD, which has to be durable, as one line of JSON: an `Answer`. It reads like any
-reader and keeps what it learns in the user's cache. Where it fails it says why on standard error
-and ends with the exit code of the error; it is ended when nobody waits any more.
+`python -m ackbook.broker.runtime.historian JOURNAL HEAD QUESTION` prints the stories that are asked
+for up to the record HEAD, which has to be durable, as one line of JSON: an `Answer`. It reads like
+any reader and keeps what it learns in the user's cache. Where it fails it says why on standard
+error and ends with the exit code of the error; it is ended when nobody waits any more.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from broker.runtime.asked import Asked, Misasked, NothingKnown
-from broker.runtime.telling import Telling, kept_of
-from journal import AttemptFailed, JournalError, Reader
-from projections.reports import Row
+from ackbook.broker.runtime.asked import Asked, Misasked, NothingKnown
+from ackbook.broker.runtime.telling import Telling, kept_of
+from ackbook.journal import AttemptFailed, JournalError, Reader
+from ackbook.projections.reports import Row
 
 NICE = 10
 """Whoever waits for an answer of the loop comes first."""
@@ -41,7 +41,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def historian_command(journal: Path, head: int, asked: Asked) -> list[str]:
     """What to run to be told the stories that are asked for."""
-    module = [sys.executable, "-P", "-m", "broker.runtime.historian"]
+    module = [sys.executable, "-P", "-m", "ackbook.broker.runtime.historian"]
     return [*module, str(journal), str(head), msgspec.json.encode(asked).decode()]
 
 

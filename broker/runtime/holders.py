@@ -13,19 +13,19 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from broker.core.commands import ReportEnded
-from broker.core.effects import Ask, End, Find, Owed, Start, Type
-from broker.runtime import sockets
-from broker.runtime.dues import Dues
-from broker.runtime.engine import Engine
-from broker.runtime.inbox import OutcomeUnknown, Stopped
-from broker.runtime.keeper import Audience, Keeper
-from broker.runtime.launch import Launched
-from broker.runtime.link import Link, LinkLost, LinkRefused, connect
-from broker.runtime.reading import body_at
-from broker.wire import frames
-from broker.wire.frames import Hello, Welcome
-from projections.world import World, key_of
+from ackbook.broker.core.commands import ReportEnded
+from ackbook.broker.core.effects import Ask, End, Find, Owed, Start, Type
+from ackbook.broker.runtime import sockets
+from ackbook.broker.runtime.dues import Dues
+from ackbook.broker.runtime.engine import Engine
+from ackbook.broker.runtime.inbox import OutcomeUnknown, Stopped
+from ackbook.broker.runtime.keeper import Audience, Keeper
+from ackbook.broker.runtime.launch import Launched
+from ackbook.broker.runtime.link import Link, LinkLost, LinkRefused, connect
+from ackbook.broker.runtime.reading import body_at
+from ackbook.broker.wire import frames
+from ackbook.broker.wire.frames import Hello, Welcome
+from ackbook.projections.world import World, key_of
 
 log = logging.getLogger("ackbook.holders")
 

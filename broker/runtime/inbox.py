@@ -13,12 +13,12 @@ from typing import Generic, Protocol, TypeVar, cast
 
 import msgspec
 
-from broker.core.commands import Verdict, Wish
-from broker.core.decide import Outcome
-from journal import Draft, Log
-from projections.codec import Entry, encode
-from projections.facts import Fact
-from projections.world import World
+from ackbook.broker.core.commands import Verdict, Wish
+from ackbook.broker.core.decide import Outcome
+from ackbook.journal import Draft, Log
+from ackbook.projections.codec import Entry, encode
+from ackbook.projections.facts import Fact
+from ackbook.projections.world import World
 
 T = TypeVar("T")
 

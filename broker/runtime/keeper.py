@@ -15,15 +15,15 @@ import logging
 from collections.abc import Callable
 from typing import Protocol, assert_never
 
-from broker.core.commands import Refused, ReportAttempt, ReportEnded, Verdict, Wish
-from broker.runtime.engine import Engine
-from broker.runtime.inbox import OutcomeUnknown, Stopped
-from broker.runtime.launch import Launched
-from broker.runtime.link import Link, LinkLost, LinkRefused, connect
-from broker.wire import frames
-from broker.wire.frames import Condition, Ended, Hello, HolderFrame, Report, Welcome
-from broker.wire.hearsay import Speaker
-from projections.facts import AgentName, DeliveryId
+from ackbook.broker.core.commands import Refused, ReportAttempt, ReportEnded, Verdict, Wish
+from ackbook.broker.runtime.engine import Engine
+from ackbook.broker.runtime.inbox import OutcomeUnknown, Stopped
+from ackbook.broker.runtime.launch import Launched
+from ackbook.broker.runtime.link import Link, LinkLost, LinkRefused, connect
+from ackbook.broker.wire import frames
+from ackbook.broker.wire.frames import Condition, Ended, Hello, HolderFrame, Report, Welcome
+from ackbook.broker.wire.hearsay import Speaker
+from ackbook.projections.facts import AgentName, DeliveryId
 
 log = logging.getLogger("ackbook.holders")
 

@@ -16,8 +16,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from broker.wire import frames
-from broker.wire.frames import Launch
+from ackbook.broker.wire import frames
+from ackbook.broker.wire.frames import Launch
 
 START_S_MAX = 20.0
 """A holder needs about 0.2 s; this is for a machine that is busy with something else."""
@@ -80,7 +80,7 @@ async def launch(order: Launch, log: Path) -> Launched:
     with log.open("ab") as errors:
         os.chmod(log, 0o600)
         process = subprocess.Popen(  # noqa: ASYNC220 - microseconds, see the module
-            [sys.executable, "-P", "-m", "broker.runtime.holder"],
+            [sys.executable, "-P", "-m", "ackbook.broker.runtime.holder"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

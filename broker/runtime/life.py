@@ -21,32 +21,32 @@ from pathlib import Path
 
 import msgspec
 
-from broker.core.commands import NoteClock, StartBroker, StopBroker
-from broker.core.effects import Start
-from broker.core.lifecycle import CLOCK_AHEAD_US_MAX
-from broker.runtime.api.guard import Guard
-from broker.runtime.api.server import Server, application
-from broker.runtime.api.service import Service
-from broker.runtime.attached import Attachments
-from broker.runtime.checking import Checker
-from broker.runtime.compacting import Compactor
-from broker.runtime.engine import Engine
-from broker.runtime.feed import Feed
-from broker.runtime.health import Health
-from broker.runtime.historian import HISTORIANS_MAX
-from broker.runtime.holders import Holders
-from broker.runtime.inbox import Stopped
-from broker.runtime.keeper import Keeper
-from broker.runtime.place import Connection, Place
-from broker.runtime.rebuilding import begin_world, fold_rest
-from broker.runtime.snapshots import Since, Snapshots, Upkeep
-from broker.runtime.spawning import Spawner
-from broker.runtime.waiting import QUIET_S_MAX, Bell
-from broker.wire.frames import Hello
-from journal import Files, Log, open_log
-from projections.facts import KINDS, Policy
-from projections.snapshot import FOLD_VERSION
-from projections.world import World
+from ackbook.broker.core.commands import NoteClock, StartBroker, StopBroker
+from ackbook.broker.core.effects import Start
+from ackbook.broker.core.lifecycle import CLOCK_AHEAD_US_MAX
+from ackbook.broker.runtime.api.guard import Guard
+from ackbook.broker.runtime.api.server import Server, application
+from ackbook.broker.runtime.api.service import Service
+from ackbook.broker.runtime.attached import Attachments
+from ackbook.broker.runtime.checking import Checker
+from ackbook.broker.runtime.compacting import Compactor
+from ackbook.broker.runtime.engine import Engine
+from ackbook.broker.runtime.feed import Feed
+from ackbook.broker.runtime.health import Health
+from ackbook.broker.runtime.historian import HISTORIANS_MAX
+from ackbook.broker.runtime.holders import Holders
+from ackbook.broker.runtime.inbox import Stopped
+from ackbook.broker.runtime.keeper import Keeper
+from ackbook.broker.runtime.place import Connection, Place
+from ackbook.broker.runtime.rebuilding import begin_world, fold_rest
+from ackbook.broker.runtime.snapshots import Since, Snapshots, Upkeep
+from ackbook.broker.runtime.spawning import Spawner
+from ackbook.broker.runtime.waiting import QUIET_S_MAX, Bell
+from ackbook.broker.wire.frames import Hello
+from ackbook.journal import Files, Log, open_log
+from ackbook.projections.facts import KINDS, Policy
+from ackbook.projections.snapshot import FOLD_VERSION
+from ackbook.projections.world import World
 
 log = logging.getLogger("ackbook")
 

@@ -13,9 +13,16 @@ from typing import Literal
 
 import msgspec
 
-from broker.runtime import sockets
-from broker.wire import frames
-from broker.wire.frames import BrokerFrame, Hello, HolderFrame, InputDone, ScreenShown, Welcome
+from ackbook.broker.runtime import sockets
+from ackbook.broker.wire import frames
+from ackbook.broker.wire.frames import (
+    BrokerFrame,
+    Hello,
+    HolderFrame,
+    InputDone,
+    ScreenShown,
+    Welcome,
+)
 
 WELCOME_S_MAX = 10.0
 """A holder answers `Hello` from memory; one that does not within this is treated as silent."""

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from broker.core.commands import Spawn
-from broker.wire.frames import Launch
-from projections.facts import AgentSpawned, Program
+from ackbook.broker.core.commands import Spawn
+from ackbook.broker.wire.frames import Launch
+from ackbook.projections.facts import AgentSpawned, Program
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from journal import Reader
-from projections.codec import Entry, decode
-from projections.events import Event, derive, record_of
-from projections.facts import MessageEnqueued
+from ackbook.journal import Reader
+from ackbook.projections.codec import Entry, decode
+from ackbook.projections.events import Event, derive, record_of
+from ackbook.projections.facts import MessageEnqueued
 
 
 def entries(journal: Path, after: int, through: int | None = None) -> Iterator[Entry]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from journal import (
+from ackbook.journal import (
     Corrupt,
     Damage,
     NewerFormat,
@@ -25,9 +25,9 @@ from journal import (
     SnapshotUnusable,
     newest_snapshots,
 )
-from projections.codec import decode_block
-from projections.snapshot import FOLD_VERSION, UnreadableWorld, load
-from projections.world import World, fold_all
+from ackbook.projections.codec import decode_block
+from ackbook.projections.snapshot import FOLD_VERSION, UnreadableWorld, load
+from ackbook.projections.world import World, fold_all
 
 log = logging.getLogger("ackbook")
 

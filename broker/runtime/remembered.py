@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from journal import SnapshotFile, SnapshotUnusable, newest_snapshots
-from projections.snapshot import FOLD_VERSION, UnreadableWorld, load
-from projections.world import World
+from ackbook.journal import SnapshotFile, SnapshotUnusable, newest_snapshots
+from ackbook.projections.snapshot import FOLD_VERSION, UnreadableWorld, load
+from ackbook.projections.world import World
 
 SNAPSHOTS_MAX = 64
 """More than a journal keeps."""

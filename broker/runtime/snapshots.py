@@ -14,11 +14,11 @@ import time
 
 import msgspec
 
-from broker.core.commands import NoteUpkeep
-from broker.runtime.engine import Engine
-from broker.runtime.snapshotter import snapshotter_command
-from broker.runtime.workers import WorkFailed, wording, work
-from journal import JournalFull, Log, SnapshotFile, SnapshotUnusable, read_snapshot
+from ackbook.broker.core.commands import NoteUpkeep
+from ackbook.broker.runtime.engine import Engine
+from ackbook.broker.runtime.snapshotter import snapshotter_command
+from ackbook.broker.runtime.workers import WorkFailed, wording, work
+from ackbook.journal import JournalFull, Log, SnapshotFile, SnapshotUnusable, read_snapshot
 
 log = logging.getLogger("ackbook")
 

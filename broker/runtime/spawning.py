@@ -17,18 +17,18 @@ from pathlib import Path
 
 import msgspec
 
-from broker.core.commands import Refused
-from broker.core.effects import Start
-from broker.core.lifecycle import wrong_name
-from broker.runtime.engine import Engine
-from broker.runtime.holders import SOCKET_SUFFIX, Holders
-from broker.runtime.launch import Launched, LaunchFailed, clean_environment, launch
-from broker.runtime.link import LinkLost, LinkRefused
-from broker.runtime.orders import Order, again, recorded
-from broker.runtime.waiting import QUIET_S_MAX, Bell
-from broker.wire import frames
-from projections.facts import AgentName, AgentSpawned
-from projections.world import World, key_of
+from ackbook.broker.core.commands import Refused
+from ackbook.broker.core.effects import Start
+from ackbook.broker.core.lifecycle import wrong_name
+from ackbook.broker.runtime.engine import Engine
+from ackbook.broker.runtime.holders import SOCKET_SUFFIX, Holders
+from ackbook.broker.runtime.launch import Launched, LaunchFailed, clean_environment, launch
+from ackbook.broker.runtime.link import LinkLost, LinkRefused
+from ackbook.broker.runtime.orders import Order, again, recorded
+from ackbook.broker.runtime.waiting import QUIET_S_MAX, Bell
+from ackbook.broker.wire import frames
+from ackbook.projections.facts import AgentName, AgentSpawned
+from ackbook.projections.world import World, key_of
 
 log = logging.getLogger("ackbook.spawning")
 

@@ -15,26 +15,26 @@ from pathlib import Path
 
 import msgspec
 
-from broker.core.ids import position_of
-from broker.runtime.cache import Cache, cache_directory
-from broker.runtime.chapters import Chapters, Progress
-from broker.runtime.rebuilding import begin_audit
-from broker.runtime.remembered import Snapshots
-from broker.runtime.words import agent_word, key_word
-from journal import Reader
-from projections.codec import Entry, decode_block
-from projections.facts import (
+from ackbook.broker.core.ids import position_of
+from ackbook.broker.runtime.cache import Cache, cache_directory
+from ackbook.broker.runtime.chapters import Chapters, Progress
+from ackbook.broker.runtime.rebuilding import begin_audit
+from ackbook.broker.runtime.remembered import Snapshots
+from ackbook.broker.runtime.words import agent_word, key_word
+from ackbook.journal import Reader
+from ackbook.projections.codec import Entry, decode_block
+from ackbook.projections.facts import (
     DeliveryId,
     DeliveryRedelivered,
     EventId,
     MessageEnqueued,
     MessageRefused,
 )
-from projections.said import Hole, holes_told
-from projections.state import World, key_of
-from projections.stories import Story
-from projections.timeline import Teller, why
-from projections.world import fold
+from ackbook.projections.said import Hole, holes_told
+from ackbook.projections.state import World, key_of
+from ackbook.projections.stories import Story
+from ackbook.projections.timeline import Teller, why
+from ackbook.projections.world import fold
 
 
 class KeyUse(msgspec.Struct, frozen=True):

@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from broker.runtime.engine import Engine
-from projections.codec import Entry
-from projections.facts import AgentReleased, Ref
-from projections.world import World, key_of
+from ackbook.broker.runtime.engine import Engine
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import AgentReleased, Ref
+from ackbook.projections.world import World, key_of
 
 T = TypeVar("T")
 

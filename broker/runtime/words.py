@@ -11,16 +11,16 @@ from array import array
 from collections.abc import Iterable
 from zlib import crc32
 
-from broker.core.ids import position_of
-from projections.codec import Entry
-from projections.facts import (
+from ackbook.broker.core.ids import position_of
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import (
     AgentReleased,
     DeliveryRedelivered,
     MessageEnqueued,
     MessageRefused,
     Ref,
 )
-from projections.state import key_of
+from ackbook.projections.state import key_of
 
 
 class Words:

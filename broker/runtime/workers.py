@@ -15,8 +15,8 @@ import os
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 
-from broker.core.limits import ERROR_BYTES_MAX
-from broker.runtime.launch import clean_environment
+from ackbook.broker.core.limits import ERROR_BYTES_MAX
+from ackbook.broker.runtime.launch import clean_environment
 
 WORK_S_MAX = 900.0
 """A snapshot of ten million records takes minutes where it is the first one."""

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from broker.wire.frames import Report
-from projections.facts import DeliveryId
+from ackbook.broker.wire.frames import Report
+from ackbook.projections.facts import DeliveryId
 
 Key = tuple[DeliveryId, int]
 

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from projections.facts import AgentName, DeliveryId, EventId, Evidence, HeldReason, Mode
+from ackbook.projections.facts import AgentName, DeliveryId, EventId, Evidence, HeldReason, Mode
 
 PROTOCOL = 1
 FRAME_BYTES_MAX = 8 * 1024 * 1024

@@ -7,7 +7,7 @@ is now, then that it is no more.
 
 from __future__ import annotations
 
-from broker.core.commands import (
+from ackbook.broker.core.commands import (
     Adopt,
     ReportAttempt,
     ReportCondition,
@@ -15,8 +15,8 @@ from broker.core.commands import (
     ReportIdle,
     Wish,
 )
-from broker.wire.frames import Condition, Ended, Idle, Welcome
-from projections.facts import AgentName
+from ackbook.broker.wire.frames import Condition, Ended, Idle, Welcome
+from ackbook.projections.facts import AgentName
 
 
 class Speaker:

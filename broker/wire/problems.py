@@ -5,8 +5,8 @@ A rule refuses with a reason; this table alone knows the status and the code tha
 
 from __future__ import annotations
 
-from broker.core.commands import RefusalReason, Refused
-from projections.facts import RefusedReason
+from ackbook.broker.core.commands import RefusalReason, Refused
+from ackbook.projections.facts import RefusedReason
 
 STATUS: dict[str, int] = {
     "invalid_request": 400,

@@ -12,9 +12,9 @@ from typing import get_args
 import msgspec
 import orjson
 
-from broker.core.commands import Send
-from broker.wire.problems import Problem
-from projections.facts import DeliveryMode, Level, Mode, RestartPolicy
+from ackbook.broker.core.commands import Send
+from ackbook.broker.wire.problems import Problem
+from ackbook.projections.facts import DeliveryMode, Level, Mode, RestartPolicy
 
 WAIT_MS_MAX = 24 * 3600 * 1_000
 """Of a request that waits for its deliveries; a connection hardly lives longer."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from journal import FOREVER, Retention
+from ackbook.journal import FOREVER, Retention
 
 _HOUR_S = 3_600
 _UNITS_S = {"h": _HOUR_S, "d": 24 * _HOUR_S, "w": 7 * 24 * _HOUR_S}

@@ -1,7 +1,7 @@
 """Routes: every address of the API in one table.
 
-A handler is named here by module and function of `broker.runtime.api`, which joins the two when the
-server is built: a name without a function does not get that far.
+A handler is named here by module and function of `ackbook.broker.runtime.api`, which joins the two
+when the server is built: a name without a function does not get that far.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from projections.facts import DeliveryId
+from ackbook.projections.facts import DeliveryId
 
 Moment = Literal["seen", "submitted", "not_seen"]
 """What was learnt then: the text was found, it had left the input line, or its window was over and

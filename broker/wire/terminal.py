@@ -22,9 +22,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from broker.wire import echo
-from broker.wire.profiles import Profile
-from projections.facts import EventId, Evidence
+from ackbook.broker.wire import echo
+from ackbook.broker.wire.profiles import Profile
+from ackbook.projections.facts import EventId, Evidence
 
 TAIL_MAX = 40
 """Squashed characters of the end of a text that tell whether it stands before the cursor."""

@@ -25,8 +25,8 @@ from typing import Literal
 
 import msgspec
 
-from broker.wire.frames import Type
-from broker.wire.profiles import Profile
+from ackbook.broker.wire.frames import Type
+from ackbook.broker.wire.profiles import Profile
 
 Form = Literal["plain", "paste", "folded", "spooled"]
 

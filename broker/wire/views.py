@@ -12,14 +12,14 @@ from typing import Literal
 
 import msgspec
 
-from broker.core.commands import ModeAnswer, Redelivery, Sent
-from broker.wire.frames import ScreenShown
-from projections import reports
-from projections.agents import Agent
-from projections.facts import DeliveryId, Level
-from projections.mail import Delivery
-from projections.reports import Row
-from projections.world import World
+from ackbook.broker.core.commands import ModeAnswer, Redelivery, Sent
+from ackbook.broker.wire.frames import ScreenShown
+from ackbook.projections import reports
+from ackbook.projections.agents import Agent
+from ackbook.projections.facts import DeliveryId, Level
+from ackbook.projections.mail import Delivery
+from ackbook.projections.reports import Row
+from ackbook.projections.world import World
 
 PROTOCOL_VERSION = 2
 """Of the local API, as its clients count."""

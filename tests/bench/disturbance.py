@@ -12,9 +12,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from broker.runtime.snapshotter import snapshotter_command
-from journal import Log, open_log
-from journal.archive_worker import worker_command
+from ackbook.broker.runtime.snapshotter import snapshotter_command
+from ackbook.journal import Log, open_log
+from ackbook.journal.archive_worker import worker_command
 
 from .figures import Figure, figure, goal_of, middle, percentile, share, show
 from .loops import run, timed_rate

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from journal import open_log
+from ackbook.journal import open_log
 
 from . import disturbance, rebuild
 from .figures import Figure, figure, goal_of, middle, percentile, share, show

@@ -11,10 +11,10 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
-from broker.core.ids import delivery_id, event_id
-from journal import Draft, open_log
-from projections.codec import encode
-from projections.facts import (
+from ackbook.broker.core.ids import delivery_id, event_id
+from ackbook.journal import Draft, open_log
+from ackbook.projections.codec import encode
+from ackbook.projections.facts import (
     KINDS,
     AgentName,
     AgentReady,

@@ -26,9 +26,9 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from broker.runtime.rebuilding import begin_world, fold_rest
-from broker.runtime.snapshotter import snapshotter_command
-from journal import Reader
+from ackbook.broker.runtime.rebuilding import begin_world, fold_rest
+from ackbook.broker.runtime.snapshotter import snapshotter_command
+from ackbook.journal import Reader
 
 from . import starting
 from .history import Past
@@ -41,7 +41,7 @@ GROWTH_MAX = 1.3
 GROWTH_KIB_MIN = 32 * 1024
 """Peaks of this machine differ by so much from run to run."""
 
-ACKBOOK = (sys.executable, "-P", "-m", "ackbook_tools")
+ACKBOOK = (sys.executable, "-P", "-m", "ackbook")
 HERE = (sys.executable, "-m", "tests.bench.long")
 
 

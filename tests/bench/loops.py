@@ -23,8 +23,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from journal import Appender, Draft, Log, OsFiles, open_log
-from journal.files import Handle
+from ackbook.journal import Appender, Draft, Log, OsFiles, open_log
+from ackbook.journal.files import Handle
 
 T = TypeVar("T")
 

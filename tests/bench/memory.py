@@ -15,9 +15,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from journal import Reader
-from projections.codec import decode_block
-from projections.world import World, fold_all
+from ackbook.journal import Reader
+from ackbook.projections.codec import decode_block
+from ackbook.projections.world import World, fold_all
 
 from .figures import Figure, figure, goal_of, middle, show
 from .history import Past

@@ -16,10 +16,10 @@ from zlib import crc32
 import orjson
 from rich.console import Console
 
-from journal import Reader, verify
-from journal.layout import segment_name
-from projections.codec import decode_block
-from projections.world import World, fold_all
+from ackbook.journal import Reader, verify
+from ackbook.journal.layout import segment_name
+from ackbook.projections.codec import decode_block
+from ackbook.projections.world import World, fold_all
 
 from .figures import Figure, figure, goal_of, middle, share, show
 from .starting import KNOWN

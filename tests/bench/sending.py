@@ -14,13 +14,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from broker.core.commands import Send, Spawn, StartBroker
-from broker.runtime.engine import Engine
-from journal import open_log
-from projections.codec import Entry
-from projections.events import derive
-from projections.facts import KINDS, Policy
-from projections.world import World
+from ackbook.broker.core.commands import Send, Spawn, StartBroker
+from ackbook.broker.runtime.engine import Engine
+from ackbook.journal import open_log
+from ackbook.projections.codec import Entry
+from ackbook.projections.events import derive
+from ackbook.projections.facts import KINDS, Policy
+from ackbook.projections.world import World
 from tests.support.orders import program
 
 from .figures import Figure, figure, goal_of, middle, share, show

@@ -12,11 +12,11 @@ import sys
 import time
 from pathlib import Path
 
-from broker.runtime.rebuilding import begin_world, fold_rest
-from broker.runtime.snapshotter import snapshotter_command
-from journal import open_log, read_snapshot
-from projections.facts import KINDS
-from projections.snapshot import FOLD_VERSION
+from ackbook.broker.runtime.rebuilding import begin_world, fold_rest
+from ackbook.broker.runtime.snapshotter import snapshotter_command
+from ackbook.journal import open_log, read_snapshot
+from ackbook.projections.facts import KINDS
+from ackbook.projections.snapshot import FOLD_VERSION
 
 KNOWN = KINDS | {"x.bench"}
 

@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-from journal import Reader, open_log
+from ackbook.journal import Reader, open_log
 
 from .figures import figure, save, share
 from .history import AGENTS, Past

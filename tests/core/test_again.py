@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from broker.core import standing
-from broker.core.again import Divergence, NotTold, check
-from broker.core.commands import NoteUpkeep, Send, SetMode, Spawn
-from broker.core.origin import wish_of
-from projections.codec import Entry, decode
-from projections.facts import (
+from ackbook.broker.core import standing
+from ackbook.broker.core.again import Divergence, NotTold, check
+from ackbook.broker.core.commands import NoteUpkeep, Send, SetMode, Spawn
+from ackbook.broker.core.origin import wish_of
+from ackbook.projections.codec import Entry, decode
+from ackbook.projections.facts import (
     AgentName,
     DeliveryAttempted,
     DeliveryWritten,
@@ -18,7 +18,7 @@ from projections.facts import (
     MessageRefused,
     Policy,
 )
-from projections.world import World
+from ackbook.projections.world import World
 from tests.support.orders import deliver, ended, message, program, report_of, spawn
 from tests.support.simulated import Simulated, dump
 

@@ -16,8 +16,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from broker.core.again import check
-from broker.core.commands import (
+from ackbook.broker.core.again import check
+from ackbook.broker.core.commands import (
     Accepted,
     Cancel,
     Flush,
@@ -27,11 +27,11 @@ from broker.core.commands import (
     SetMode,
     StopBroker,
 )
-from broker.core.effects import Ask, Type
-from broker.core.plan import plan
-from projections import snapshot
-from projections.codec import decode
-from projections.facts import (
+from ackbook.broker.core.effects import Ask, Type
+from ackbook.broker.core.plan import plan
+from ackbook.projections import snapshot
+from ackbook.projections.codec import decode
+from ackbook.projections.facts import (
     AgentName,
     DeliveryAttempted,
     DeliveryRedelivered,
@@ -39,7 +39,7 @@ from projections.facts import (
     Policy,
     RestartPolicy,
 )
-from projections.world import World, next_deadline
+from ackbook.projections.world import World, next_deadline
 from tests.support.ledger import Ledger
 from tests.support.orders import adopt, become, ended, message, report_of, spawn
 from tests.support.redacted import checked_redacted

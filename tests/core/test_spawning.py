@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from broker.core.commands import Spawn
-from broker.runtime.orders import again, recorded
-from broker.wire.frames import Launch
-from projections.facts import AgentName, AgentSpawned, RestartPolicy
+from ackbook.broker.core.commands import Spawn
+from ackbook.broker.runtime.orders import again, recorded
+from ackbook.broker.wire.frames import Launch
+from ackbook.projections.facts import AgentName, AgentSpawned, RestartPolicy
 from tests.support.orders import ended, program, spawn
 from tests.support.simulated import Simulated
 

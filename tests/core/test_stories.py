@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from broker.core.commands import (
+from ackbook.broker.core.commands import (
     Cancel,
     Flush,
     Redeliver,
@@ -13,9 +13,9 @@ from broker.core.commands import (
     StopBroker,
     Unsubscribe,
 )
-from broker.core.effects import Ask, End, Find, Start
-from broker.core.plan import plan
-from projections.facts import (
+from ackbook.broker.core.effects import Ask, End, Find, Start
+from ackbook.broker.core.plan import plan
+from ackbook.projections.facts import (
     AgentName,
     DeliveryAcked,
     DeliveryDeadLettered,
@@ -28,16 +28,7 @@ from projections.facts import (
     Policy,
     RestartPolicy,
 )
-from tests.support.orders import (
-    adopt,
-    become,
-    deliver,
-    ended,
-    message,
-    queue_of,
-    report_of,
-    spawn,
-)
+from tests.support.orders import adopt, become, deliver, ended, message, queue_of, report_of, spawn
 from tests.support.simulated import Simulated, dump
 
 FAST = Policy(queue_length_max=3, dead_letters_max=2)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from broker.core.throttle import Outcome, after, retry_delay_ms
-from projections.agents import FRESH
-from projections.facts import Policy
+from ackbook.broker.core.throttle import Outcome, after, retry_delay_ms
+from ackbook.projections.agents import FRESH
+from ackbook.projections.facts import Policy
 
 OUTCOMES: dict[str, Outcome] = {"F": "failed", "S": "success", "U": "unverified"}
 

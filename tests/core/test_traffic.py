@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from broker.runtime.telling import Telling, kept_of
-from journal import Reader, verify
-from projections.codec import decode_block
-from projections.facts import Policy
-from projections.world import World, fold_all
+from ackbook.broker.runtime.telling import Telling, kept_of
+from ackbook.journal import Reader, verify
+from ackbook.projections.codec import decode_block
+from ackbook.projections.facts import Policy
+from ackbook.projections.world import World, fold_all
 from tests.support.ledger import Ledger
 from tests.support.shell import ackbook
 from tests.support.simulated import dump

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from broker.core.commands import Cancel, Flush, Redeliver, SetMode
-from broker.core.twins import Begun, Twins
-from broker.core.whatif import Elsewhere
-from projections.facts import AgentName, DeliveryAcked, DeliveryId, EventId, Policy
-from projections.fates import Fate
+from ackbook.broker.core.commands import Cancel, Flush, Redeliver, SetMode
+from ackbook.broker.core.twins import Begun, Twins
+from ackbook.broker.core.whatif import Elsewhere
+from ackbook.projections.facts import AgentName, DeliveryAcked, DeliveryId, EventId, Policy
+from ackbook.projections.fates import Fate
 from tests.support.orders import adopt, become, deliver, ended, message, report_of, spawn
 from tests.support.simulated import Simulated, dump
 from tests.support.what_if import elsewhere

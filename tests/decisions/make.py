@@ -11,9 +11,9 @@ import argparse
 import json
 from pathlib import Path
 
-from broker.core.again import decisions
-from journal import Draft, open_log
-from projections.codec import Entry, encode, kind_of
+from ackbook.broker.core.again import decisions
+from ackbook.journal import Draft, open_log
+from ackbook.projections.codec import Entry, encode, kind_of
 from tests.decisions.stories import BEFORE, STORIES
 from tests.support.shell import ackbook
 from tests.support.simulated import START_AT, Simulated

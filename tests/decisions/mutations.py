@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from broker.core import (
+from ackbook.broker.core import (
     deadlines,
     decide,
     lifecycle,
@@ -21,11 +21,11 @@ from broker.core import (
     standing,
     throttle,
 )
-from broker.core.commands import Said
-from projections.agents import Agent
-from projections.facts import AgentDied, Policy, Throttle
-from projections.mail import Delivery
-from projections.world import World
+from ackbook.broker.core.commands import Said
+from ackbook.projections.agents import Agent
+from ackbook.projections.facts import AgentDied, Policy, Throttle
+from ackbook.projections.mail import Delivery
+from ackbook.projections.world import World
 
 Patch = Callable[[object, str, object], None]
 

@@ -17,15 +17,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker.core import decide
-from broker.core.commands import SetMode
-from projections.facts import AgentName, Policy
+from ackbook.broker.core import decide
+from ackbook.broker.core.commands import SetMode
+from ackbook.projections.facts import AgentName, Policy
 from tests.decisions.make import write_journal
 from tests.decisions.stories import Told
 from tests.support.orders import become, deliver, message, report_of, spawn
 
 ROOT = Path(__file__).parent.parent.parent
-SOURCE = ("broker", "journal", "projections", "tests")
+LAYERS = ("broker", "journal", "projections")
 UNUSED = shutil.ignore_patterns("__pycache__", "golden", "bench")
 BOB = AgentName("bob")
 MINUTE_MS = 60_000
@@ -119,10 +119,12 @@ def record(name: str, directory: Path, *, planted: bool = True) -> None:
     """The journal of that day. `planted` False: by the same copy with no line of it wrong."""
     with tempfile.TemporaryDirectory(prefix="ackbook-planted-") as copied:
         copy = Path(copied)
-        for package in SOURCE:
-            shutil.copytree(ROOT / package, copy / package, ignore=UNUSED)
+        shutil.copytree(ROOT / "tests", copy / "tests", ignore=UNUSED)
+        shutil.copytree(ROOT / "tools" / "package", copy / "ackbook", ignore=UNUSED)
+        for layer in LAYERS:
+            shutil.copytree(ROOT / layer, copy / "ackbook" / layer, ignore=UNUSED)
         if planted:
-            BUGS[name].plant(copy)
+            BUGS[name].plant(copy / "ackbook")
         here = (sys.executable, "-m", "tests.decisions.planted", "--here", directory, name)
         subprocess.run(here, cwd=copy, check=True)
 

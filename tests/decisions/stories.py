@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from broker.core.commands import (
+from ackbook.broker.core.commands import (
     Cancel,
     Flush,
     NoteClock,
@@ -27,21 +27,12 @@ from broker.core.commands import (
     Subscribe,
     Unsubscribe,
 )
-from broker.core.effects import Start
-from broker.core.plan import plan
-from broker.wire.frames import Written
-from projections.facts import AgentName, DeliveryId, EventId, Policy, RestartPolicy
-from projections.world import World
-from tests.support.orders import (
-    adopt,
-    become,
-    deliver,
-    ended,
-    message,
-    program,
-    report_of,
-    spawn,
-)
+from ackbook.broker.core.effects import Start
+from ackbook.broker.core.plan import plan
+from ackbook.broker.wire.frames import Written
+from ackbook.projections.facts import AgentName, DeliveryId, EventId, Policy, RestartPolicy
+from ackbook.projections.world import World
+from tests.support.orders import adopt, become, deliver, ended, message, program, report_of, spawn
 from tests.support.simulated import Simulated
 
 BEFORE = 2

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from broker.core.again import Divergence, check, decisions, is_decision
-from broker.core.commands import Wish
-from journal import Reader
-from projections.codec import Entry, decode_block, kind_of
-from projections.facts import KINDS
-from projections.world import World
+from ackbook.broker.core.again import Divergence, check, decisions, is_decision
+from ackbook.broker.core.commands import Wish
+from ackbook.journal import Reader
+from ackbook.projections.codec import Entry, decode_block, kind_of
+from ackbook.projections.facts import KINDS
+from ackbook.projections.world import World
 from tests.decisions.mutations import MUTATIONS, Patch
 from tests.support.shell import ackbook
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from broker.runtime.holder import album as albums
-from broker.runtime.holder.album import Album
-from broker.wire.frames import Report
-from broker.wire.stills import Still, decode_still
-from broker.wire.terminal import View
-from projections.facts import DeliveryId, Evidence
+from ackbook.broker.runtime.holder import album as albums
+from ackbook.broker.runtime.holder.album import Album
+from ackbook.broker.wire.frames import Report
+from ackbook.broker.wire.stills import Still, decode_still
+from ackbook.broker.wire.terminal import View
+from ackbook.projections.facts import DeliveryId, Evidence
 from tests.support.holders import message, running
 from tests.support.shell import wait_until
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.wire.frames import (
+from ackbook.broker.wire.frames import (
     End,
     Ended,
     Hello,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.wire.frames import Report, Type
-from broker.wire.typing import salted
+from ackbook.broker.wire.frames import Report, Type
+from ackbook.broker.wire.typing import salted
 from tests.support.holders import (
     PROFILED,
     Link,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.runtime import sockets
-from broker.wire.frames import End, Ended, Input, Watch, Welcome
+from ackbook.broker.runtime import sockets
+from ackbook.broker.wire.frames import End, Ended, Input, Watch, Welcome
 from tests.support.holders import (
     Holder,
     becomes,

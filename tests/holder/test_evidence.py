@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.wire import echo
-from broker.wire.profiles import GENERIC, Profile
-from broker.wire.terminal import View, Witness, before_column, stands_at_cursor
-from projections.facts import EventId
+from ackbook.broker.wire import echo
+from ackbook.broker.wire.profiles import GENERIC, Profile
+from ackbook.broker.wire.terminal import View, Witness, before_column, stands_at_cursor
+from ackbook.projections.facts import EventId
 
 TEXT = "Relay message from bob [evt_1]: the quick brown fox\njumps over\tthe lazy dog"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.wire.frames import Input, InputDone, Report, Type, Welcome
-from projections.facts import HeldReason
+from ackbook.broker.wire.frames import Input, InputDone, Report, Type, Welcome
+from ackbook.projections.facts import HeldReason
 from tests.support.holders import (
     PROFILED,
     Link,

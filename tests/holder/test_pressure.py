@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.wire.frames import Input, InputDone, Output, ScreenShown, Watch, Welcome
+from ackbook.broker.wire.frames import Input, InputDone, Output, ScreenShown, Watch, Welcome
 from tests.support.holders import Holder, Link, eventually, message, program, running
 
 FLOOD_BYTES = 64 * 1024 * 1024

@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from broker.wire.attempts import OPEN_MAX, SETTLED_MAX, Attempts
-from broker.wire.frames import Condition, Report
-from broker.wire.human import ENDING_MS, HumanLine, Keyboard, abandons, submits
-from broker.wire.profiles import GENERIC
-from broker.wire.readiness import BUSY_MS_MIN, Readiness, Sight, input_line
-from broker.wire.terminal import View
-from projections.facts import DeliveryId, Evidence, HeldReason
+from ackbook.broker.wire.attempts import OPEN_MAX, SETTLED_MAX, Attempts
+from ackbook.broker.wire.frames import Condition, Report
+from ackbook.broker.wire.human import ENDING_MS, HumanLine, Keyboard, abandons, submits
+from ackbook.broker.wire.profiles import GENERIC
+from ackbook.broker.wire.readiness import BUSY_MS_MIN, Readiness, Sight, input_line
+from ackbook.broker.wire.terminal import View
+from ackbook.projections.facts import DeliveryId, Evidence, HeldReason
 
 
 def sight(row: str = "$ ", **more: object) -> Sight:

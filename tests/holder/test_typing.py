@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.wire.profiles import GENERIC, Profile
-from broker.wire.typing import (
+from ackbook.broker.wire.profiles import GENERIC, Profile
+from ackbook.broker.wire.typing import (
     CANONICAL_BYTES_MAX,
     PASTE_BEGINS,
     PASTE_ENDS,

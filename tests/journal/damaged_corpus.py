@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
-from journal import (
+from ackbook.journal import (
     Draft,
     Limits,
     Log,
@@ -26,14 +26,14 @@ from journal import (
     read_snapshot,
     write_snapshot,
 )
-from journal.control import Sealed, SegmentStarted, control_draft
-from journal.files import OsFiles
-from journal.head import SLOT_BYTES, Mark, encode_mark, read_head
-from journal.layout import segment_name
-from journal.record import Line, encode_line, running_after, time_part
-from projections.codec import decode_block
-from projections.snapshot import FOLD_VERSION, dump
-from projections.world import World, fold
+from ackbook.journal.control import Sealed, SegmentStarted, control_draft
+from ackbook.journal.files import OsFiles
+from ackbook.journal.head import SLOT_BYTES, Mark, encode_mark, read_head
+from ackbook.journal.layout import segment_name
+from ackbook.journal.record import Line, encode_line, running_after, time_part
+from ackbook.projections.codec import decode_block
+from ackbook.projections.snapshot import FOLD_VERSION, dump
+from ackbook.projections.world import World, fold
 from tests.support.past import a_busy_day
 
 CORPUS = Path(__file__).parent / "golden" / "damaged"
@@ -358,7 +358,7 @@ def compacted(journal: Path, fold_version: int = FOLD_VERSION) -> None:
         log.sync_head()
         log.note_snapshot(read_snapshot(take_snapshot(journal, fold_version)))
     # Every machine can unpack gzip, whatever is installed there.
-    with patch("journal.packing.HAS_ZSTANDARD", False):
+    with patch("ackbook.journal.packing.HAS_ZSTANDARD", False):
         compact(log, fold_version=fold_version)
     log.sync_head()
     _as_if_killed(log, journal)

@@ -7,10 +7,10 @@ promised is missing.
 
 from pathlib import Path
 
-from journal import JournalError, Reader
-from journal.errors import SnapshotUnusable
-from journal.head import read_head
-from journal.layout import ARCHIVE, list_directory
+from ackbook.journal import JournalError, Reader
+from ackbook.journal.errors import SnapshotUnusable
+from ackbook.journal.head import read_head
+from ackbook.journal.layout import ARCHIVE, list_directory
 from tests.journal.promises import DIRECTORY, Broken, numbers_of, state_of
 from tests.journal.story import Story
 

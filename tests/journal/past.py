@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from journal import (
+from ackbook.journal import (
     Draft,
     Files,
     Limits,

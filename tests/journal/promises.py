@@ -18,9 +18,9 @@ from typing import Literal
 
 import msgspec
 
-from journal import Line, Log, Reader, verify
-from journal.layout import list_directory
-from journal.tidying import left_over
+from ackbook.journal import Line, Log, Reader, verify
+from ackbook.journal.layout import list_directory
+from ackbook.journal.tidying import left_over
 from tests.support.disk import SimulatedDisk
 
 DIRECTORY = Path("/sim/journal")

@@ -9,7 +9,7 @@ from random import Random
 
 import msgspec
 
-from journal import (
+from ackbook.journal import (
     FOREVER,
     AttemptFailed,
     Corrupt,
@@ -26,9 +26,9 @@ from journal import (
     open_log,
     write_snapshot,
 )
-from journal.clock import Clock
-from journal.files import Files
-from journal.groundwork import Groundwork
+from ackbook.journal.clock import Clock
+from ackbook.journal.files import Files
+from ackbook.journal.groundwork import Groundwork
 from tests.journal.promises import DIRECTORY, KIND, Broken, Thing, Witness
 from tests.support.disk import Crash, CrashKind, SimulatedClock, SimulatedDisk, nothing
 

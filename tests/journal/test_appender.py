@@ -9,10 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from journal import Appender, Draft, Limits, OsFiles, Reader, RecordRefused, open_log, verify
-from journal.files import Handle
-from journal.layout import list_directory
-from journal.record import encode_line, encode_lines, time_part
+from ackbook.journal import (
+    Appender,
+    Draft,
+    Limits,
+    OsFiles,
+    Reader,
+    RecordRefused,
+    open_log,
+    verify,
+)
+from ackbook.journal.files import Handle
+from ackbook.journal.layout import list_directory
+from ackbook.journal.record import encode_line, encode_lines, time_part
 
 THING = Draft("thing.happened", b'{"what":"tea"}')
 RUBBISH = Draft("thing.happened", b"rubbish")

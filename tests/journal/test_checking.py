@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from journal import Damage, Reader, check_file, holes, list_directory, older_files, verify
-from journal.control import Reach
-from journal.files import Access, Handle, OsFiles
-from journal.layout import HEAD
-from journal.survey import survey
+from ackbook.journal import Damage, Reader, check_file, holes, list_directory, older_files, verify
+from ackbook.journal.control import Reach
+from ackbook.journal.files import Access, Handle, OsFiles
+from ackbook.journal.layout import HEAD
+from ackbook.journal.survey import survey
 from tests.journal.damaged_corpus import CORPUS, KINDS
 from tests.journal.past import add, opened, take_snapshot
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from journal import Reader, archive_segment, compact, verify
-from journal.archive_worker import read_answer, worker_command
-from journal.files import Handle, OsFiles
-from journal.layout import list_directory, segment_name
-from journal.tidying import left_over
+from ackbook.journal import Reader, archive_segment, compact, verify
+from ackbook.journal.archive_worker import read_answer, worker_command
+from ackbook.journal.files import Handle, OsFiles
+from ackbook.journal.layout import list_directory, segment_name
+from ackbook.journal.tidying import left_over
 from tests.journal.past import FOLD, add, numbers, opened, replayed, take_snapshot
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from journal.files import Files, OsFiles, install, read_whole, temporary_of, write_all
+from ackbook.journal.files import Files, OsFiles, install, read_whole, temporary_of, write_all
 from tests.support.disk import SimulatedDisk
 
 

@@ -12,10 +12,10 @@ import msgspec
 import pytest
 from msgspec import Raw, Struct
 
-from journal import Draft, Reader, open_log, verify, write_snapshot
-from journal.files import OsFiles
-from journal.head import read_head
-from journal.record import encode_line, time_part
+from ackbook.journal import Draft, Reader, open_log, verify, write_snapshot
+from ackbook.journal.files import OsFiles
+from ackbook.journal.head import read_head
+from ackbook.journal.record import encode_line, time_part
 from tests.journal.past import FOLD, as_lines, load, numbers
 
 GOLDEN = Path(__file__).parent / "golden"

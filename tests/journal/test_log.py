@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from journal import (
+from ackbook.journal import (
     Appender,
     DiskFailed,
     Draft,
@@ -22,8 +22,8 @@ from journal import (
     open_log,
     verify,
 )
-from journal.files import Handle, OsFiles
-from journal.head import read_head
+from ackbook.journal.files import Handle, OsFiles
+from ackbook.journal.head import read_head
 from tests.support.disk import SimulatedClock, SimulatedDisk
 
 SIM = Path("/sim/journal")

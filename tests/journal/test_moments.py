@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from journal import Reader, position_at
+from ackbook.journal import Reader, position_at
 from tests.journal.damaged_corpus import CORPUS, SMALL
 from tests.support.past import a_busy_day
 

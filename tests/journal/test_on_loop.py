@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import journal.following
-from journal import (
+import ackbook.journal.following
+from ackbook.journal import (
     AsyncJournal,
     DiskFailed,
     Limits,
@@ -21,7 +21,7 @@ from journal import (
     read_journal,
     verify,
 )
-from journal.files import Handle
+from ackbook.journal.files import Handle
 
 TEA = {"item": "tea"}
 LIMITS = Limits(segment_bytes_max=20_000, room_bytes_min=8_000, room_bytes_max=16_000)
@@ -138,8 +138,8 @@ def test_followers_on_the_loop_and_in_a_thread_hear_of_each_record_and_end_at_th
 def test_a_follower_on_the_loop_need_not_look_to_hear_of_a_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal.following, "PAUSE_S_MIN", 3600.0)
-    monkeypatch.setattr(journal.following, "PAUSE_S_MAX", 3600.0)
+    monkeypatch.setattr(ackbook.journal.following, "PAUSE_S_MIN", 3600.0)
+    monkeypatch.setattr(ackbook.journal.following, "PAUSE_S_MAX", 3600.0)
 
     async def run() -> None:
         heard: asyncio.Queue[int] = asyncio.Queue()

@@ -12,7 +12,17 @@ from typing import IO
 
 import pytest
 
-from journal import Draft, JournalFull, Limits, Locked, Log, Reader, ReadOnly, open_log, verify
+from ackbook.journal import (
+    Draft,
+    JournalFull,
+    Limits,
+    Locked,
+    Log,
+    Reader,
+    ReadOnly,
+    open_log,
+    verify,
+)
 from tests.support import writer_process
 
 ROOT = Path(__file__).parents[2]

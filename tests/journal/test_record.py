@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from journal import Draft, Limits, RecordRefused
-from journal.door import Door, knows
-from journal.files import OsFiles
-from journal.head import SLOT_BYTES, Head, Mark, encode_mark, read_head
-from journal.record import (
+from ackbook.journal import Draft, Limits, RecordRefused
+from ackbook.journal.door import Door, knows
+from ackbook.journal.files import OsFiles
+from ackbook.journal.head import SLOT_BYTES, Head, Mark, encode_mark, read_head
+from ackbook.journal.record import (
     claims_durable,
     encode_line,
     measure_draft,
@@ -20,7 +20,7 @@ from journal.record import (
     running_after,
     time_part,
 )
-from journal.scan import Walker, good_block
+from ackbook.journal.scan import Walker, good_block
 
 AT = 1_763_800_000_123_456
 JSON = st.recursive(

@@ -10,7 +10,7 @@ from zlib import crc32
 
 import pytest
 
-from journal import (
+from ackbook.journal import (
     Corrupt,
     DamageFound,
     Draft,
@@ -24,10 +24,10 @@ from journal import (
     open_log,
     verify,
 )
-from journal.control import Repaired, control_draft
-from journal.record import encode_line, time_part
-from journal.recovery import TABLE, Finding, Verdict, decide
-from journal.scan import BLOCK_BYTES
+from ackbook.journal.control import Repaired, control_draft
+from ackbook.journal.record import encode_line, time_part
+from ackbook.journal.recovery import TABLE, Finding, Verdict, decide
+from ackbook.journal.scan import BLOCK_BYTES
 
 KINDS = frozenset({"thing.happened"})
 FIRST = "00000000000000000001.jsonl"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from journal import (
+from ackbook.journal import (
     Corrupt,
     Line,
     Locked,
@@ -23,7 +23,7 @@ from journal import (
     salvage,
     verify,
 )
-from journal.control import Repaired
+from ackbook.journal.control import Repaired
 from tests.journal.damaged_corpus import CORPUS, Spoil, archives, segments
 
 WHOLE = CORPUS / "whole" / "journal"

@@ -5,11 +5,11 @@ from zlib import crc32
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from journal.control import Closed, Repaired, control_draft
-from journal.record import Draft, encode_line, time_part
-from journal.recovery import Finding
-from journal.scan import BLOCK_BYTES, Walker
-from journal.segment import look_at_tail
+from ackbook.journal.control import Closed, Repaired, control_draft
+from ackbook.journal.record import Draft, encode_line, time_part
+from ackbook.journal.recovery import Finding
+from ackbook.journal.scan import BLOCK_BYTES, Walker
+from ackbook.journal.segment import look_at_tail
 
 AT = 1_763_800_000_000_000
 LINES = 600

@@ -4,11 +4,11 @@ from hashlib import sha256
 
 import pytest
 
-from journal.control import Sealed, SegmentStarted, control_draft
-from journal.record import Draft, encode_line, time_part
-from journal.recovery import Finding
-from journal.scan import BLOCK_BYTES
-from journal.sealed import Content, in_memory, look_at_sealed, skim_sealed
+from ackbook.journal.control import Sealed, SegmentStarted, control_draft
+from ackbook.journal.record import Draft, encode_line, time_part
+from ackbook.journal.recovery import Finding
+from ackbook.journal.scan import BLOCK_BYTES
+from ackbook.journal.sealed import Content, in_memory, look_at_sealed, skim_sealed
 
 TIMES = time_part(1_763_800_000_000_000, 0)
 BODY = Draft("thing.happened", b'{"text":"%b"}' % (b"x" * 1_000))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from journal import Corrupt, Reader, newest_snapshots, verify
-from journal.slices import Slice, change_slice, check_slice, rebuild_slice, slice_start
+from ackbook.journal import Corrupt, Reader, newest_snapshots, verify
+from ackbook.journal.slices import Slice, change_slice, check_slice, rebuild_slice, slice_start
 from tests.support.past import a_busy_day
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from journal import Draft, Log, Position, Reader, open_log
-from journal.errors import AttemptFailed, SnapshotUnusable
-from journal.layout import snapshot_name
-from journal.snapshot import SnapshotFile, read_snapshot, write_snapshot
-from journal.snapshots import newest_snapshots
+from ackbook.journal import Draft, Log, Position, Reader, open_log
+from ackbook.journal.errors import AttemptFailed, SnapshotUnusable
+from ackbook.journal.layout import snapshot_name
+from ackbook.journal.snapshot import SnapshotFile, read_snapshot, write_snapshot
+from ackbook.journal.snapshots import newest_snapshots
 from tests.support.disk import SimulatedDisk
 
 FOLD = 3

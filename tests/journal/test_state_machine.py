@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from journal import Retention
+from ackbook.journal import Retention
 from tests.journal.mishaps import restore_backup, rot
 from tests.journal.story import RETENTIONS, Story
 from tests.support.disk import CrashKind

@@ -9,9 +9,18 @@ from __future__ import annotations
 import msgspec
 import orjson
 
-from projections import facts
-from projections.codec import encode
-from projections.facts import AgentName, DeliveryId, EventId, Evidence, Fact, Policy, Ref, Throttle
+from ackbook.projections import facts
+from ackbook.projections.codec import encode
+from ackbook.projections.facts import (
+    AgentName,
+    DeliveryId,
+    EventId,
+    Evidence,
+    Fact,
+    Policy,
+    Ref,
+    Throttle,
+)
 
 AT = 1_763_800_000_123_456
 BOB = AgentName("bob")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from projections.codec import entry_of
-from projections.facts import (
+from ackbook.projections.codec import entry_of
+from ackbook.projections.facts import (
     AgentName,
     AgentReleased,
     AgentSpawned,
@@ -19,9 +19,9 @@ from projections.facts import (
     Ref,
     Throttle,
 )
-from projections.mail import RefFields
-from projections.snapshot import dump, load
-from projections.world import World, fold_all
+from ackbook.projections.mail import RefFields
+from ackbook.projections.snapshot import dump, load
+from ackbook.projections.world import World, fold_all
 
 BOB = AgentName("bob")
 SPAWNED = AgentSpawned(name=BOB, generation=1, pid=2, command="cat", args=(), cwd="/")

@@ -7,12 +7,12 @@ from collections import Counter, defaultdict
 from random import Random
 from typing import get_args
 
-from broker.core.commands import Cancel, Release, SetMode, StopBroker
-from projections.audit import audit, lives
-from projections.codec import Entry
-from projections.digest import Spread
-from projections.extent import extent_of
-from projections.facts import (
+from ackbook.broker.core.commands import Cancel, Release, SetMode, StopBroker
+from ackbook.projections.audit import audit, lives
+from ackbook.projections.codec import Entry
+from ackbook.projections.digest import Spread
+from ackbook.projections.extent import extent_of
+from ackbook.projections.facts import (
     AgentName,
     BrokerStarted,
     BrokerStopped,
@@ -20,10 +20,10 @@ from projections.facts import (
     MessageEnqueued,
     Policy,
 )
-from projections.lives import PROVEN, Life
-from projections.timeline import Fetch, why
-from projections.waits import CAUSES, Hold
-from projections.world import World, fold
+from ackbook.projections.lives import PROVEN, Life
+from ackbook.projections.timeline import Fetch, why
+from ackbook.projections.waits import CAUSES, Hold
+from ackbook.projections.world import World, fold
 from tests.core.days import Day
 from tests.core.test_properties import Broker
 from tests.support.holed import Holed

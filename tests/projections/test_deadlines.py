@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from projections.codec import entry_of
-from projections.facts import AgentBlocked, AgentName, AgentReleased, AgentSpawned, Fact
-from projections.world import World, fold, fold_all, next_deadline
+from ackbook.projections.codec import entry_of
+from ackbook.projections.facts import AgentBlocked, AgentName, AgentReleased, AgentSpawned, Fact
+from ackbook.projections.world import World, fold, fold_all, next_deadline
 
 BOB = AgentName("bob")
 UNTIL = 1_000_000

@@ -11,9 +11,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from projections.codec import CONTROL_KINDS, Foreign, decode, decode_block, encode, kind_of
-from projections.events import EVENTS_PER_RECORD, derive, to_json
-from projections.facts import KINDS, MessageEnqueued
+from ackbook.projections.codec import CONTROL_KINDS, Foreign, decode, decode_block, encode, kind_of
+from ackbook.projections.events import EVENTS_PER_RECORD, derive, to_json
+from ackbook.projections.facts import KINDS, MessageEnqueued
 from tests.projections.examples import EXAMPLES
 
 GOLDEN = Path(__file__).parent / "golden"

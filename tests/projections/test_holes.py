@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from broker.core.commands import Release
-from projections.facts import AgentName
-from projections.reports import pending_rows
-from projections.snapshot import dump, load
-from projections.world import World, fold_all
+from ackbook.broker.core.commands import Release
+from ackbook.projections.facts import AgentName
+from ackbook.projections.reports import pending_rows
+from ackbook.projections.snapshot import dump, load
+from ackbook.projections.world import World, fold_all
 from tests.support.orders import deliver, message, spawn
 from tests.support.simulated import Simulated
 

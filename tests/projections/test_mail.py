@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.codec import entry_of
-from projections.facts import (
+from ackbook.projections.codec import entry_of
+from ackbook.projections.facts import (
     AgentName,
     AgentSpawned,
     DeliveryCancelled,
@@ -16,9 +16,9 @@ from projections.facts import (
     MessageEnqueued,
     Recipient,
 )
-from projections.mail import PRIORITIES, Delivery, Message, Queue
-from projections.state import SETTLED_MAX
-from projections.world import World, fold_all
+from ackbook.projections.mail import PRIORITIES, Delivery, Message, Queue
+from ackbook.projections.state import SETTLED_MAX
+from ackbook.projections.world import World, fold_all
 
 BOB = AgentName("bob")
 

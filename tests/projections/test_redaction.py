@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from projections.redaction import Redactor
+from ackbook.projections.redaction import Redactor
 
 SALT = b"salt" * 8
 SECRETS = {

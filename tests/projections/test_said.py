@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
-from projections.said import UNKNOWN, Said
-from projections.state import World
-from projections.story_waits import wait_of
-from projections.world import fold
+from ackbook.projections.said import UNKNOWN, Said
+from ackbook.projections.state import World
+from ackbook.projections.story_waits import wait_of
+from ackbook.projections.world import fold
 from tests.core.days import Day
 
 SEEDS = 150

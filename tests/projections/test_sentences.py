@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from broker.core.commands import Cancel, Redeliver, Release, SetMode
-from projections.facts import AgentName, HeldReason, Policy
+from ackbook.broker.core.commands import Cancel, Redeliver, Release, SetMode
+from ackbook.projections.facts import AgentName, HeldReason, Policy
 from tests.support.orders import adopt, become, deliver, ended, message, report_of, spawn
 from tests.support.simulated import Simulated
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from broker.core.commands import Redeliver, SetMode
-from projections.codec import decode
-from projections.facts import AgentName, Policy
-from projections.snapshot import UnreadableWorld, dump, load
-from projections.world import World, fold
+from ackbook.broker.core.commands import Redeliver, SetMode
+from ackbook.projections.codec import decode
+from ackbook.projections.facts import AgentName, Policy
+from ackbook.projections.snapshot import UnreadableWorld, dump, load
+from ackbook.projections.world import World, fold
 from tests.support.orders import become, deliver, ended, message, report_of, spawn
 from tests.support.simulated import Simulated, line_of
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from broker.core.commands import Cancel, Redeliver, Release, SetMode
-from projections.facts import AgentName, EventId, Policy
-from projections.stories import Story
+from ackbook.broker.core.commands import Cancel, Redeliver, Release, SetMode
+from ackbook.projections.facts import AgentName, EventId, Policy
+from ackbook.projections.stories import Story
 from tests.support.orders import become, deliver, ended, message, report_of, spawn
 from tests.support.simulated import Simulated
 

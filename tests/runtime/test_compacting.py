@@ -12,22 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from broker.runtime.compacting import Compactor, Run, Wish
-from broker.runtime.snapshots import Since, Snapshots, Upkeep
-from broker.wire.retention import parse_retention
-from journal import FOREVER, Limits, Reader, Retention, verify
-from projections.facts import KINDS
-from projections.snapshot import dump
+from ackbook.broker.runtime.compacting import Compactor, Run, Wish
+from ackbook.broker.runtime.snapshots import Since, Snapshots, Upkeep
+from ackbook.broker.wire.retention import parse_retention
+from ackbook.journal import FOREVER, Limits, Reader, Retention, verify
+from ackbook.projections.facts import KINDS
+from ackbook.projections.snapshot import dump
 from tests.support.brokers import Row, Running, idle, running
 from tests.support.engines import Bench, play, send, working
-from tests.support.histories import (
-    archives,
-    damaged,
-    replayed,
-    segments,
-    snapshots_of,
-    started,
-)
+from tests.support.histories import archives, damaged, replayed, segments, snapshots_of, started
 from tests.support.holders import ROOT, eventually
 from tests.support.past import a_busy_day
 
@@ -113,7 +106,7 @@ def test_appends_go_on_while_history_is_packed(tmp_path: Path) -> None:
 def test_too_much_in_sealed_segments_is_compacted_without_being_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("broker.runtime.compacting.LOOK_S", 0.05)
+    monkeypatch.setattr("ackbook.broker.runtime.compacting.LOOK_S", 0.05)
 
     async def story() -> None:
         async with working(tmp_path, SMALL) as bench:
@@ -271,7 +264,7 @@ def park(broker: Running, count: int) -> None:
 
 def output(broker: Running, *words: str) -> str:
     """What a command says on standard output when it succeeds."""
-    command = [sys.executable, "-m", "tools", *words, "--dir", str(broker.directory)]
+    command = [sys.executable, "-m", "ackbook", *words, "--dir", str(broker.directory)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return done.stdout

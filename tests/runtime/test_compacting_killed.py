@@ -19,8 +19,8 @@ from random import Random
 
 import pytest
 
-from broker.core.commands import Send
-from journal import Limits, Reader, verify
+from ackbook.broker.core.commands import Send
+from ackbook.journal import Limits, Reader, verify
 from tests.support.brokers import Running, idle
 from tests.support.histories import archives
 from tests.support.holders import eventually
@@ -152,8 +152,8 @@ def test_a_packing_worker_that_is_killed_costs_an_attempt_and_nothing_else(
         broker.directory = directory
         broker.start()
         number = broker.post("/api/compact")["run"]
-        eventually(lambda: bool(workers(directory, "journal.archive_worker")), "it packs")
-        for pid in workers(directory, "journal.archive_worker"):
+        eventually(lambda: bool(workers(directory, "ackbook.journal.archive_worker")), "it packs")
+        for pid in workers(directory, "ackbook.journal.archive_worker"):
             os.kill(pid, signal.SIGKILL)
         failed = over(broker, number)
         assert "-9" in failed["failed"]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from broker.wire.frames import Launch
-from projections.facts import AgentName
+from ackbook.broker.wire.frames import Launch
+from ackbook.projections.facts import AgentName
 from tests.support.brokers import QUICK, Running, idle, running
 from tests.support.holders import chat, environment, eventually, gone, numbers, popen, transcript
 

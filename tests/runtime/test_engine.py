@@ -8,13 +8,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from broker.core.commands import Accepted, Refused, Sent, SetMode, StartBroker, StopBroker, Verdict
-from broker.runtime.inbox import OutcomeUnknown, Stopped
-from broker.runtime.reading import entries
-from journal import DiskFailed, Limits, Reader, RecordRefused, verify
-from projections.codec import kind_of
-from projections.facts import AgentName
-from projections.world import World, fold, next_deadline
+from ackbook.broker.core.commands import (
+    Accepted,
+    Refused,
+    Sent,
+    SetMode,
+    StartBroker,
+    StopBroker,
+    Verdict,
+)
+from ackbook.broker.runtime.inbox import OutcomeUnknown, Stopped
+from ackbook.broker.runtime.reading import entries
+from ackbook.journal import DiskFailed, Limits, Reader, RecordRefused, verify
+from ackbook.projections.codec import kind_of
+from ackbook.projections.facts import AgentName
+from ackbook.projections.world import World, fold, next_deadline
 from tests.support.engines import DEADLINE_S, Bench, condition, play, send, working
 from tests.support.holders import eventually
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from broker.core.commands import (
+from ackbook.broker.core.commands import (
     Accepted,
     NoteClock,
     ReportEnded,
@@ -28,22 +28,17 @@ from broker.core.commands import (
     Spawn,
     StartBroker,
 )
-from broker.runtime.engine import Engine
-from broker.runtime.inbox import OutcomeUnknown
-from broker.runtime.rebuilding import begin_world, fold_rest
-from journal import DiskFailed, Limits, Log, OsFiles, Reader, open_log, verify
-from journal.clock import Clock, OsClock
-from journal.files import Access, Handle
-from projections.facts import KINDS, AgentName
+from ackbook.broker.runtime.engine import Engine
+from ackbook.broker.runtime.inbox import OutcomeUnknown
+from ackbook.broker.runtime.rebuilding import begin_world, fold_rest
+from ackbook.journal import DiskFailed, Limits, Log, OsFiles, Reader, open_log, verify
+from ackbook.journal.clock import Clock, OsClock
+from ackbook.journal.files import Access, Handle
+from ackbook.projections.facts import KINDS, AgentName
 from tests.support.brokers import QUICK, Running, idle, running
 from tests.support.engines import Seen, play, send
 from tests.support.holders import chat, eventually, numbers, transcript
-from tests.support.machine import (
-    fill,
-    parent,
-    small_disk,
-    stopped,
-)
+from tests.support.machine import fill, parent, small_disk, stopped
 from tests.support.orders import program
 
 HOUR_US = 3_600 * 1_000_000

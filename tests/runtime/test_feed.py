@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.runtime import feed as feeds
-from broker.runtime.feed import Feed, Subscription
-from broker.runtime.reading import events_after
-from projections.events import cursor_of, to_json
+from ackbook.broker.runtime import feed as feeds
+from ackbook.broker.runtime.feed import Feed, Subscription
+from ackbook.broker.runtime.reading import events_after
+from ackbook.projections.events import cursor_of, to_json
 from tests.support.engines import DEADLINE_S, Bench, play, send, working
 
 

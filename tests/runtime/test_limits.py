@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from journal import Reader, verify
+from ackbook.journal import Reader, verify
 from tests.bench.history import Past
 from tests.support.brokers import Running, idle, running
 from tests.support.histories import snapshots_of
@@ -72,14 +72,14 @@ def test_a_command_without_memory_says_so_and_loses_nothing(
     head = Reader(copy / "journal").head()
     before = told(copy, head)
     words = [word.format(out=tmp_path / "out") for word in OFFLINE[verb]]
-    done = limited("--memory", "2", "ackbook_tools.main", *words, "--dir", copy)
+    done = limited("--memory", "2", "ackbook.tools.main", *words, "--dir", copy)
     # What reads piece by piece needs no more than this, however long the journal is.
     assert done.returncode == 74 or (verb == "cat" and done.returncode == 0), done.stderr
     assert "not enough memory" in done.stderr or verb == "cat"
     assert "Traceback" not in done.stderr
     assert told(copy, head) == before
     assert verify(copy / "journal").exit_code in (0, 1)
-    assert limited("ackbook_tools.main", *words, "--dir", copy).returncode == 0, "and with it, goes"
+    assert limited("ackbook.tools.main", *words, "--dir", copy).returncode == 0, "and with it, goes"
 
 
 @pytest.mark.parametrize("files", [0, 1])
@@ -91,7 +91,7 @@ def test_a_command_without_descriptors_says_so_and_loses_nothing(
     before = told(copy, head)
     words = [word.format(out=tmp_path / "out") for word in OFFLINE[verb]]
     limits = ("--files", str(files))
-    done = limited(*limits, "ackbook_tools.main", *words, "--dir", copy)
+    done = limited(*limits, "ackbook.tools.main", *words, "--dir", copy)
     assert done.returncode in (0, 74), done.stderr
     assert done.returncode == 74 or files == 1, "without any, nothing is read"
     assert done.returncode == 0 or "Too many open files" in done.stderr
@@ -107,9 +107,9 @@ def test_a_command_without_descriptors_says_so_and_loses_nothing(
 @pytest.mark.parametrize(
     ("module", "more"),
     [
-        ("broker.runtime.snapshotter", ()),
-        ("journal.archive_worker", ("1",)),
-        ("journal.check_worker", ("00000000000000000001.jsonl",)),
+        ("ackbook.broker.runtime.snapshotter", ()),
+        ("ackbook.journal.archive_worker", ("1",)),
+        ("ackbook.journal.check_worker", ("00000000000000000001.jsonl",)),
     ],
 )
 def test_a_worker_that_gets_too_little_says_so_and_leaves_the_journal_as_it_is(
@@ -141,7 +141,7 @@ def test_a_broker_that_gets_too_little_to_start_says_so_and_loses_nothing(
         park(broker)
         taken = [broker.send("cat", f"number {number}")["event_id"] for number in range(5)]
         assert broker.stop() == 0
-        refused = limited(*short, "ackbook_tools.main", "up", "--dir", broker.directory)
+        refused = limited(*short, "ackbook.tools.main", "up", "--dir", broker.directory)
         assert refused.returncode == 74
         assert said in refused.stderr
         assert "Traceback" not in refused.stderr

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from broker.wire.frames import Hello, Welcome
+from ackbook.broker.wire.frames import Hello, Welcome
 from tests.support.brokers import QUICK, Running, running
 from tests.support.holders import DEADLINE_S, Link, chat, eventually, program, transcript
 

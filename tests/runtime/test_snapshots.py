@@ -14,13 +14,13 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from broker.core.plan import plan
-from broker.runtime.feed import Feed
-from broker.runtime.rebuilding import begin_world
-from broker.runtime.snapshots import Since, Snapshots, Upkeep
-from broker.runtime.snapshotter import make_snapshot
-from broker.runtime.workers import WorkFailed
-from journal import (
+from ackbook.broker.core.plan import plan
+from ackbook.broker.runtime.feed import Feed
+from ackbook.broker.runtime.rebuilding import begin_world
+from ackbook.broker.runtime.snapshots import Since, Snapshots, Upkeep
+from ackbook.broker.runtime.snapshotter import make_snapshot
+from ackbook.broker.runtime.workers import WorkFailed
+from ackbook.journal import (
     Corrupt,
     Limits,
     Position,
@@ -30,10 +30,10 @@ from journal import (
     verify,
     write_snapshot,
 )
-from projections.codec import decode
-from projections.facts import KINDS
-from projections.snapshot import FOLD_VERSION, dump, load
-from projections.world import World, fold, next_deadline
+from ackbook.projections.codec import decode
+from ackbook.projections.facts import KINDS
+from ackbook.projections.snapshot import FOLD_VERSION, dump, load
+from ackbook.projections.world import World, fold, next_deadline
 from tests.core.test_properties import Broker
 from tests.support.brokers import Row, Running, idle, running
 from tests.support.engines import Bench, play, send, working
@@ -201,7 +201,7 @@ def test_a_worker_that_nobody_waits_for_is_ended(tmp_path: Path) -> None:
 
 def workers_in(journal: Path) -> list[int]:
     """The processes that make a snapshot of this journal."""
-    return processes("broker.runtime.snapshotter", str(journal))
+    return processes("ackbook.broker.runtime.snapshotter", str(journal))
 
 
 # --- starts

@@ -10,13 +10,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from broker.core.commands import Redeliver, ReportEnded
-from broker.runtime.cache import Cache
-from broker.runtime.chapters import Chapter
-from broker.runtime.telling import Telling
-from journal import Reader
-from projections.codec import decode_block
-from projections.facts import AgentName, DeliveryRedelivered, MessageEnqueued, MessageRefused
+from ackbook.broker.core.commands import Redeliver, ReportEnded
+from ackbook.broker.runtime.cache import Cache
+from ackbook.broker.runtime.chapters import Chapter
+from ackbook.broker.runtime.telling import Telling
+from ackbook.journal import Reader
+from ackbook.projections.codec import decode_block
+from ackbook.projections.facts import (
+    AgentName,
+    DeliveryRedelivered,
+    MessageEnqueued,
+    MessageRefused,
+)
 from tests.core.days import Day
 from tests.support.orders import spawn
 from tests.support.past import SMALL, Past

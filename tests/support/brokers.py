@@ -20,12 +20,12 @@ from typing import Any, TypeVar
 
 import httpx
 
-from broker.core.again import NotTold, check
-from broker.runtime.holders import SOCKET_SUFFIX
-from broker.wire.frames import End
-from journal import Reader, verify
-from projections.codec import decode_block
-from projections.world import World
+from ackbook.broker.core.again import NotTold, check
+from ackbook.broker.runtime.holders import SOCKET_SUFFIX
+from ackbook.broker.wire.frames import End
+from ackbook.journal import Reader, verify
+from ackbook.projections.codec import decode_block
+from ackbook.projections.world import World
 from tests.support.holders import DEADLINE_S, ROOT, Link, eventually, gone
 
 T = TypeVar("T")

@@ -10,8 +10,8 @@ import signal
 import sys
 from pathlib import Path
 
-from journal import compact
-from journal.files import Access, Handle, OsFiles
+from ackbook.journal import compact
+from ackbook.journal.files import Access, Handle, OsFiles
 from tests.journal.past import FOLD, opened
 
 

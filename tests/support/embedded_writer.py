@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from threading import Event, Thread
 
-from journal import Journal, Limits, open_journal
+from ackbook.journal import Journal, Limits, open_journal
 
 LIMITS = Limits(segment_bytes_max=20_000, room_bytes_min=8_000, room_bytes_max=16_000)
 TIDY = 150

@@ -11,15 +11,15 @@ import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
 
-from broker.core.commands import ReportCondition, Send, Spawn, StartBroker
-from broker.runtime.engine import Engine
-from broker.runtime.inbox import Watcher
-from journal import Limits, Log, OsFiles, open_log
-from journal.committer import INLINE_US_MAX
-from journal.files import Handle
-from projections.codec import Entry, kind_of
-from projections.facts import KINDS, AgentName
-from projections.world import World
+from ackbook.broker.core.commands import ReportCondition, Send, Spawn, StartBroker
+from ackbook.broker.runtime.engine import Engine
+from ackbook.broker.runtime.inbox import Watcher
+from ackbook.journal import Limits, Log, OsFiles, open_log
+from ackbook.journal.committer import INLINE_US_MAX
+from ackbook.journal.files import Handle
+from ackbook.projections.codec import Entry, kind_of
+from ackbook.projections.facts import KINDS, AgentName
+from ackbook.projections.world import World
 from tests.support.orders import program
 
 DEADLINE_S = 30.0

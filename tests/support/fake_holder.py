@@ -32,12 +32,12 @@ from typing import Literal
 
 import msgspec
 
-from broker.runtime import sockets
-from broker.runtime.holder.server import Server
-from broker.wire import frames
-from broker.wire.attempts import Attempts
-from broker.wire.frames import Condition, Ended, Report, Type, Written
-from projections.facts import Evidence, HeldReason
+from ackbook.broker.runtime import sockets
+from ackbook.broker.runtime.holder.server import Server
+from ackbook.broker.wire import frames
+from ackbook.broker.wire.attempts import Attempts
+from ackbook.broker.wire.frames import Condition, Ended, Report, Type, Written
+from ackbook.projections.facts import Evidence, HeldReason
 
 PROMPT = "line> "
 

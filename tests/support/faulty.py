@@ -12,7 +12,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Protocol
 
-from broker.core.commands import (
+from ackbook.broker.core.commands import (
     Adopt,
     ReportAttempt,
     ReportCondition,
@@ -20,9 +20,9 @@ from broker.core.commands import (
     Spawn,
     Wish,
 )
-from broker.core.effects import Type
-from broker.wire.frames import Phase, Report, Written
-from projections.facts import AgentName, DeliveryId, Evidence, HeldReason, RestartPolicy
+from ackbook.broker.core.effects import Type
+from ackbook.broker.wire.frames import Phase, Report, Written
+from ackbook.projections.facts import AgentName, DeliveryId, Evidence, HeldReason, RestartPolicy
 from tests.support.orders import program
 
 SECOND_US = 1_000_000

@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from broker.runtime.rebuilding import begin_world, fold_rest
-from journal import Reader, SnapshotFile, read_snapshot
-from projections.codec import decode
-from projections.world import World, fold
+from ackbook.broker.runtime.rebuilding import begin_world, fold_rest
+from ackbook.journal import Reader, SnapshotFile, read_snapshot
+from ackbook.projections.codec import decode
+from ackbook.projections.world import World, fold
 
 
 def segments(journal: Path) -> list[str]:

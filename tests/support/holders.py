@@ -22,8 +22,8 @@ from typing import TypeVar
 
 import msgspec
 
-from broker.runtime import sockets
-from broker.wire.frames import (
+from ackbook.broker.runtime import sockets
+from ackbook.broker.wire.frames import (
     BrokerFrame,
     Condition,
     Hello,
@@ -40,14 +40,14 @@ from broker.wire.frames import (
     decode_holder,
     encode,
 )
-from projections.facts import AgentName, DeliveryId, EventId, HeldReason
+from ackbook.projections.facts import AgentName, DeliveryId, EventId, HeldReason
 
 DEADLINE_S = 30.0
 """Generous: the machine may be busy. Nothing waits so long unless it is broken."""
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAMS = Path(__file__).parent / "programs"
-REAL = ("-m", "broker.runtime.holder")
+REAL = ("-m", "ackbook.broker.runtime.holder")
 FAKE = ("-m", "tests.support.fake_holder")
 
 PROFILED = ("-m", "tests.support.profiled_holder")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from random import Random
 
-from projections.codec import Entry
-from projections.world import World, fold_all
+from ackbook.projections.codec import Entry
+from ackbook.projections.world import World, fold_all
 from tests.support.simulated import Simulated
 
 LENGTHS = (1, 2, 5, 12, 30, 80, 150)

@@ -13,7 +13,7 @@ import sys
 
 from tests.support.machine import MIB, address_space, free_descriptor
 
-IMPORTED_LATE = ("broker.runtime.app", "uvloop")
+IMPORTED_LATE = ("ackbook.broker.runtime.app", "uvloop")
 """What `up` imports when it runs. An interpreter whose memory ends in the middle of an import may
 go round in circles; a test of ours would be one of that."""
 
@@ -26,8 +26,8 @@ def main() -> int:
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     module = importlib.import_module(given.module)
-    if given.module == "ackbook_tools.main":
-        importlib.import_module(f"ackbook_tools.{given.arguments[0]}")
+    if given.module == "ackbook.tools.main":
+        importlib.import_module(f"ackbook.tools.{given.arguments[0]}")
         for late in IMPORTED_LATE:
             importlib.import_module(late)
     if given.memory is not None:
@@ -35,7 +35,7 @@ def main() -> int:
     if given.files is not None:
         listing = 1  # the descriptor through which this process looked at its own
         allow(resource.RLIMIT_NOFILE, free_descriptor(os.getpid()) - listing + given.files)
-    if given.module == "ackbook_tools.main":
+    if given.module == "ackbook.tools.main":
         sys.argv = ["ackbook", *given.arguments]
         return int(module.main())
     return int(module.main(given.arguments))

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from broker.core.commands import Adopt, ReportAttempt, ReportCondition, ReportEnded, Send, Spawn
-from broker.core.effects import Type
-from broker.wire.frames import Phase, Report, Written
-from projections.facts import (
+from ackbook.broker.core.commands import (
+    Adopt,
+    ReportAttempt,
+    ReportCondition,
+    ReportEnded,
+    Send,
+    Spawn,
+)
+from ackbook.broker.core.effects import Type
+from ackbook.broker.wire.frames import Phase, Report, Written
+from ackbook.projections.facts import (
     AgentName,
     DeliveryId,
     Evidence,
@@ -13,7 +20,7 @@ from projections.facts import (
     Program,
     RestartPolicy,
 )
-from projections.world import World, key_of
+from ackbook.projections.world import World, key_of
 from tests.support.simulated import Simulated
 
 ECHO = Evidence(how="echo_line", offset_from=10, offset_to=90)

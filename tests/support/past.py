@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
-from broker.core.commands import (
+from ackbook.broker.core.commands import (
     Accepted,
     Cancel,
     ReportAttempt,
@@ -23,13 +23,13 @@ from broker.core.commands import (
     StartBroker,
     Wish,
 )
-from broker.core.decide import Outcome, carry_out
-from broker.wire.frames import Report, Written
-from journal import Draft, Limits, Position, Reader, open_log, write_snapshot
-from projections import codec, snapshot
-from projections.facts import AgentName, DeliveryId, Evidence, Policy
-from projections.snapshot import FOLD_VERSION
-from projections.world import World, fold, fold_all
+from ackbook.broker.core.decide import Outcome, carry_out
+from ackbook.broker.wire.frames import Report, Written
+from ackbook.journal import Draft, Limits, Position, Reader, open_log, write_snapshot
+from ackbook.projections import codec, snapshot
+from ackbook.projections.facts import AgentName, DeliveryId, Evidence, Policy
+from ackbook.projections.snapshot import FOLD_VERSION
+from ackbook.projections.world import World, fold, fold_all
 from tests.support.orders import program
 
 SMALL = Limits(segment_bytes_max=4096, room_bytes_min=64 * 1024, reserve_bytes=48 * 1024)

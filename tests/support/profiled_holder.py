@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import sys
 
-from broker.runtime.holder.__main__ import main
-from broker.wire.profiles import PROFILES, Dialog, Profile
+from ackbook.broker.runtime.holder.__main__ import main
+from ackbook.broker.wire.profiles import PROFILES, Dialog, Profile
 
 MENU = Dialog(re.compile(r"^\s*1\. Yes", re.MULTILINE), where="screen")
 PASTED = re.compile(r"\[Pasted text \+\d+ lines\]")

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from broker.core.commands import Verdict, Wish
-from broker.core.decide import carry_out
-from journal import Draft, Limits, Log, Reader, open_log
-from projections.codec import Entry, decode, encode, kind_of
-from projections.facts import Policy
+from ackbook.broker.core.commands import Verdict, Wish
+from ackbook.broker.core.decide import carry_out
+from ackbook.journal import Draft, Limits, Log, Reader, open_log
+from ackbook.projections.codec import Entry, decode, encode, kind_of
+from ackbook.projections.facts import Policy
 from tests.support.simulated import START_AT, Simulated, line_of
 
 LIMITS = Limits(segment_bytes_max=6_000, room_bytes_min=64 * 1024, reserve_bytes=48 * 1024)

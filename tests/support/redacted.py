@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import msgspec
-from ackbook_tools.redacting import redact_line
 
-from broker.core.again import Finding, check
-from journal import Line
-from projections import snapshot
-from projections.codec import decode
-from projections.redaction import Redactor
-from projections.world import World, fold
+from ackbook.broker.core.again import Finding, check
+from ackbook.journal import Line
+from ackbook.projections import snapshot
+from ackbook.projections.codec import decode
+from ackbook.projections.redaction import Redactor
+from ackbook.projections.world import World, fold
+from ackbook.tools.redacting import redact_line
 from tests.support.simulated import Simulated
 
 SALT = b"salt" * 8

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import msgspec
 
-from broker.runtime.app import serve
-from broker.runtime.place import Connection
-from broker.runtime.snapshots import Upkeep
-from journal import OsFiles
-from journal.files import Handle
-from projections.facts import Policy
+from ackbook.broker.runtime.app import serve
+from ackbook.broker.runtime.place import Connection
+from ackbook.broker.runtime.snapshots import Upkeep
+from ackbook.journal import OsFiles
+from ackbook.journal.files import Handle
+from ackbook.projections.facts import Policy
 
 
 class TroubledDisk(OsFiles):

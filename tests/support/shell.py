@@ -19,9 +19,10 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from ackbook_tools.main import main
 
-ACKBOOK = (sys.executable, "-P", "-m", "ackbook_tools")
+from ackbook.tools.main import main
+
+ACKBOOK = (sys.executable, "-P", "-m", "ackbook")
 PATIENCE_S = 90.0
 """For one command, on a machine that is busy with other tests."""
 

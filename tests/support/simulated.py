@@ -12,16 +12,16 @@ from typing import Any
 import msgspec
 import orjson
 
-from broker.core.commands import Accepted, Refused, Sent, StartBroker, Tick, Verdict, Wish
-from broker.core.decide import carry_out, room_needed
-from broker.core.effects import Type
-from broker.core.plan import plan
-from projections.codec import Entry, decode, encode, kind_of
-from projections.events import Event, derive
-from projections.facts import Fact, Policy
-from projections.stories import Story
-from projections.timeline import why
-from projections.world import World, fold, next_deadline
+from ackbook.broker.core.commands import Accepted, Refused, Sent, StartBroker, Tick, Verdict, Wish
+from ackbook.broker.core.decide import carry_out, room_needed
+from ackbook.broker.core.effects import Type
+from ackbook.broker.core.plan import plan
+from ackbook.projections.codec import Entry, decode, encode, kind_of
+from ackbook.projections.events import Event, derive
+from ackbook.projections.facts import Fact, Policy
+from ackbook.projections.stories import Story
+from ackbook.projections.timeline import why
+from ackbook.projections.world import World, fold, next_deadline
 
 START_AT = 1_763_800_000_000_000
 

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from broker.core.commands import (
+from ackbook.broker.core.commands import (
     Accepted,
     Cancel,
     Flush,
@@ -32,13 +32,13 @@ from broker.core.commands import (
     Verdict,
     Wish,
 )
-from broker.core.decide import carry_out, room_needed
-from broker.core.effects import Start, Type
-from broker.core.plan import plan_for
-from journal import Draft, Log, open_log
-from projections.codec import encode, kind_of
-from projections.facts import DeliveryMode, Policy
-from projections.world import World, key_of, next_deadline
+from ackbook.broker.core.decide import carry_out, room_needed
+from ackbook.broker.core.effects import Start, Type
+from ackbook.broker.core.plan import plan_for
+from ackbook.journal import Draft, Log, open_log
+from ackbook.projections.codec import encode, kind_of
+from ackbook.projections.facts import DeliveryMode, Policy
+from ackbook.projections.world import World, key_of, next_deadline
 from tests.support.faulty import MINUTE_S, SECOND_US, FaultyHolder
 from tests.support.recorded import ToldClock
 

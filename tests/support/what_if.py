@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from broker.core.again import decisions
-from broker.core.reactions import Reactions
-from broker.core.whatif import Elsewhere
-from projections.codec import Entry
-from projections.facts import Policy
-from projections.world import World
+from ackbook.broker.core.again import decisions
+from ackbook.broker.core.reactions import Reactions
+from ackbook.broker.core.whatif import Elsewhere
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import Policy
+from ackbook.projections.world import World
 
 
 def elsewhere(told: Iterable[Entry], moved_us_min: int = 1, **other: object) -> Elsewhere:

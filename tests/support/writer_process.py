@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from journal import Draft, Limits, open_log
+from ackbook.journal import Draft, Limits, open_log
 
 LIMITS = Limits(segment_bytes_max=20_000, room_bytes_min=8_000, room_bytes_max=16_000)
 

@@ -198,7 +198,7 @@ def test_a_verb_that_agents_call_often_imports_little(lived_in: House) -> None:
     """What is not imported costs nothing; the time itself depends on the machine."""
     lived_in("spawn", "often", "--", "cat")
     script = (
-        "import sys; from ackbook_tools.main import main; code = main();"
+        "import sys; from ackbook.tools.main import main; code = main();"
         "print(code, *sys.modules, file=sys.stderr)"
     )
     done = subprocess.run(

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ackbook_tools.bundle_file import SLICE, unpack_bundle
-from ackbook_tools.failures import Failure
 
-from broker.core.commands import Send
-from journal import Reader
-from journal.slices import Slice, change_slice, check_slice
-from projections.facts import EventId
+from ackbook.broker.core.commands import Send
+from ackbook.journal import Reader
+from ackbook.journal.slices import Slice, change_slice, check_slice
+from ackbook.projections.facts import EventId
+from ackbook.tools.bundle_file import SLICE, unpack_bundle
+from ackbook.tools.failures import Failure
 from tests.support.past import Past, a_busy_day
 from tests.support.shell import Done, House, ackbook
 

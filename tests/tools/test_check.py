@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from broker.core import standing
-from broker.core.commands import ReportAttempt, Send, SetMode
-from broker.wire.frames import Report
-from journal import open_log, salvage
-from projections.facts import AgentName, Policy
+from ackbook.broker.core import standing
+from ackbook.broker.core.commands import ReportAttempt, Send, SetMode
+from ackbook.broker.wire.frames import Report
+from ackbook.journal import open_log, salvage
+from ackbook.projections.facts import AgentName, Policy
 from tests.decisions.make import write_journal
 from tests.decisions.stories import Told
 from tests.support.orders import deliver, message, spawn

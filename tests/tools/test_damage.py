@@ -15,10 +15,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from ackbook_tools.main import VERBS
 
-from journal import Reader, newest_snapshots
-from projections.snapshot import FOLD_VERSION
+from ackbook.journal import Reader, newest_snapshots
+from ackbook.projections.snapshot import FOLD_VERSION
+from ackbook.tools.main import VERBS
 from tests.journal.damaged_corpus import CORPUS, KINDS
 from tests.support.shell import Done, House, ackbook, run_here
 

@@ -104,8 +104,8 @@ def test_cat_chooses_records(
 
 
 def test_cat_finds_a_release_by_each_delivery_that_it_dropped(tmp_path: Path) -> None:
-    from broker.core.commands import Release, SetMode
-    from projections.facts import AgentName
+    from ackbook.broker.core.commands import Release, SetMode
+    from ackbook.projections.facts import AgentName
 
     bob = AgentName("bob")
     with Past(tmp_path / "journal") as past:
@@ -365,7 +365,7 @@ def _as_if_killed(root: Path) -> None:
 
 
 def test_a_record_of_an_unknown_shape_is_10_and_not_a_guess(tmp_path: Path) -> None:
-    from journal import Draft, open_log
+    from ackbook.journal import Draft, open_log
 
     log = open_log(tmp_path / "journal")
     draft = Draft("broker.stopped", b'{"reason":7}')

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.core.commands import SetMode
-from journal import Reader
-from projections.facts import AgentName
+from ackbook.broker.core.commands import SetMode
+from ackbook.journal import Reader
+from ackbook.projections.facts import AgentName
 from tests.core.days import Day
 from tests.support.past import SMALL, Past, make_snapshot
 from tests.support.recorded import Recorded

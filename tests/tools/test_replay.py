@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ackbook_tools.moments import read_time
 
-from journal import Reader
+from ackbook.journal import Reader
+from ackbook.tools.moments import read_time
 from tests.support.past import SMALL, Past, a_busy_day, make_snapshot
 from tests.support.shell import Done, ackbook
 

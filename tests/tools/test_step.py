@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from ptyprocess import PtyProcess
 
-from broker.runtime.holder.screen import GhosttyScreen
-from journal import Reader
+from ackbook.broker.runtime.holder.screen import GhosttyScreen
+from ackbook.journal import Reader
 from tests.bench.history import Past as LongPast
 from tests.support.past import a_busy_day
 from tests.support.shell import ACKBOOK, PATIENCE_S, ackbook, environment

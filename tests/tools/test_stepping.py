@@ -6,14 +6,14 @@ import random
 from pathlib import Path
 
 import pytest
-from ackbook_tools import stepping
-from ackbook_tools.history import History
-from ackbook_tools.place import Place
-from ackbook_tools.records import Wanted
-from ackbook_tools.stepping import Stepper, View
 
-from projections.reports import agent_rows, counts
-from projections.world import World, fold
+from ackbook.projections.reports import agent_rows, counts
+from ackbook.projections.world import World, fold
+from ackbook.tools import stepping
+from ackbook.tools.history import History
+from ackbook.tools.place import Place
+from ackbook.tools.records import Wanted
+from ackbook.tools.stepping import Stepper, View
 from tests.bench.history import Past as LongPast
 from tests.journal.damaged_corpus import CORPUS, SMALL
 from tests.support.past import a_busy_day

@@ -9,9 +9,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from ackbook_tools.main import VERBS
 from ptyprocess import PtyProcess
 
+from ackbook.tools.main import VERBS
 from tests.support.past import Past, a_busy_day
 from tests.support.shell import ACKBOOK, ackbook, environment, wait_for_end
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from projections.facts import Policy
+from ackbook.projections.facts import Policy
 from tests.support.past import SMALL, a_busy_day, make_snapshot
 from tests.support.shell import Done, ackbook
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from ackbook_tools.story_shapes import DeliveryStory, DeliveryTold, MessageStory, WaitOfQueue
 
-from broker.core.commands import Release, Send, Sent, SetMode, Spawn
-from broker.runtime.telling import Telling
-from journal import Reader
-from projections.facts import AgentName, RestartPolicy
+from ackbook.broker.core.commands import Release, Send, Sent, SetMode, Spawn
+from ackbook.broker.runtime.telling import Telling
+from ackbook.journal import Reader
+from ackbook.projections.facts import AgentName, RestartPolicy
+from ackbook.tools.story_shapes import DeliveryStory, DeliveryTold, MessageStory, WaitOfQueue
 from tests.support.orders import program
 from tests.support.past import SMALL, Past
 from tests.support.shell import Done, ackbook

@@ -10,17 +10,17 @@ from pathlib import Path
 from zlib import crc32
 
 import pytest
-from ackbook_tools.failures import Failure
-from ackbook_tools.history import History
-from ackbook_tools.place import Place
-from ackbook_tools.worlds import Worlds
 from hypothesis import settings
 
-from broker.runtime.cache import Cache, cache_directory
-from journal import Position, Reader, SnapshotFile, compact, salvage, write_snapshot
-from projections.codec import kind_of
-from projections.snapshot import FOLD_VERSION, dump
-from projections.world import World, fold
+from ackbook.broker.runtime.cache import Cache, cache_directory
+from ackbook.journal import Position, Reader, SnapshotFile, compact, salvage, write_snapshot
+from ackbook.projections.codec import kind_of
+from ackbook.projections.snapshot import FOLD_VERSION, dump
+from ackbook.projections.world import World, fold
+from ackbook.tools.failures import Failure
+from ackbook.tools.history import History
+from ackbook.tools.place import Place
+from ackbook.tools.worlds import Worlds
 from tests.core.test_properties import POLICIES, Broker
 from tests.journal.damaged_corpus import CORPUS, SMALL
 from tests.support.past import Past, a_busy_day

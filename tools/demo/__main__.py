@@ -1,4 +1,4 @@
-"""Runs the demo: `python -m tools.demo`. Exit code 0 when every proof held, 1 when one did not.
+"""Runs the demo: `python -m ackbook.tools.demo`. Exit code 0: every proof held; else 1.
 
 Interrupted or failed, it first ends what it started and then says so.
 """
@@ -13,8 +13,8 @@ from types import FrameType
 
 from rich.text import Text
 
-from .stage import Broken, Stage
-from .story import tell
+from ackbook.tools.demo.stage import Broken, Stage
+from ackbook.tools.demo.story import tell
 
 INTERRUPTED = 130
 

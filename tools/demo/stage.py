@@ -22,7 +22,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from .burst import Connection, read_connection
+from ackbook.tools.demo.burst import Connection, read_connection
 
 COMMAND_S_MAX = 60.0
 """No command of the story takes longer on a machine that works."""

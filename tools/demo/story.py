@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from .burst import Sender
-from .cast import CAST, WRITERS, set_props, transcript
-from .stage import Broken, Stage
+from ackbook.tools.demo.burst import Sender
+from ackbook.tools.demo.cast import CAST, WRITERS, set_props, transcript
+from ackbook.tools.demo.stage import Broken, Stage
 
 BURST = 200
 KILL_AFTER = BURST // 2

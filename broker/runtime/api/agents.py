@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from broker.core.commands import (
+from ackbook.broker.core.commands import (
     Channels,
     Flush,
     Flushed,
@@ -16,18 +16,18 @@ from broker.core.commands import (
     Subscribe,
     Unsubscribe,
 )
-from broker.runtime.api.asking import name_of, no_agent
-from broker.runtime.api.service import Service
-from broker.runtime.orders import Order, command_line
-from broker.runtime.reading import body_at
-from broker.runtime.spawning import Spawned
-from broker.wire import requests, views
-from broker.wire.problems import Problem, refusal
-from broker.wire.requests import Fields
-from projections.facts import AgentName, Program
-from projections.mail import Message
-from projections.reports import Row
-from projections.world import World, key_of
+from ackbook.broker.runtime.api.asking import name_of, no_agent
+from ackbook.broker.runtime.api.service import Service
+from ackbook.broker.runtime.orders import Order, command_line
+from ackbook.broker.runtime.reading import body_at
+from ackbook.broker.runtime.spawning import Spawned
+from ackbook.broker.wire import requests, views
+from ackbook.broker.wire.problems import Problem, refusal
+from ackbook.broker.wire.requests import Fields
+from ackbook.projections.facts import AgentName, Program
+from ackbook.projections.mail import Message
+from ackbook.projections.reports import Row
+from ackbook.projections.world import World, key_of
 
 
 async def spawn(service: Service, request: Request) -> Row:

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 
-from broker.runtime.api.service import Service
-from broker.wire.problems import Problem
-from broker.wire.requests import RECORDED_INTEGER_MAX
-from projections.reports import Row
+from ackbook.broker.runtime.api.service import Service
+from ackbook.broker.wire.problems import Problem
+from ackbook.broker.wire.requests import RECORDED_INTEGER_MAX
+from ackbook.projections.reports import Row
 
 Handler = Callable[[Service, Request], Awaitable[Row]]
 

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from broker.wire.problems import UNAUTHORIZED, Problem
-from broker.wire.routes import OPEN_PATHS
-from projections.facts import Policy
+from ackbook.broker.wire.problems import UNAUTHORIZED, Problem
+from ackbook.broker.wire.routes import OPEN_PATHS
+from ackbook.projections.facts import Policy
 
 BODY_BYTES_MAX = 2 * 1024 * 1024
 """Of a request. Four times the largest message body, since JSON escapes."""

@@ -14,19 +14,25 @@ from pathlib import Path
 
 import msgspec
 
-from broker.core.commands import Original
-from broker.core.ids import position_of
-from broker.runtime.api.service import Service
-from broker.runtime.asked import Asked
-from broker.runtime.historian import Answer, historian_command
-from broker.runtime.reading import entries, events_after
-from broker.runtime.workers import WorkFailed, work
-from broker.wire.problems import Problem
-from journal import Reader
-from projections.codec import Entry
-from projections.events import cursor_of
-from projections.facts import AgentName, DeliveryId, DeliveryRedelivered, MessageEnqueued, Ref
-from projections.reports import Row
+from ackbook.broker.core.commands import Original
+from ackbook.broker.core.ids import position_of
+from ackbook.broker.runtime.api.service import Service
+from ackbook.broker.runtime.asked import Asked
+from ackbook.broker.runtime.historian import Answer, historian_command
+from ackbook.broker.runtime.reading import entries, events_after
+from ackbook.broker.runtime.workers import WorkFailed, work
+from ackbook.broker.wire.problems import Problem
+from ackbook.journal import Reader
+from ackbook.projections.codec import Entry
+from ackbook.projections.events import cursor_of
+from ackbook.projections.facts import (
+    AgentName,
+    DeliveryId,
+    DeliveryRedelivered,
+    MessageEnqueued,
+    Ref,
+)
+from ackbook.projections.reports import Row
 
 
 async def why(service: Service, asked: Asked) -> list[Row]:

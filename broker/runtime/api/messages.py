@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from broker.core.commands import Cancel, Cancelled, Redeliver, Redelivery, Sent
-from broker.runtime.api import history
-from broker.runtime.api.asking import cursor_of_text
-from broker.runtime.api.service import Service
-from broker.runtime.asked import Asked
-from broker.wire import requests, views
-from broker.wire.problems import Problem
-from broker.wire.requests import Fields
-from projections import reports
-from projections.facts import DeliveryId
-from projections.reports import Row
-from projections.world import World
+from ackbook.broker.core.commands import Cancel, Cancelled, Redeliver, Redelivery, Sent
+from ackbook.broker.runtime.api import history
+from ackbook.broker.runtime.api.asking import cursor_of_text
+from ackbook.broker.runtime.api.service import Service
+from ackbook.broker.runtime.asked import Asked
+from ackbook.broker.wire import requests, views
+from ackbook.broker.wire.problems import Problem
+from ackbook.broker.wire.requests import Fields
+from ackbook.projections import reports
+from ackbook.projections.facts import DeliveryId
+from ackbook.projections.reports import Row
+from ackbook.projections.world import World
 
 EVENTS_MAX = 10_000
 """Events in one answer; whoever wants more asks again from the last."""

@@ -22,12 +22,12 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
-from broker.runtime.api.asking import Handler
-from broker.runtime.api.service import Service
-from broker.runtime.api.streams import Socket, Streamer
-from broker.runtime.inbox import OutcomeUnknown, Stopped
-from broker.wire import routes
-from broker.wire.problems import Problem
+from ackbook.broker.runtime.api.asking import Handler
+from ackbook.broker.runtime.api.service import Service
+from ackbook.broker.runtime.api.streams import Socket, Streamer
+from ackbook.broker.runtime.inbox import OutcomeUnknown, Stopped
+from ackbook.broker.wire import routes
+from ackbook.broker.wire.problems import Problem
 
 log = logging.getLogger("ackbook.server")
 
@@ -103,7 +103,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _route(route: routes.Route, service: Callable[[], Service]) -> BaseRoute:
     module, _, function = route.handler.partition(".")
-    handler = getattr(importlib.import_module(f"broker.runtime.api.{module}"), function)
+    handler = getattr(importlib.import_module(f"ackbook.broker.runtime.api.{module}"), function)
     match route.method:
         case "WS":
             return WebSocketRoute(route.path, _over_socket(handler, service))

@@ -13,19 +13,19 @@ from pathlib import Path
 
 import msgspec
 
-from broker.core.commands import Answer, Refused, Wish
-from broker.runtime.attached import Attachments, Viewer
-from broker.runtime.compacting import Compactor
-from broker.runtime.engine import Engine
-from broker.runtime.feed import Feed, Subscription
-from broker.runtime.health import Health
-from broker.runtime.holders import Holders
-from broker.runtime.keeper import Keeper
-from broker.runtime.link import Link
-from broker.runtime.spawning import Spawner
-from broker.runtime.waiting import Bell
-from broker.wire.problems import Problem, refusal
-from projections.world import World
+from ackbook.broker.core.commands import Answer, Refused, Wish
+from ackbook.broker.runtime.attached import Attachments, Viewer
+from ackbook.broker.runtime.compacting import Compactor
+from ackbook.broker.runtime.engine import Engine
+from ackbook.broker.runtime.feed import Feed, Subscription
+from ackbook.broker.runtime.health import Health
+from ackbook.broker.runtime.holders import Holders
+from ackbook.broker.runtime.keeper import Keeper
+from ackbook.broker.runtime.link import Link
+from ackbook.broker.runtime.spawning import Spawner
+from ackbook.broker.runtime.waiting import Bell
+from ackbook.broker.wire.problems import Problem, refusal
+from ackbook.projections.world import World
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from broker.runtime.api.service import Service
-from broker.wire import views
-from broker.wire.requests import Fields
-from projections.reports import Row
+from ackbook.broker.runtime.api.service import Service
+from ackbook.broker.wire import views
+from ackbook.broker.wire.requests import Fields
+from ackbook.projections.reports import Row
 
 
 async def health(service: Service, request: Request) -> Row:

@@ -16,18 +16,18 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from broker.runtime.api import history
-from broker.runtime.api.asking import cursor_of_text
-from broker.runtime.api.service import Service
-from broker.runtime.attached import Viewer
-from broker.runtime.feed import Subscription
-from broker.runtime.keeper import Keeper
-from broker.runtime.link import Link, LinkBusy, LinkLost
-from broker.wire import frames, views
-from broker.wire.problems import Problem
-from broker.wire.requests import Fields
-from projections.events import cursor_of
-from projections.reports import Row
+from ackbook.broker.runtime.api import history
+from ackbook.broker.runtime.api.asking import cursor_of_text
+from ackbook.broker.runtime.api.service import Service
+from ackbook.broker.runtime.attached import Viewer
+from ackbook.broker.runtime.feed import Subscription
+from ackbook.broker.runtime.keeper import Keeper
+from ackbook.broker.runtime.link import Link, LinkBusy, LinkLost
+from ackbook.broker.wire import frames, views
+from ackbook.broker.wire.problems import Problem
+from ackbook.broker.wire.requests import Fields
+from ackbook.projections.events import cursor_of
+from ackbook.projections.reports import Row
 
 Streamer = Callable[[Service, Request], Awaitable[Response]]
 Socket = Callable[[Service, WebSocket], Awaitable[None]]

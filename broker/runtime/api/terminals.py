@@ -8,13 +8,13 @@ from typing import Literal, TypeVar
 
 from starlette.requests import Request
 
-from broker.runtime.api.asking import name_of
-from broker.runtime.api.service import Service
-from broker.runtime.link import LinkBusy, LinkLost
-from broker.wire import frames, views
-from broker.wire.problems import Problem
-from broker.wire.requests import Fields
-from projections.reports import Row
+from ackbook.broker.runtime.api.asking import name_of
+from ackbook.broker.runtime.api.service import Service
+from ackbook.broker.runtime.link import LinkBusy, LinkLost
+from ackbook.broker.wire import frames, views
+from ackbook.broker.wire.problems import Problem
+from ackbook.broker.wire.requests import Fields
+from ackbook.projections.reports import Row
 
 T = TypeVar("T")
 

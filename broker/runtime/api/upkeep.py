@@ -8,12 +8,12 @@ import contextlib
 import msgspec
 from starlette.requests import Request
 
-from broker.runtime.api.service import Service
-from broker.runtime.compacting import Run, Wish
-from broker.wire.problems import Problem
-from broker.wire.requests import Fields
-from broker.wire.retention import SPELLINGS, parse_retention
-from projections.reports import Row
+from ackbook.broker.runtime.api.service import Service
+from ackbook.broker.runtime.compacting import Run, Wish
+from ackbook.broker.wire.problems import Problem
+from ackbook.broker.wire.requests import Fields
+from ackbook.broker.wire.retention import SPELLINGS, parse_retention
+from ackbook.projections.reports import Row
 
 WATCH_S = 1.0
 """How long a question about a run waits for its end before it says how far it came."""

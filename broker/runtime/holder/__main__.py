@@ -1,4 +1,4 @@
-"""The holder process: `python -m broker.runtime.holder`, with one `Launch` line on standard input.
+"""The holder: `python -m ackbook.broker.runtime.holder`, one `Launch` line on standard input.
 
 It says `ready` on standard output once the program runs and the socket listens, or one line that
 begins with `error: `, and then lets go of standard output. Whoever started it keeps its standard
@@ -16,9 +16,9 @@ import sys
 
 import msgspec
 
-from broker.runtime import sockets
-from broker.runtime.holder.process import CannotStart, Program
-from broker.wire.frames import FRAME_BYTES_MAX, Launch, decode_launch
+from ackbook.broker.runtime import sockets
+from ackbook.broker.runtime.holder.process import CannotStart, Program
+from ackbook.broker.wire.frames import FRAME_BYTES_MAX, Launch, decode_launch
 
 
 def main() -> int:
@@ -56,7 +56,7 @@ def say(line: str) -> None:
 async def hold(launch: Launch, program: Program, listener: socket.socket) -> None:
     """Everything after the start, until everything has ended."""
     # The model of the screen is a large import; the program starts meanwhile.
-    from broker.runtime.holder.holder import Holder
+    from ackbook.broker.runtime.holder.holder import Holder
 
     gc.freeze()
     async with asyncio.TaskGroup() as tasks:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 
-from broker.wire.attempts import Key
-from broker.wire.frames import Phase, Report, Type, Written
-from broker.wire.profiles import Profile
-from broker.wire.terminal import View, Witness
-from broker.wire.typing import Keystrokes, Manner, salted
-from projections.facts import HeldReason
+from ackbook.broker.wire.attempts import Key
+from ackbook.broker.wire.frames import Phase, Report, Type, Written
+from ackbook.broker.wire.profiles import Profile
+from ackbook.broker.wire.terminal import View, Witness
+from ackbook.broker.wire.typing import Keystrokes, Manner, salted
+from ackbook.projections.facts import HeldReason
 
 
 class Attempt:

@@ -20,16 +20,16 @@ import sys
 
 import msgspec
 
-from broker.runtime.holder.album import Album
-from broker.runtime.holder.process import Exit, Program
-from broker.runtime.holder.server import Server
-from broker.runtime.holder.spool import Spool
-from broker.runtime.holder.tty import Tty
-from broker.runtime.holder.typist import Typist
-from broker.runtime.holder.watch import Watch
-from broker.wire import frames
-from broker.wire.human import Keyboard
-from broker.wire.profiles import profile_of
+from ackbook.broker.runtime.holder.album import Album
+from ackbook.broker.runtime.holder.process import Exit, Program
+from ackbook.broker.runtime.holder.server import Server
+from ackbook.broker.runtime.holder.spool import Spool
+from ackbook.broker.runtime.holder.tty import Tty
+from ackbook.broker.runtime.holder.typist import Typist
+from ackbook.broker.runtime.holder.watch import Watch
+from ackbook.broker.wire import frames
+from ackbook.broker.wire.human import Keyboard
+from ackbook.broker.wire.profiles import profile_of
 
 ENDED_STAY_S = 24 * 60 * 60
 """How long the reports of an ended program wait for a broker: one that is down over a night finds

@@ -22,8 +22,8 @@ import termios
 import msgspec
 from ptyprocess import PtyProcess
 
-from broker.wire.frames import Launch
-from broker.wire.profiles import SHELLS
+from ackbook.broker.wire.frames import Launch
+from ackbook.broker.wire.profiles import SHELLS
 
 PR_SET_PDEATHSIG = 1
 IUTF8 = 0o40000

@@ -23,7 +23,7 @@ from typing import Protocol
 
 import msgspec
 
-from broker.wire.frames import (
+from ackbook.broker.wire.frames import (
     FRAME_BYTES_MAX,
     PROTOCOL,
     BrokerFrame,

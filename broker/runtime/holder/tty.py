@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from broker.runtime.holder.process import Program
-from broker.runtime.holder.screen import GhosttyScreen, Screen
-from broker.wire.terminal import View
+from ackbook.broker.runtime.holder.process import Program
+from ackbook.broker.runtime.holder.screen import GhosttyScreen, Screen
+from ackbook.broker.wire.terminal import View
 
 BITES_MAX = 16
 """Reads of 4 KiB (a terminal gives no more) before the sockets get their turn."""

@@ -18,16 +18,16 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from broker.runtime.holder.attempt import Attempt
-from broker.runtime.holder.spool import Spool
-from broker.runtime.holder.tty import Tty
-from broker.wire import human
-from broker.wire.attempts import Attempts, Key
-from broker.wire.frames import Condition, Report, Type
-from broker.wire.profiles import Profile
-from broker.wire.terminal import View
-from broker.wire.typing import Limit, Manner, keystrokes
-from projections.facts import HeldReason
+from ackbook.broker.runtime.holder.attempt import Attempt
+from ackbook.broker.runtime.holder.spool import Spool
+from ackbook.broker.runtime.holder.tty import Tty
+from ackbook.broker.wire import human
+from ackbook.broker.wire.attempts import Attempts, Key
+from ackbook.broker.wire.frames import Condition, Report, Type
+from ackbook.broker.wire.profiles import Profile
+from ackbook.broker.wire.terminal import View
+from ackbook.broker.wire.typing import Limit, Manner, keystrokes
+from ackbook.projections.facts import HeldReason
 
 WATCHED_MAX = 16
 """Attempts watched for late evidence at the same time, the newest ones."""
