@@ -14,29 +14,9 @@ Start with `embedded` (what a program is promised), then `record` (what a line i
 a crash can leave behind, and what follows), `writer` (the order of every write).
 """
 
-from ackbook.journal.appender import Appender
-from ackbook.journal.archiving import ArchiveFile, archive_segment
-from ackbook.journal.backup import BackupReport, backup
-from ackbook.journal.checking import check_file, holes, older_files
-from ackbook.journal.clock import Clock, OsClock
-from ackbook.journal.compaction import (
-    Compaction,
-    CompactionPlan,
-    CompactionReport,
-    Pinned,
-    Progress,
-    compact,
-    plan_compaction,
-)
-from ackbook.journal.control import (
-    Opened,
-    RecoveryReport,
-    Repaired,
-    Sealed,
-    SegmentStarted,
-    read_control,
-)
-from ackbook.journal.embedded import Journal, open_journal
+from ackbook.journal.embedded.async_journal import AsyncJournal
+from ackbook.journal.embedded.history import History, read_journal
+from ackbook.journal.embedded.journal import Journal, open_journal
 from ackbook.journal.errors import (
     AttemptFailed,
     Corrupt,
@@ -59,26 +39,46 @@ from ackbook.journal.errors import (
     TornTail,
     ending_of,
 )
-from ackbook.journal.files import Files, OsFiles
-from ackbook.journal.following import Follow
-from ackbook.journal.history import History, read_journal
-from ackbook.journal.layout import Listing, list_directory
+from ackbook.journal.format.control import (
+    Opened,
+    RecoveryReport,
+    Repaired,
+    Sealed,
+    SegmentStarted,
+    read_control,
+)
+from ackbook.journal.format.layout import Listing, list_directory
+from ackbook.journal.format.record import Draft, Line, Position
+from ackbook.journal.format.snapshot import SnapshotFile, read_snapshot, write_snapshot
+from ackbook.journal.format.values import Data, Record, State
 from ackbook.journal.limits import Limits
-from ackbook.journal.log import Log, LogStatistics
-from ackbook.journal.moments import position_at
-from ackbook.journal.on_loop import AsyncJournal
-from ackbook.journal.opening import open_log
-from ackbook.journal.reader import Reader
-from ackbook.journal.record import Draft, Line, Position
-from ackbook.journal.repairing import Repair, repair
-from ackbook.journal.retention import FOREVER, Retention
-from ackbook.journal.salvaging import LostRecords, SalvageReport, salvage
-from ackbook.journal.snapshot import SnapshotFile, read_snapshot, write_snapshot
-from ackbook.journal.snapshots import SetAside, Snapshots, newest_snapshots
-from ackbook.journal.statistics import SegmentStatistics, statistics
-from ackbook.journal.token import HeadToken, check_token, head_token, parse_token
-from ackbook.journal.values import Data, Record, State
-from ackbook.journal.verify import VerifyReport, verify
+from ackbook.journal.maintenance.archive import ArchiveFile, archive_segment
+from ackbook.journal.maintenance.compaction import (
+    Compaction,
+    CompactionPlan,
+    CompactionReport,
+    Pinned,
+    Progress,
+    compact,
+    plan_compaction,
+)
+from ackbook.journal.maintenance.head_token import HeadToken, check_token, head_token, parse_token
+from ackbook.journal.maintenance.retention import FOREVER, Retention
+from ackbook.journal.maintenance.scrub import check_file, holes, older_files
+from ackbook.journal.maintenance.statistics import SegmentStatistics, statistics
+from ackbook.journal.maintenance.verify import VerifyReport, verify
+from ackbook.journal.reading.follow import Follow
+from ackbook.journal.reading.reader import Reader
+from ackbook.journal.reading.snapshot_choice import SetAside, Snapshots, newest_snapshots
+from ackbook.journal.reading.time_lookup import position_at
+from ackbook.journal.recovery.open_log import open_log
+from ackbook.journal.repair.backup import BackupReport, backup
+from ackbook.journal.repair.cut_tail import Repair, repair
+from ackbook.journal.repair.salvage import LostRecords, SalvageReport, salvage
+from ackbook.journal.storage.clock import Clock, OsClock
+from ackbook.journal.storage.files import Files, OsFiles
+from ackbook.journal.writing.group_commit import Appender
+from ackbook.journal.writing.log import Log, LogStatistics
 
 __all__ = [
     "FOREVER",

@@ -6,7 +6,7 @@ far back the journal reaches. So the newest segment fixes all history before it.
 
 from collections.abc import Collection
 
-from ackbook.journal.control import Reach, Sealed, SegmentStarted
+from ackbook.journal.format.control import Reach, Sealed, SegmentStarted
 from ackbook.journal.limits import FORMAT, KINDS_LISTED_MAX
 
 

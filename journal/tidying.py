@@ -10,9 +10,9 @@ on the disk.
 import contextlib
 from pathlib import Path
 
-from ackbook.journal.control import Reach
-from ackbook.journal.files import Files
-from ackbook.journal.layout import ARCHIVE, Listing, segment_name
+from ackbook.journal.format.control import Reach
+from ackbook.journal.format.layout import ARCHIVE, Listing, segment_name
+from ackbook.journal.storage.files import Files
 
 
 def left_over(listing: Listing, reach: Reach) -> tuple[str, ...]:

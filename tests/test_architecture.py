@@ -29,13 +29,17 @@ PURE = ("ackbook.projections", "ackbook.broker.core", "ackbook.broker.wire")
 
 DOORS = frozenset(
     {
-        "ackbook.journal.files",
-        "ackbook.journal.clock",
-        "ackbook.journal.committer",
-        "ackbook.journal.opening",
+        "ackbook.journal.storage.files",
+        "ackbook.journal.storage.clock",
+        "ackbook.journal.storage.commit_thread",
+        "ackbook.journal.recovery.open_log",
     }
-    | {"ackbook.journal.archive_worker", "ackbook.journal.check_worker"}
-    | {"ackbook.journal.bell", "ackbook.journal.embedded", "ackbook.journal.groundwork"}
+    | {"ackbook.journal.maintenance.archive_worker", "ackbook.journal.maintenance.scrub_worker"}
+    | {
+        "ackbook.journal.storage.notifier",
+        "ackbook.journal.embedded.journal",
+        "ackbook.journal.writing.preallocator",
+    }
 )
 """The only modules of the journal that meet the machine: its disk, its time, its threads, its two
 worker processes, and the places that put them together. The rest is given what it needs."""
@@ -150,12 +154,12 @@ def test_no_module_imports_itself_through_others() -> None:
 @pytest.mark.parametrize(
     ("name", "source"),
     [
-        ("ackbook.journal.segment", "from ackbook.projections.facts import Fact"),
-        ("ackbook.journal.segment", "import os"),
-        ("ackbook.journal.segment", "import time"),
-        ("ackbook.journal.segment", "def read(p):\n    return open(p).read()"),
+        ("ackbook.journal.recovery.inspect_tail", "from ackbook.projections.facts import Fact"),
+        ("ackbook.journal.recovery.inspect_tail", "import os"),
+        ("ackbook.journal.recovery.inspect_tail", "import time"),
+        ("ackbook.journal.recovery.inspect_tail", "def read(p):\n    return open(p).read()"),
         ("ackbook.projections.world", "from ackbook.broker.core.commands import Send"),
-        ("ackbook.projections.world", "from ackbook.journal.files import OsFiles"),
+        ("ackbook.projections.world", "from ackbook.journal.storage.files import OsFiles"),
         ("ackbook.projections.world", "import random"),
         ("ackbook.projections.world", "from asyncio import sleep"),
         ("ackbook.projections.world", "from datetime import datetime\nNOW = datetime.now()"),

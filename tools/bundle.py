@@ -27,7 +27,7 @@ from ackbook.broker.runtime.rebuilding import begin_audit
 from ackbook.broker.wire.stills import Still
 from ackbook.journal import Line
 from ackbook.journal import verify as verify_journal
-from ackbook.journal.slices import Slice, change_slice, slice_start
+from ackbook.journal.repair.slices import Slice, change_slice, slice_start
 from ackbook.projections import snapshot
 from ackbook.projections.codec import decode
 from ackbook.projections.extent import REACH_BACK_MAX, Extent, extent_of

@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from ackbook.journal import JournalError, Line
-from ackbook.journal.slices import Slice, check_slice, rebuild_slice
+from ackbook.journal.repair.slices import Slice, check_slice, rebuild_slice
 from ackbook.projections.codec import Entry, decode
 from ackbook.projections.snapshot import load
 from ackbook.projections.world import World

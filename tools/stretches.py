@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from ackbook.journal import SnapshotUnusable, newest_snapshots
-from ackbook.journal.control import REPAIRED
+from ackbook.journal.format.control import REPAIRED
 from ackbook.projections.codec import Control, Entry, kind_of
 from ackbook.projections.snapshot import FOLD_VERSION, UnreadableWorld, load
 from ackbook.projections.world import World

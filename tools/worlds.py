@@ -22,10 +22,10 @@ from typing import NamedTuple
 from ackbook.broker.runtime.cache import Cache, cache_directory
 from ackbook.broker.runtime.rebuilding import begin_world
 from ackbook.journal import OsFiles
-from ackbook.journal.control import REPAIRED
-from ackbook.journal.layout import list_directory
-from ackbook.journal.record import parse_line
-from ackbook.journal.sources import sources_of
+from ackbook.journal.format.control import REPAIRED
+from ackbook.journal.format.layout import list_directory
+from ackbook.journal.format.record import parse_line
+from ackbook.journal.reading.sources import sources_of
 from ackbook.projections.codec import Entry, kind_of
 from ackbook.projections.snapshot import FOLD_VERSION, UnreadableWorld, dump, load
 from ackbook.projections.world import World, fold, fold_all

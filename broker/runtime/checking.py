@@ -29,7 +29,7 @@ from ackbook.journal import (
     list_directory,
     older_files,
 )
-from ackbook.journal.check_worker import check_command, read_finding
+from ackbook.journal.maintenance.scrub_worker import check_command, read_finding
 
 log = logging.getLogger("ackbook")
 

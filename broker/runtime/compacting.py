@@ -35,7 +35,7 @@ from ackbook.journal import (
     SnapshotUnusable,
     plan_compaction,
 )
-from ackbook.journal.archive_worker import read_answer, worker_command
+from ackbook.journal.maintenance.archive_worker import read_answer, worker_command
 from ackbook.projections.snapshot import FOLD_VERSION
 
 log = logging.getLogger("ackbook")

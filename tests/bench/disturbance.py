@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ackbook.broker.runtime.snapshotter import snapshotter_command
 from ackbook.journal import Log, open_log
-from ackbook.journal.archive_worker import worker_command
+from ackbook.journal.maintenance.archive_worker import worker_command
 
 from .figures import Figure, figure, goal_of, middle, percentile, share, show
 from .loops import run, timed_rate

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ackbook.journal import Appender, Draft, Log, OsFiles, open_log
-from ackbook.journal.files import Handle
+from ackbook.journal.storage.files import Handle
 
 T = TypeVar("T")
 

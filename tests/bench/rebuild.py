@@ -17,7 +17,7 @@ import orjson
 from rich.console import Console
 
 from ackbook.journal import Reader, verify
-from ackbook.journal.layout import segment_name
+from ackbook.journal.format.layout import segment_name
 from ackbook.projections.codec import decode_block
 from ackbook.projections.world import World, fold_all
 

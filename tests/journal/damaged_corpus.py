@@ -26,11 +26,11 @@ from ackbook.journal import (
     read_snapshot,
     write_snapshot,
 )
-from ackbook.journal.control import Sealed, SegmentStarted, control_draft
-from ackbook.journal.files import OsFiles
-from ackbook.journal.head import SLOT_BYTES, Mark, encode_mark, read_head
-from ackbook.journal.layout import segment_name
-from ackbook.journal.record import Line, encode_line, running_after, time_part
+from ackbook.journal.format.control import Sealed, SegmentStarted, control_draft
+from ackbook.journal.format.head import SLOT_BYTES, Mark, encode_mark, read_head
+from ackbook.journal.format.layout import segment_name
+from ackbook.journal.format.record import Line, encode_line, running_after, time_part
+from ackbook.journal.storage.files import OsFiles
 from ackbook.projections.codec import decode_block
 from ackbook.projections.snapshot import FOLD_VERSION, dump
 from ackbook.projections.world import World, fold
@@ -358,7 +358,7 @@ def compacted(journal: Path, fold_version: int = FOLD_VERSION) -> None:
         log.sync_head()
         log.note_snapshot(read_snapshot(take_snapshot(journal, fold_version)))
     # Every machine can unpack gzip, whatever is installed there.
-    with patch("ackbook.journal.packing.HAS_ZSTANDARD", False):
+    with patch("ackbook.journal.format.compression.HAS_ZSTANDARD", False):
         compact(log, fold_version=fold_version)
     log.sync_head()
     _as_if_killed(log, journal)

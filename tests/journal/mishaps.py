@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ackbook.journal import JournalError, Reader
 from ackbook.journal.errors import SnapshotUnusable
-from ackbook.journal.head import read_head
-from ackbook.journal.layout import ARCHIVE, list_directory
+from ackbook.journal.format.head import read_head
+from ackbook.journal.format.layout import ARCHIVE, list_directory
 from tests.journal.promises import DIRECTORY, Broken, numbers_of, state_of
 from tests.journal.story import Story
 

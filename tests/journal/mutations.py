@@ -8,20 +8,15 @@ from the command line (`--mutation`).
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import ackbook.journal.batch
-import ackbook.journal.compaction
-import ackbook.journal.observe
-import ackbook.journal.opening
-import ackbook.journal.restore
-import ackbook.journal.segment
-from ackbook.journal.control import Compacted, Control, Reach, RecoveryReport
-from ackbook.journal.files import Access, Handle
-from ackbook.journal.groundwork import Groundwork
-from ackbook.journal.keeping import Keeper
-from ackbook.journal.layout import ARCHIVE, list_directory
-from ackbook.journal.observe import Evidence
-from ackbook.journal.reader import Reader
-from ackbook.journal.record import (
+import ackbook.journal.format.batch
+import ackbook.journal.maintenance.compaction
+import ackbook.journal.recovery.findings
+import ackbook.journal.recovery.inspect_tail
+import ackbook.journal.recovery.open_log
+import ackbook.journal.recovery.restore
+from ackbook.journal.format.control import Compacted, Control, Reach, RecoveryReport
+from ackbook.journal.format.layout import ARCHIVE, list_directory
+from ackbook.journal.format.record import (
     LINE_START,
     Draft,
     Line,
@@ -30,13 +25,18 @@ from ackbook.journal.record import (
     parse_line,
     time_part,
 )
-from ackbook.journal.recovery import Finding, Observation
-from ackbook.journal.room import Room
-from ackbook.journal.snapshot import SnapshotFile
-from ackbook.journal.survey import Survey
-from ackbook.journal.tail import Tail
+from ackbook.journal.format.snapshot import SnapshotFile
+from ackbook.journal.reading.reader import Reader
+from ackbook.journal.recovery.decision_table import Finding, Observation
+from ackbook.journal.recovery.findings import Evidence
+from ackbook.journal.recovery.survey import Survey
+from ackbook.journal.storage.files import Access, Handle
 from ackbook.journal.tidying import left_over, remove, removed_by
-from ackbook.journal.writer import Writer
+from ackbook.journal.writing.preallocation import Room
+from ackbook.journal.writing.preallocator import Groundwork
+from ackbook.journal.writing.removal import Keeper
+from ackbook.journal.writing.tail import Tail
+from ackbook.journal.writing.writer import Writer
 from tests.support.disk import SimulatedDisk
 
 Patch = Callable[[object, str, object], None]
@@ -81,7 +81,7 @@ def clean_looking_tail_kept_in_place(patch: Patch) -> None:
     def must_copy(found: Survey) -> bool:
         return found.tail is not None and bool(found.tail.rest or found.tail.unfinished)
 
-    patch(ackbook.journal.restore, "must_copy", must_copy)
+    patch(ackbook.journal.recovery.restore, "must_copy", must_copy)
 
 
 def ground_laid_behind_the_seal(patch: Patch) -> None:
@@ -130,7 +130,7 @@ def any_later_line_is_proof(patch: Patch) -> None:
         later = [parse_line(raw) for raw in rest.split(b"\n") if raw.startswith(LINE_START)]
         return next((line for line in later if line is not None and line.seq > seq), None)
 
-    patch(ackbook.journal.segment, "proof_of_durability", proof)
+    patch(ackbook.journal.recovery.inspect_tail, "proof_of_durability", proof)
 
 
 def no_later_line_is_proof(patch: Patch) -> None:
@@ -139,7 +139,7 @@ def no_later_line_is_proof(patch: Patch) -> None:
     def proof(rest: bytes, seq: int) -> Line | None:
         return None
 
-    patch(ackbook.journal.segment, "proof_of_durability", proof)
+    patch(ackbook.journal.recovery.inspect_tail, "proof_of_durability", proof)
 
 
 def head_bears_no_witness(patch: Patch) -> None:
@@ -148,7 +148,7 @@ def head_bears_no_witness(patch: Patch) -> None:
     def beyond(*found: object) -> list[object]:
         return []
 
-    patch(ackbook.journal.observe, "_beyond", beyond)
+    patch(ackbook.journal.recovery.findings, "_beyond", beyond)
 
 
 def d_runs_ahead(patch: Patch) -> None:
@@ -162,7 +162,7 @@ def d_runs_ahead(patch: Patch) -> None:
             lines += line
         return lines, running
 
-    patch(ackbook.journal.batch, "encode_lines", encode)
+    patch(ackbook.journal.format.batch, "encode_lines", encode)
 
 
 def failed_sync_is_tried_again(patch: Patch) -> None:
@@ -290,14 +290,16 @@ def compaction_left_half_done(patch: Patch) -> None:
     def nothing(files: object, directory: object, names: object) -> None:
         return
 
-    patch(ackbook.journal.opening, "remove", nothing)
+    patch(ackbook.journal.recovery.open_log, "remove", nothing)
 
 
 def removed_before_the_tail_is_durable(patch: Patch) -> None:
     """A start believes a record of a compaction that stands in memory alone."""
-    resume = ackbook.journal.opening._Starting._resume
+    resume = ackbook.journal.recovery.open_log._Starting._resume
 
-    def early(self: ackbook.journal.opening._Starting) -> tuple[RecoveryReport, Tail, Position]:
+    def early(
+        self: ackbook.journal.recovery.open_log._Starting,
+    ) -> tuple[RecoveryReport, Tail, Position]:
         found = self._found
         remove(self._files, self._directory, left_over(found.listing, found.reach))
         return resume(self)
@@ -305,8 +307,8 @@ def removed_before_the_tail_is_durable(patch: Patch) -> None:
     def nothing(files: object, directory: object, names: object) -> None:
         return
 
-    patch(ackbook.journal.opening._Starting, "_resume", early)
-    patch(ackbook.journal.opening, "remove", nothing)
+    patch(ackbook.journal.recovery.open_log._Starting, "_resume", early)
+    patch(ackbook.journal.recovery.open_log, "remove", nothing)
 
 
 def snapshot_name_not_awaited(patch: Patch) -> None:
@@ -335,13 +337,13 @@ def compacted_beyond_the_snapshots(patch: Patch) -> None:
         listing = list_directory(self._files, self._writer.directory)
         self._remove(removed_by(listing, self._writer.reach))
 
-    patch(ackbook.journal.compaction, "_pin", pin)
+    patch(ackbook.journal.maintenance.compaction, "_pin", pin)
     patch(Keeper, "remove_history", removed)
 
 
 def snapshots_bear_no_witness(patch: Patch) -> None:
     """That a snapshot or an archive is of the future is no reason to ask what became of it."""
-    beyond = ackbook.journal.observe._beyond
+    beyond = ackbook.journal.recovery.findings._beyond
 
     def by_head_alone(seen: Evidence) -> list[Observation]:
         return [
@@ -350,7 +352,7 @@ def snapshots_bear_no_witness(patch: Patch) -> None:
             if each.finding is not Finding.BEYOND or each.damage.proof.startswith("HEAD")
         ]
 
-    patch(ackbook.journal.observe, "_beyond", by_head_alone)
+    patch(ackbook.journal.recovery.findings, "_beyond", by_head_alone)
 
 
 def _leave_unsynced(patch: Patch, start: str, end: str) -> None:

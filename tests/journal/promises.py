@@ -19,7 +19,7 @@ from typing import Literal
 import msgspec
 
 from ackbook.journal import Line, Log, Reader, verify
-from ackbook.journal.layout import list_directory
+from ackbook.journal.format.layout import list_directory
 from ackbook.journal.tidying import left_over
 from tests.support.disk import SimulatedDisk
 

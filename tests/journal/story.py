@@ -26,9 +26,9 @@ from ackbook.journal import (
     open_log,
     write_snapshot,
 )
-from ackbook.journal.clock import Clock
-from ackbook.journal.files import Files
-from ackbook.journal.groundwork import Groundwork
+from ackbook.journal.storage.clock import Clock
+from ackbook.journal.storage.files import Files
+from ackbook.journal.writing.preallocator import Groundwork
 from tests.journal.promises import DIRECTORY, KIND, Broken, Thing, Witness
 from tests.support.disk import Crash, CrashKind, SimulatedClock, SimulatedDisk, nothing
 

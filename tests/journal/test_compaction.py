@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import ackbook.journal.packing
+import ackbook.journal.format.compression
 from ackbook.journal import (
     Compaction,
     JournalError,
@@ -22,11 +22,11 @@ from ackbook.journal import (
     plan_compaction,
     verify,
 )
-from ackbook.journal.archive_worker import read_answer, worker_command
 from ackbook.journal.errors import AttemptFailed, Corrupt, SnapshotUnusable
-from ackbook.journal.files import Access, Handle, OsFiles
-from ackbook.journal.layout import segment_name
-from ackbook.journal.reader import Gap
+from ackbook.journal.format.layout import segment_name
+from ackbook.journal.maintenance.archive_worker import read_answer, worker_command
+from ackbook.journal.reading.reader import Gap
+from ackbook.journal.storage.files import Access, Handle, OsFiles
 from tests.journal.past import FOLD, add, load, numbers, opened, replayed, take_snapshot
 from tests.support.disk import SimulatedDisk
 
@@ -87,7 +87,7 @@ def test_a_journal_that_was_compacted_goes_on(log: Log) -> None:
 def test_archives_are_packed_with_what_is_installed(
     log: Log, packed_as: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ackbook.journal.packing, "HAS_ZSTANDARD", packed_as == "zst")
+    monkeypatch.setattr(ackbook.journal.format.compression, "HAS_ZSTANDARD", packed_as == "zst")
     before = segments(log)
     content = (log.directory / before[0]).read_bytes()
     done = compact(log, fold_version=FOLD)
@@ -450,7 +450,7 @@ class _LyingDisk(SimulatedDisk):
     def rename(self, source: Path, target: Path) -> None:
         super().rename(source, target)
         if target.parent.name == "archive":
-            self.overwrite(target, ackbook.journal.packing.pack(b"something else")[1])
+            self.overwrite(target, ackbook.journal.format.compression.pack(b"something else")[1])
 
 
 def test_an_archive_that_reads_back_as_something_else_removes_nothing() -> None:
@@ -501,7 +501,7 @@ def test_a_segment_that_goes_before_it_is_opened_is_read_from_its_archive(log: L
 
 
 def test_a_truncated_archive_is_damage(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ackbook.journal.packing, "HAS_ZSTANDARD", False)
+    monkeypatch.setattr(ackbook.journal.format.compression, "HAS_ZSTANDARD", False)
     done = compact(log, fold_version=FOLD)
     path = log.directory / "archive" / done.archived[0]
     path.write_bytes(path.read_bytes()[:-4])

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ackbook.journal import Reader, archive_segment, compact, verify
-from ackbook.journal.archive_worker import read_answer, worker_command
-from ackbook.journal.files import Handle, OsFiles
-from ackbook.journal.layout import list_directory, segment_name
+from ackbook.journal.format.layout import list_directory, segment_name
+from ackbook.journal.maintenance.archive_worker import read_answer, worker_command
+from ackbook.journal.storage.files import Handle, OsFiles
 from ackbook.journal.tidying import left_over
 from tests.journal.past import FOLD, add, numbers, opened, replayed, take_snapshot
 

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from ackbook.journal import DiskFailed, Draft, Limits, Retention, open_log
-from ackbook.journal.groundwork import Groundwork
+from ackbook.journal.writing.preallocator import Groundwork
 from tests.journal.campaign import run_history
 from tests.journal.mutations import MUTATIONS, Patch
 from tests.journal.promises import DIRECTORY, Broken

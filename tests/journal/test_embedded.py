@@ -16,7 +16,7 @@ from typing import IO
 
 import pytest
 
-import ackbook.journal.following
+import ackbook.journal.reading.follow
 from ackbook.journal import (
     Corrupt,
     DiskFailed,
@@ -35,8 +35,8 @@ from ackbook.journal import (
     read_journal,
     verify,
 )
-from ackbook.journal.bell import Bell
-from ackbook.journal.files import Handle
+from ackbook.journal.storage.files import Handle
+from ackbook.journal.storage.notifier import Bell
 from tests.support.embedded_writer import LIMITS
 
 ROOT = Path(__file__).parents[2]
@@ -240,8 +240,8 @@ def test_a_follower_in_another_thread_hears_of_each_record_and_ends_with_the_jou
 def test_a_follower_in_the_same_process_need_not_look_to_hear_of_a_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ackbook.journal.following, "PAUSE_S_MIN", 3600.0)
-    monkeypatch.setattr(ackbook.journal.following, "PAUSE_S_MAX", 3600.0)
+    monkeypatch.setattr(ackbook.journal.reading.follow, "PAUSE_S_MIN", 3600.0)
+    monkeypatch.setattr(ackbook.journal.reading.follow, "PAUSE_S_MAX", 3600.0)
     turns = threading.Semaphore(0)
 
     def follow() -> None:

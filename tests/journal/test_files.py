@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.journal.files import Files, OsFiles, install, read_whole, temporary_of, write_all
+from ackbook.journal.storage.files import (
+    Files,
+    OsFiles,
+    install,
+    read_whole,
+    temporary_of,
+    write_all,
+)
 from tests.support.disk import SimulatedDisk
 
 

@@ -13,9 +13,9 @@ import pytest
 from msgspec import Raw, Struct
 
 from ackbook.journal import Draft, Reader, open_log, verify, write_snapshot
-from ackbook.journal.files import OsFiles
-from ackbook.journal.head import read_head
-from ackbook.journal.record import encode_line, time_part
+from ackbook.journal.format.head import read_head
+from ackbook.journal.format.record import encode_line, time_part
+from ackbook.journal.storage.files import OsFiles
 from tests.journal.past import FOLD, as_lines, load, numbers
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -30,9 +30,9 @@ from ackbook.journal import (
     repair,
     verify,
 )
-from ackbook.journal.control import Sealed, SegmentStarted, read_control
-from ackbook.journal.files import Access, Handle, OsFiles
-from ackbook.journal.record import encode_line, running_after, time_part
+from ackbook.journal.format.control import Sealed, SegmentStarted, read_control
+from ackbook.journal.format.record import encode_line, running_after, time_part
+from ackbook.journal.storage.files import Access, Handle, OsFiles
 from tests.journal.damaged_corpus import CORPUS, archives, segments, take_snapshot
 
 WHOLE = CORPUS / "whole" / "journal"
@@ -226,7 +226,7 @@ def rewrite(path: Path, previous: tuple[str, str] | None = None) -> tuple[str, s
 
     import msgspec
 
-    from ackbook.journal.control import control_draft
+    from ackbook.journal.format.control import control_draft
 
     content, running, crc = b"", 0, ""
     lines = [line for line in Reader(path.parent).lines() if line.seq >= int(path.stem)]

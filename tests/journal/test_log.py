@@ -22,8 +22,8 @@ from ackbook.journal import (
     open_log,
     verify,
 )
-from ackbook.journal.files import Handle, OsFiles
-from ackbook.journal.head import read_head
+from ackbook.journal.format.head import read_head
+from ackbook.journal.storage.files import Handle, OsFiles
 from tests.support.disk import SimulatedClock, SimulatedDisk
 
 SIM = Path("/sim/journal")

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from ackbook.journal import Corrupt, Draft, Limits, Log, Reader, open_log, verify
-from ackbook.journal.blocks import BLOCK_BYTES
-from ackbook.journal.record import encode_line, parse_line, time_part
+from ackbook.journal.format.record import encode_line, parse_line, time_part
+from ackbook.journal.reading.blocks import BLOCK_BYTES
 
 SMALL = Limits(segment_bytes_max=3000, room_bytes_min=3000, reserve_bytes=4000, control_bytes=1500)
 

@@ -9,10 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ackbook.journal import Draft, Limits, RecordRefused
-from ackbook.journal.door import Door, knows
-from ackbook.journal.files import OsFiles
-from ackbook.journal.head import SLOT_BYTES, Head, Mark, encode_mark, read_head
-from ackbook.journal.record import (
+from ackbook.journal.format.head import SLOT_BYTES, Head, Mark, encode_mark, read_head
+from ackbook.journal.format.record import (
     claims_durable,
     encode_line,
     measure_draft,
@@ -20,7 +18,9 @@ from ackbook.journal.record import (
     running_after,
     time_part,
 )
-from ackbook.journal.scan import Walker, good_block
+from ackbook.journal.format.validation import Door, knows
+from ackbook.journal.reading.scanner import Walker, good_block
+from ackbook.journal.storage.files import OsFiles
 
 AT = 1_763_800_000_123_456
 JSON = st.recursive(

@@ -23,7 +23,7 @@ from ackbook.journal import (
     salvage,
     verify,
 )
-from ackbook.journal.control import Repaired
+from ackbook.journal.format.control import Repaired
 from tests.journal.damaged_corpus import CORPUS, Spoil, archives, segments
 
 WHOLE = CORPUS / "whole" / "journal"

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from ackbook.journal import Corrupt, Reader, newest_snapshots, verify
-from ackbook.journal.slices import Slice, change_slice, check_slice, rebuild_slice, slice_start
+from ackbook.journal.repair.slices import (
+    Slice,
+    change_slice,
+    check_slice,
+    rebuild_slice,
+    slice_start,
+)
 from tests.support.past import a_busy_day
 
 

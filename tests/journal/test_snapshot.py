@@ -6,9 +6,9 @@ import pytest
 
 from ackbook.journal import Draft, Log, Position, Reader, open_log
 from ackbook.journal.errors import AttemptFailed, SnapshotUnusable
-from ackbook.journal.layout import snapshot_name
-from ackbook.journal.snapshot import SnapshotFile, read_snapshot, write_snapshot
-from ackbook.journal.snapshots import newest_snapshots
+from ackbook.journal.format.layout import snapshot_name
+from ackbook.journal.format.snapshot import SnapshotFile, read_snapshot, write_snapshot
+from ackbook.journal.reading.snapshot_choice import newest_snapshots
 from tests.support.disk import SimulatedDisk
 
 FOLD = 3

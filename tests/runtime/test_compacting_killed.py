@@ -152,8 +152,11 @@ def test_a_packing_worker_that_is_killed_costs_an_attempt_and_nothing_else(
         broker.directory = directory
         broker.start()
         number = broker.post("/api/compact")["run"]
-        eventually(lambda: bool(workers(directory, "ackbook.journal.archive_worker")), "it packs")
-        for pid in workers(directory, "ackbook.journal.archive_worker"):
+        eventually(
+            lambda: bool(workers(directory, "ackbook.journal.maintenance.archive_worker")),
+            "it packs",
+        )
+        for pid in workers(directory, "ackbook.journal.maintenance.archive_worker"):
             os.kill(pid, signal.SIGKILL)
         failed = over(broker, number)
         assert "-9" in failed["failed"]

@@ -32,8 +32,8 @@ from ackbook.broker.runtime.engine import Engine
 from ackbook.broker.runtime.inbox import OutcomeUnknown
 from ackbook.broker.runtime.rebuilding import begin_world, fold_rest
 from ackbook.journal import DiskFailed, Limits, Log, OsFiles, Reader, open_log, verify
-from ackbook.journal.clock import Clock, OsClock
-from ackbook.journal.files import Access, Handle
+from ackbook.journal.storage.clock import Clock, OsClock
+from ackbook.journal.storage.files import Access, Handle
 from ackbook.projections.facts import KINDS, AgentName
 from tests.support.brokers import QUICK, Running, idle, running
 from tests.support.engines import Seen, play, send

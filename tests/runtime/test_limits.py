@@ -108,8 +108,8 @@ def test_a_command_without_descriptors_says_so_and_loses_nothing(
     ("module", "more"),
     [
         ("ackbook.broker.runtime.snapshotter", ()),
-        ("ackbook.journal.archive_worker", ("1",)),
-        ("ackbook.journal.check_worker", ("00000000000000000001.jsonl",)),
+        ("ackbook.journal.maintenance.archive_worker", ("1",)),
+        ("ackbook.journal.maintenance.scrub_worker", ("00000000000000000001.jsonl",)),
     ],
 )
 def test_a_worker_that_gets_too_little_says_so_and_leaves_the_journal_as_it_is(

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from ackbook.journal import compact
-from ackbook.journal.files import Access, Handle, OsFiles
+from ackbook.journal.storage.files import Access, Handle, OsFiles
 from tests.journal.past import FOLD, opened
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal, cast
 
-from ackbook.journal.files import Access, EntryKind, Handle
+from ackbook.journal.storage.files import Access, EntryKind, Handle
 
 CrashKind = Literal["process", "power"]
 PIECES_MAX = 6
@@ -72,8 +72,8 @@ _State = tuple[dict[Path, _Folder], list[bytes]]
 
 
 class SimulatedDisk:
-    """Implements `ackbook.journal.files.Files`. Plan a crash or an error by the number of changing
-    calls until it happens (`crash_in`, `fail_in`); `reboot` after a crash."""
+    """Implements `ackbook.journal.storage.files.Files`. Plan a crash or an error by the number of
+    changing calls until it happens (`crash_in`, `fail_in`); `reboot` after a crash."""
 
     def __init__(self, seed: int = 0, capacity: int | None = None) -> None:
         self.random = Random(seed)
@@ -442,8 +442,8 @@ class SimulatedDisk:
 
 
 class SimulatedClock:
-    """Implements `ackbook.journal.clock.Clock`: time passes a little with each look, and when told
-    to."""
+    """Implements `ackbook.journal.storage.clock.Clock`: time passes a little with each look, and
+    when told to."""
 
     def __init__(self, seed: int = 0) -> None:
         self._random = Random(seed)

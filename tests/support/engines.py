@@ -15,8 +15,8 @@ from ackbook.broker.core.commands import ReportCondition, Send, Spawn, StartBrok
 from ackbook.broker.runtime.engine import Engine
 from ackbook.broker.runtime.inbox import Watcher
 from ackbook.journal import Limits, Log, OsFiles, open_log
-from ackbook.journal.committer import INLINE_US_MAX
-from ackbook.journal.files import Handle
+from ackbook.journal.storage.commit_thread import INLINE_US_MAX
+from ackbook.journal.storage.files import Handle
 from ackbook.projections.codec import Entry, kind_of
 from ackbook.projections.facts import KINDS, AgentName
 from ackbook.projections.world import World

@@ -23,7 +23,7 @@ from ackbook.broker.runtime.app import serve
 from ackbook.broker.runtime.place import Connection
 from ackbook.broker.runtime.snapshots import Upkeep
 from ackbook.journal import OsFiles
-from ackbook.journal.files import Handle
+from ackbook.journal.storage.files import Handle
 from ackbook.projections.facts import Policy
 
 

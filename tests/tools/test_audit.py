@@ -17,7 +17,7 @@ import pytest
 
 from ackbook.broker.core.commands import Send
 from ackbook.journal import Reader
-from ackbook.journal.slices import Slice, change_slice, check_slice
+from ackbook.journal.repair.slices import Slice, change_slice, check_slice
 from ackbook.projections.facts import EventId
 from ackbook.tools.bundle_file import SLICE, unpack_bundle
 from ackbook.tools.failures import Failure

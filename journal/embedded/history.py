@@ -1,0 +1,143 @@
+"""What can be read of a journal by those who append to it and by those who only look on.
+
+Everything after a cursor is given in order and once, through segments that end and archives that
+take their place; what cannot be given is an error, never silence. Only what is durable is shown.
+The records that the journal writes about itself are left out. It takes no lock, so any number of
+processes may read beside the one that writes.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ackbook.journal.errors import Damage, OutOfReach
+from ackbook.journal.format.control import RecoveryReport
+from ackbook.journal.format.head import read_head
+from ackbook.journal.format.values import Record, State
+from ackbook.journal.reading.follow import Follow, read_records
+from ackbook.journal.reading.reader import Reader
+from ackbook.journal.reading.snapshot_choice import newest_snapshots
+from ackbook.journal.storage.clock import Clock, OsClock
+from ackbook.journal.storage.files import Files, OsFiles
+from ackbook.journal.storage.notifier import Bell
+from ackbook.journal.writing.log import Log
+
+
+def read_journal(directory: str | Path, *, state_version: int = 1) -> "History":
+    """A journal to look at and not to change; it may be written by another process meanwhile, or
+    not be there yet. `state_version` is the one that was given to `open_journal`."""
+    return History(Path(directory), state_version=state_version)
+
+
+class History:
+    """One directory. Each call looks anew, and each iteration has a place of its own."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        state_version: int,
+        files: Files | None = None,
+        clock: Clock | None = None,
+        bell: Bell | None = None,
+    ) -> None:
+        self._files = files or OsFiles()
+        self._clock = clock or OsClock()
+        self._bell = bell or Bell()
+        self._state_version = state_version
+        self.directory = directory.absolute()
+
+    @property
+    def seq(self) -> int:
+        """The last position that may be shown; 0 when there is nothing."""
+        return self._reader().head()
+
+    @property
+    def first_seq(self) -> int:
+        """The oldest position from which on nothing is missing; 0 when there is nothing."""
+        return self._reader().first_seq
+
+    def read(self, after: int = 0, through: int | None = None) -> Iterator[Record]:
+        """The records with `after < seq <= through`, and no further than what is there now.
+
+        Raises `OutOfReach` when some of them were let go of, or when there never was a record
+        `after`; `Corrupt` when some cannot be read. What was given before is good.
+        """
+        last = self._last_seq(after)
+        through = last if through is None else min(last, through)
+        for records in read_records(self._reader(), after, through):
+            yield from records
+
+    def follow(self, after: int = 0, *, quiet_s_max: float | None = None) -> "Follow":
+        """The records after a cursor, and then each new one as soon as it is durable; for a `for`
+        and for an `async for`. It ends when no record came for `quiet_s_max` seconds, or the
+        journal was closed in this process. Raises what `read` raises."""
+        self._last_seq(after)
+        return Follow(
+            self._reader(),
+            self._durable_seq,
+            self._bell,
+            self._clock,
+            after=after,
+            quiet_s_max=quiet_s_max,
+        )
+
+    def state(self) -> State:
+        """The newest state that a snapshot holds: what a start begins with, to go on with
+        `read(after=state.seq)`. Without one it is the state before the first record."""
+        newest = newest_snapshots(
+            self.directory, self._state_version, count_max=1, files=self._files
+        ).usable
+        if not newest:
+            return State()
+        pieces = b"".join(newest[0].blocks()).split(b"\n")
+        return State(newest[0].seq, b"".join(pieces))
+
+    def _durable_seq(self) -> int:
+        """The same as `seq` at the price of a glance: what the writer vouches for. When it was
+        killed this may be a batch behind, until it is back."""
+        head = read_head(self._files, self.directory)
+        return head.seq if head.marks else self.seq
+
+    def _last_seq(self, after: int) -> int:
+        last = self.seq
+        if after > last:
+            raise OutOfReach(_ahead(self.directory, after, last))
+        return last
+
+    def _reader(self) -> Reader:
+        return Reader(self.directory, files=self._files)
+
+
+class OwnHistory(History):
+    """That of a journal which this process has open, so that HEAD always says what is durable. (The
+    log itself knows it a moment too soon: before HEAD does, and so before any reader may.)"""
+
+    def __init__(
+        self,
+        log: Log,
+        *,
+        state_version: int,
+        files: Files | None = None,
+        clock: Clock | None = None,
+        bell: Bell | None = None,
+    ) -> None:
+        super().__init__(
+            log.directory, state_version=state_version, files=files, clock=clock, bell=bell
+        )
+        self._log = log
+
+    @property
+    def seq(self) -> int:
+        """The last durable position, and the cursor of someone who knows all of it."""
+        return self._durable_seq()
+
+    @property
+    def recovery(self) -> RecoveryReport:
+        """What the start found and did."""
+        return self._log.recovery
+
+
+def _ahead(directory: Path, after: int, last: int) -> Damage:
+    what = f"{after} is ahead of the last record, {last}"
+    step = "see whether the cursor is of another journal, or this is an older copy"
+    return Damage(str(directory), 0, 0, what, "", step)

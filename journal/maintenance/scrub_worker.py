@@ -1,0 +1,47 @@
+"""Checks a file of older history in a process of its own, so that it takes no time from the writer.
+
+`python -m ackbook.journal.maintenance.scrub_worker DIR NAME` prints one line of JSON: the damage,
+or null. It ends with 0 either way; where it cannot tell, it says why on stderr and ends with the
+exit code of the error.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ackbook.journal.errors import Damage, JournalError, ending_of
+from ackbook.journal.maintenance.scrub import check_file
+
+_NICE: Final = 19
+"""It is in no hurry at all."""
+
+
+def check_command(directory: Path, name: str) -> list[str]:
+    """What to run to check this file."""
+    return [sys.executable, "-m", "ackbook.journal.maintenance.scrub_worker", str(directory), name]
+
+
+def read_finding(answer: bytes) -> Damage | None:
+    """The worker's output. Raises `msgspec.DecodeError` for anything else."""
+    return msgspec.json.decode(answer, type=Damage | None)
+
+
+def main(arguments: list[str]) -> int:
+    """The command; see the head of this module."""
+    os.nice(_NICE)
+    directory, name = arguments
+    try:
+        found = check_file(Path(directory), name)
+    except (JournalError, OSError, MemoryError) as error:
+        words, code = ending_of(error)
+        sys.stderr.write(f"{words}\n")
+        return code
+    sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
