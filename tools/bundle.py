@@ -22,18 +22,18 @@ from pathlib import Path
 import click
 import msgspec
 
-from ackbook.broker.core.ids import position_of
 from ackbook.broker.runtime.rebuilding import begin_audit
 from ackbook.broker.wire.stills import Still
 from ackbook.journal import Line
 from ackbook.journal import verify as verify_journal
 from ackbook.journal.repair.slices import Slice, change_slice, slice_start
-from ackbook.projections import snapshot
+from ackbook.projections.analysis.story_range import REACH_BACK_MAX, Extent, extent_of
 from ackbook.projections.codec import decode
-from ackbook.projections.extent import REACH_BACK_MAX, Extent, extent_of
 from ackbook.projections.facts import KINDS, BrokerStarted
+from ackbook.projections.ids import position_of
 from ackbook.projections.redaction import PROMISE, Redactor
-from ackbook.projections.world import World, fold
+from ackbook.projections.world import serialization
+from ackbook.projections.world.fold import World, fold
 from ackbook.tools.bundle_file import (
     BUNDLE_FORMAT,
     SCREENS,
@@ -155,7 +155,7 @@ class _Bundle:
         crc = "00000000" if before is None else before.crc
         part = Slice(self._journal, extent.first, extent.last, crc)
         if before is not None:
-            _write(directory / WORLD, map(self._redact_json, snapshot.dump(world)))
+            _write(directory / WORLD, map(self._redact_json, serialization.dump(world)))
         _write(directory / SLICE, self._lines(part))
         told = self._told(directory, world)
         brokers, named = self._follow(world)
@@ -172,7 +172,7 @@ class _Bundle:
             journal=self._journal,
             first=extent.first,
             last=extent.last,
-            fold=snapshot.FOLD_VERSION,
+            fold=serialization.FOLD_VERSION,
             before=before,
             after=None if self._redactor else self._neighbour(extent.last + 1),
             left_out=extent.left_out,
@@ -247,7 +247,7 @@ class _Bundle:
             return None
         extent = self._extent
         entries = self._history.entries(extent.first - 1, extent.last)
-        plain = snapshot.load(line + b"\n" for line in snapshot.dump(world)), entries
+        plain = serialization.load(line + b"\n" for line in serialization.dump(world)), entries
         undecided = undecidable(plain, opened_slice(directory))
         return Redaction(
             statement=PROMISE,

@@ -25,8 +25,8 @@ import msgspec
 from ackbook.journal import JournalError, Line
 from ackbook.journal.repair.slices import Slice, check_slice, rebuild_slice
 from ackbook.projections.codec import Entry, decode
-from ackbook.projections.snapshot import load
-from ackbook.projections.world import World
+from ackbook.projections.world.fold import World
+from ackbook.projections.world.serialization import load
 from ackbook.tools.failures import Exit, Failure
 from ackbook.tools.history import as_failure
 from ackbook.tools.place import OfBundle

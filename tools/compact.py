@@ -31,7 +31,7 @@ from ackbook.journal import (
 )
 from ackbook.journal import compact as compact_log
 from ackbook.projections.facts import KINDS
-from ackbook.projections.snapshot import FOLD_VERSION
+from ackbook.projections.world.serialization import FOLD_VERSION
 from ackbook.tools.client import Client
 from ackbook.tools.failures import Exit, Failure
 from ackbook.tools.history import as_failure

@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from ackbook.broker.runtime.rebuilding import begin_audit
 from ackbook.broker.runtime.remembered import Snapshots
 from ackbook.journal import SnapshotFile
-from ackbook.projections.audit import audit
+from ackbook.projections.analysis.audit import audit
+from ackbook.projections.analysis.delivery_record import PROVEN, Life
+from ackbook.projections.analysis.wait_times import CAUSES, Hold
 from ackbook.projections.facts import Level
-from ackbook.projections.lives import PROVEN, Life
-from ackbook.projections.waits import CAUSES, Hold
-from ackbook.projections.world import World
+from ackbook.projections.world.fold import World
 from ackbook.tools.history import History
 from ackbook.tools.moments import Bound
 from ackbook.tools.output import poor, say

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import click
 import msgspec
 
-from ackbook.projections.events import cursor_of, derive, record_of, to_json
+from ackbook.projections.events.derive import cursor_of, derive, record_of, to_json
 from ackbook.tools.client import Client
 from ackbook.tools.failures import Exit, Failure
 from ackbook.tools.history import History

@@ -18,7 +18,7 @@ from typing import Literal, TextIO, get_args
 import click
 import msgspec
 
-from ackbook.projections.lives import Outcome
+from ackbook.projections.analysis.delivery_record import Outcome
 from ackbook.tools.deliveries import COLUMNS, Cell, Row, Wanted, lives_of, read_audit, row_of
 from ackbook.tools.history import History
 from ackbook.tools.moments import bound_of, since_option, until_option

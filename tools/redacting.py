@@ -21,7 +21,7 @@ from ackbook.journal import Line
 from ackbook.projections.codec import Entry, entry_of
 from ackbook.projections.facts import MessageEnqueued
 from ackbook.projections.redaction import Redactor
-from ackbook.projections.world import World
+from ackbook.projections.world.fold import World
 
 
 def redact_line(redactor: Redactor, line: Line) -> tuple[Line, bytes, bytes | None]:

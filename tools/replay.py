@@ -11,8 +11,8 @@ import click
 import msgspec
 from click.core import ParameterSource
 
-from ackbook.projections.reports import agent_rows, counts, dead_letter_rows, pending_rows
-from ackbook.projections.world import World
+from ackbook.projections.analysis.rows import agent_rows, counts, dead_letter_rows, pending_rows
+from ackbook.projections.world.fold import World
 from ackbook.tools.check import check as check_decisions
 from ackbook.tools.failures import Exit, Failure
 from ackbook.tools.history import History

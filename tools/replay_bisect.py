@@ -14,11 +14,11 @@ import click
 import msgspec
 
 from ackbook.journal import Line
-from ackbook.projections.agents import AgentState
+from ackbook.projections.analysis.conditions import Condition, Ending, first_held
 from ackbook.projections.codec import Entry
-from ackbook.projections.conditions import Condition, Ending, first_held
 from ackbook.projections.facts import HeldReason
-from ackbook.projections.world import World
+from ackbook.projections.world.agents import AgentState
+from ackbook.projections.world.fold import World
 from ackbook.tools.failures import Exit
 from ackbook.tools.history import History
 from ackbook.tools.moments import END, moment_of

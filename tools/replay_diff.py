@@ -13,8 +13,14 @@ from typing import NamedTuple
 import click
 from rich.text import Text
 
-from ackbook.projections.differences import Change, Differences, Moved, Standing, differences
-from ackbook.projections.world import World
+from ackbook.projections.analysis.world_diff import (
+    Change,
+    Differences,
+    Moved,
+    Standing,
+    differences,
+)
+from ackbook.projections.world.fold import World
 from ackbook.tools.failures import Exit
 from ackbook.tools.history import History
 from ackbook.tools.moments import END, Moment, at_seq, moment_of

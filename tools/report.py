@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ackbook.projections.digest import QUANTILES, Digest, Spread, digest, length
-from ackbook.projections.lives import PROVEN
-from ackbook.projections.waits import CAUSES, Hold
+from ackbook.projections.analysis.delivery_record import PROVEN
+from ackbook.projections.analysis.summary import QUANTILES, Digest, Spread, digest, length
+from ackbook.projections.analysis.wait_times import CAUSES, Hold
 from ackbook.tools.deliveries import Wanted, missing_of, read_audit
 from ackbook.tools.history import History
 from ackbook.tools.moments import bound_of, since_option, until_option

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ackbook.projections.differences import Change, Moved
+from ackbook.projections.analysis.world_diff import Change, Moved
 
 
 class SideRow(msgspec.Struct, frozen=True):

@@ -17,8 +17,8 @@ import msgspec
 from ackbook.journal import JournalError, Line, Reader
 from ackbook.projections.codec import decode
 from ackbook.projections.redaction import Redactor
-from ackbook.projections.snapshot import UnreadableWorld, load
-from ackbook.projections.world import World, fold
+from ackbook.projections.world.fold import World, fold
+from ackbook.projections.world.serialization import UnreadableWorld, load
 from ackbook.tools.bundle_file import WORLD, Manifest, slice_lines, unpack_bundle
 from ackbook.tools.failures import Exit, Failure
 from ackbook.tools.history import as_failure

@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from ackbook.journal import JournalError, SegmentStatistics, statistics
-from ackbook.projections.snapshot import FOLD_VERSION
+from ackbook.projections.world.serialization import FOLD_VERSION
 from ackbook.tools.history import History, as_failure
 from ackbook.tools.options import json_option, place_option
 from ackbook.tools.output import console, emit, full_time

@@ -16,7 +16,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.utils import get_cwidth
 
 from ackbook.journal import Line
-from ackbook.projections.differences import Change, Moved
+from ackbook.projections.analysis.world_diff import Change, Moved
 from ackbook.tools.output import clock_time, duration, full_time, plain
 from ackbook.tools.records import command_told, decision_of, fields_of
 from ackbook.tools.shapes import AgentRow

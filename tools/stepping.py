@@ -13,9 +13,8 @@ from typing import NamedTuple
 import msgspec
 
 from ackbook.journal import Line
-from ackbook.projections.about import deliveries_of
-from ackbook.projections.codec import Content, decode
-from ackbook.projections.differences import (
+from ackbook.projections.analysis.rows import Row, agent_rows, counts
+from ackbook.projections.analysis.world_diff import (
     Change,
     Moved,
     Standing,
@@ -26,10 +25,11 @@ from ackbook.projections.differences import (
     count_changes,
     standing,
 )
+from ackbook.projections.codec import Content, decode
 from ackbook.projections.facts import DeliveryId
-from ackbook.projections.reports import Row, agent_rows, counts
-from ackbook.projections.snapshot import dump, load
-from ackbook.projections.world import World
+from ackbook.projections.subjects import deliveries_of
+from ackbook.projections.world.fold import World
+from ackbook.projections.world.serialization import dump, load
 from ackbook.tools.history import History
 from ackbook.tools.records import Wanted
 from ackbook.tools.worlds import Reached, Worlds

@@ -14,8 +14,8 @@ import msgspec
 from ackbook.journal import SnapshotUnusable, newest_snapshots
 from ackbook.journal.format.control import REPAIRED
 from ackbook.projections.codec import Control, Entry, kind_of
-from ackbook.projections.snapshot import FOLD_VERSION, UnreadableWorld, load
-from ackbook.projections.world import World
+from ackbook.projections.world.fold import World
+from ackbook.projections.world.serialization import FOLD_VERSION, UnreadableWorld, load
 from ackbook.tools.history import History
 
 SNAPSHOTS_MAX = 64

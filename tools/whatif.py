@@ -18,10 +18,10 @@ from rich.text import Text
 from ackbook.broker.core.again import decisions
 from ackbook.broker.core.reactions import Reactions
 from ackbook.broker.core.whatif import Elsewhere
+from ackbook.projections.analysis.outcome_diff import Difference, Fate
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import Policy
-from ackbook.projections.fates import Difference, Fate
-from ackbook.projections.world import World
+from ackbook.projections.world.fold import World
 from ackbook.tools.check import nothing_decided
 from ackbook.tools.failures import Exit, Failure
 from ackbook.tools.history import History

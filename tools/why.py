@@ -13,12 +13,12 @@ from contextlib import contextmanager
 import click
 import msgspec
 
-from ackbook.broker.core.ids import position_of
 from ackbook.broker.runtime.asked import LAST_MAX, Asked, Misasked, NothingKnown
 from ackbook.broker.runtime.telling import Telling, kept_of
 from ackbook.broker.wire.stills import Still
 from ackbook.journal import Reader
-from ackbook.projections.stories import Story
+from ackbook.projections.ids import position_of
+from ackbook.projections.why.story import Story
 from ackbook.tools.failures import Exit, Failure
 from ackbook.tools.history import History
 from ackbook.tools.options import json_option, past_option

@@ -27,8 +27,8 @@ from ackbook.journal.format.layout import list_directory
 from ackbook.journal.format.record import parse_line
 from ackbook.journal.reading.sources import sources_of
 from ackbook.projections.codec import Entry, kind_of
-from ackbook.projections.snapshot import FOLD_VERSION, UnreadableWorld, dump, load
-from ackbook.projections.world import World, fold, fold_all
+from ackbook.projections.world.fold import World, fold, fold_all
+from ackbook.projections.world.serialization import FOLD_VERSION, UnreadableWorld, dump, load
 from ackbook.tools.failures import Exit, Failure
 from ackbook.tools.history import Block, History
 from ackbook.tools.output import poor, say

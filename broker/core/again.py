@@ -21,7 +21,7 @@ from ackbook.broker.core.decide import decide, unfold
 from ackbook.broker.core.origin import wish_of
 from ackbook.projections.codec import Content, Control, Entry, Foreign, kind_of
 from ackbook.projections.facts import MessageEnqueued
-from ackbook.projections.world import World, fold_all
+from ackbook.projections.world.fold import World, fold_all
 
 Side: TypeAlias = Literal["fact", "cause", "by"]
 """In what two entries at one position can differ: what is said, why, and on which wish."""

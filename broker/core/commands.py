@@ -2,7 +2,7 @@
 
 A command is imperative and may be refused. It carries everything that a rule reads beyond the world
 and the time, so that a recorded decision can be decided again. This module knows shapes only: the
-rules are in `decide`, the world in `ackbook.projections.world`.
+rules are in `decide`, the world in `ackbook.projections.world.fold`.
 """
 
 from __future__ import annotations

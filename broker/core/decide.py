@@ -47,10 +47,10 @@ from ackbook.broker.core.limits import (
     TICK_DEADLINES_MAX,
 )
 from ackbook.broker.core.origin import describe
-from ackbook.projections.about import agents_of
 from ackbook.projections.codec import Entry, entry_of
 from ackbook.projections.facts import BrokerStarted, Fact, PolicyChanged, Ref
-from ackbook.projections.world import World, fold, key_of
+from ackbook.projections.subjects import agents_of
+from ackbook.projections.world.fold import World, fold, key_of
 
 _RULES: dict[type, Callable[[World, Any, int], Verdict]] = {
     Send: sending.send,

@@ -26,7 +26,6 @@ from ackbook.broker.core.commands import (
 )
 from ackbook.broker.core.limits import NAME_BYTES_MAX, exceeds
 from ackbook.broker.core.reporting import GUESSES, not_begun
-from ackbook.projections.agents import Agent
 from ackbook.projections.facts import (
     AgentAdopted,
     AgentBlocked,
@@ -44,7 +43,8 @@ from ackbook.projections.facts import (
     Ref,
     UpkeepFailed,
 )
-from ackbook.projections.world import World, key_of
+from ackbook.projections.world.agents import Agent
+from ackbook.projections.world.fold import World, key_of
 
 CLOCK_AHEAD_US_MAX = 1_000_000
 """A wall clock further away than this is recorded."""

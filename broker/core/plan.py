@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ackbook.broker.core.effects import Ask, End, Find, Owed, Start, Type
-from ackbook.projections.agents import Agent
-from ackbook.projections.mail import Delivery, Message
-from ackbook.projections.world import World
+from ackbook.projections.world.agents import Agent
+from ackbook.projections.world.deliveries import Delivery, Message
+from ackbook.projections.world.fold import World
 
 
 def plan(world: World) -> Iterator[Owed]:

@@ -18,7 +18,7 @@ from ackbook.broker.core.commands import ReportAttempt
 from ackbook.broker.wire.frames import Report, Written
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import AgentName, DeliveryAttempted, DeliveryId, Evidence
-from ackbook.projections.world import key_of
+from ackbook.projections.world.fold import key_of
 
 _COMMAND = b'{"command":"report_attempt"'
 _NOBODY = DeliveryId("")

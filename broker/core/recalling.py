@@ -13,9 +13,7 @@ from ackbook.broker.core.commands import (
     Said,
     Verdict,
 )
-from ackbook.broker.core.ids import delivery_id
 from ackbook.broker.core.limits import REDELIVER_MAX
-from ackbook.projections.agents import Agent
 from ackbook.projections.facts import (
     AgentName,
     DeliveryCancelled,
@@ -23,8 +21,10 @@ from ackbook.projections.facts import (
     DeliveryRedelivered,
     EventId,
 )
-from ackbook.projections.mail import DeadLetter, Delivery
-from ackbook.projections.world import World
+from ackbook.projections.ids import delivery_id
+from ackbook.projections.world.agents import Agent
+from ackbook.projections.world.deliveries import DeadLetter, Delivery
+from ackbook.projections.world.fold import World
 
 
 def cancel(world: World, command: Cancel, at: int) -> Verdict:

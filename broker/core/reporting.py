@@ -21,7 +21,6 @@ from ackbook.broker.core import throttle
 from ackbook.broker.core.commands import Accepted, Refused, ReportAttempt, Said, Verdict
 from ackbook.broker.core.limits import ERROR_BYTES_MAX
 from ackbook.broker.wire.frames import Report
-from ackbook.projections.agents import Agent
 from ackbook.projections.facts import (
     AgentName,
     DeliveryAcked,
@@ -38,8 +37,9 @@ from ackbook.projections.facts import (
     Verification,
     rank,
 )
-from ackbook.projections.mail import Delivery, Settled
-from ackbook.projections.world import World
+from ackbook.projections.world.agents import Agent
+from ackbook.projections.world.deliveries import Delivery, Settled
+from ackbook.projections.world.fold import World
 
 GUESSES: frozenset[HeldReason] = frozenset(
     {"busy", "not_ready", "input_not_empty", "canonical_limit"}

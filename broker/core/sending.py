@@ -13,9 +13,7 @@ from typing import assert_never
 import msgspec
 
 from ackbook.broker.core.commands import Accepted, Refused, Said, Send, Sent, Verdict
-from ackbook.broker.core.ids import delivery_id, event_id
 from ackbook.broker.core.limits import DATA_BYTES_MAX, FIELD_BYTES_MAX, KEY_BYTES_MAX, exceeds
-from ackbook.projections.agents import Agent
 from ackbook.projections.facts import (
     MessageEnqueued,
     MessageRefused,
@@ -23,8 +21,10 @@ from ackbook.projections.facts import (
     RefusedReason,
     RefusedRecipient,
 )
-from ackbook.projections.mail import PRIORITIES, KeyAnswer
-from ackbook.projections.world import World
+from ackbook.projections.ids import delivery_id, event_id
+from ackbook.projections.world.agents import Agent
+from ackbook.projections.world.deliveries import PRIORITIES, KeyAnswer
+from ackbook.projections.world.fold import World
 
 PRIORITY_DIRECT = 2
 PRIORITY_CHANNEL = 3

@@ -13,7 +13,6 @@ from itertools import islice
 
 from ackbook.broker.core.commands import Said
 from ackbook.broker.core.limits import HINT_AGAIN_BYTES, HINT_AGAIN_MS, KEYS_FORGOTTEN_BYTES
-from ackbook.projections.agents import Agent, AgentState, Held
 from ackbook.projections.facts import (
     AgentDied,
     AgentRestarting,
@@ -26,8 +25,9 @@ from ackbook.projections.facts import (
     HeldReason,
     KeysForgotten,
 )
-from ackbook.projections.mail import Delivery
-from ackbook.projections.world import World
+from ackbook.projections.world.agents import Agent, AgentState, Held
+from ackbook.projections.world.deliveries import Delivery
+from ackbook.projections.world.fold import World
 
 Rule = Callable[[World, Agent, int], Said | None]
 

@@ -18,14 +18,14 @@ from ackbook.broker.core.commands import (
     Verdict,
 )
 from ackbook.broker.core.lifecycle import not_found, wrong_name
-from ackbook.projections.agents import Agent
 from ackbook.projections.facts import (
     AgentModeChanged,
     AgentSubscribed,
     AgentUnsubscribed,
     QueueFlushed,
 )
-from ackbook.projections.world import World
+from ackbook.projections.world.agents import Agent
+from ackbook.projections.world.fold import World
 
 
 def set_mode(world: World, command: SetMode, at: int) -> Verdict:

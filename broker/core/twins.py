@@ -21,6 +21,7 @@ from ackbook.broker.core.commands import (
     ReportEnded,
     Wish,
 )
+from ackbook.projections.analysis.outcome_diff import Fate
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import (
     AgentName,
@@ -30,8 +31,7 @@ from ackbook.projections.facts import (
     MessageEnqueued,
     MessageRefused,
 )
-from ackbook.projections.fates import Fate
-from ackbook.projections.world import World, key_of
+from ackbook.projections.world.fold import World, key_of
 
 Id = TypeVar("Id", DeliveryId, EventId, str)
 Began = tuple[tuple[DeliveryId, int], ...]

@@ -24,10 +24,10 @@ from ackbook.broker.core.decide import carry_out
 from ackbook.broker.core.origin import wish_of
 from ackbook.broker.core.reactions import Reactions
 from ackbook.broker.core.twins import Twins, begun
+from ackbook.projections.analysis.outcome_diff import Comparison, Fate
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import DeliveryAttempted, Policy
-from ackbook.projections.fates import Comparison, Fate
-from ackbook.projections.world import World, fold, fold_all, key_of
+from ackbook.projections.world.fold import World, fold, fold_all, key_of
 
 Change = Callable[[Policy], Policy]
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from ackbook.broker.core.ids import position_of
 from ackbook.broker.runtime.telling import KeyUse, Telling
+from ackbook.projections.ids import position_of
 
 LAST_MAX = 1_000
 """Stories told at once."""

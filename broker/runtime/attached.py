@@ -14,7 +14,7 @@ import orjson
 
 from ackbook.broker.runtime.feed import Feed
 from ackbook.projections.facts import AgentName
-from ackbook.projections.world import key_of
+from ackbook.projections.world.fold import key_of
 
 WAITING_BYTES_MAX = 1024 * 1024
 """Output that may wait for one attached terminal; a full repaint costs a fraction of it."""

@@ -24,9 +24,9 @@ from ackbook.broker.runtime.cache import Cache
 from ackbook.broker.runtime.words import Words, code_of
 from ackbook.journal import Reader
 from ackbook.projections.codec import Entry, decode_block
-from ackbook.projections.snapshot import FOLD_VERSION, UnreadableWorld, dump, load
-from ackbook.projections.state import World
-from ackbook.projections.world import fold_all
+from ackbook.projections.world.fold import fold_all
+from ackbook.projections.world.serialization import FOLD_VERSION, UnreadableWorld, dump, load
+from ackbook.projections.world.state import World
 
 VERSION = f"1.{FOLD_VERSION}"
 """Rises with every change of what a chapter holds or of what a world is."""

@@ -36,7 +36,7 @@ from ackbook.journal import (
     plan_compaction,
 )
 from ackbook.journal.maintenance.archive_worker import read_answer, worker_command
-from ackbook.projections.snapshot import FOLD_VERSION
+from ackbook.projections.world.serialization import FOLD_VERSION
 
 log = logging.getLogger("ackbook")
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from ackbook.broker.core.effects import End, Owed
 from ackbook.broker.core.plan import plan_for
 from ackbook.projections.codec import Entry
-from ackbook.projections.world import World, key_of
+from ackbook.projections.world.fold import World, key_of
 
 
 class Hands(Protocol):

@@ -32,7 +32,7 @@ from ackbook.broker.runtime.inbox import (
     Wished,
 )
 from ackbook.journal import JournalFull, Log
-from ackbook.projections.world import World, next_deadline
+from ackbook.projections.world.fold import World, next_deadline
 
 T = TypeVar("T")
 

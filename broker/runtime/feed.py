@@ -18,8 +18,8 @@ from pathlib import Path
 
 from ackbook.broker.runtime.reading import entries
 from ackbook.projections.codec import Entry
-from ackbook.projections.events import EVENTS_PER_RECORD, cursor_of, derive, to_json
-from ackbook.projections.world import World
+from ackbook.projections.events.derive import EVENTS_PER_RECORD, cursor_of, derive, to_json
+from ackbook.projections.world.fold import World
 
 WAITING_MAX = 1_024
 """Messages that may wait for one live subscriber before it is served from the journal."""

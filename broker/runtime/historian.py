@@ -18,7 +18,7 @@ import msgspec
 from ackbook.broker.runtime.asked import Asked, Misasked, NothingKnown
 from ackbook.broker.runtime.telling import Telling, kept_of
 from ackbook.journal import AttemptFailed, JournalError, Reader
-from ackbook.projections.reports import Row
+from ackbook.projections.analysis.rows import Row
 
 NICE = 10
 """Whoever waits for an answer of the loop comes first."""

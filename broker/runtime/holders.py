@@ -25,7 +25,7 @@ from ackbook.broker.runtime.link import Link, LinkLost, LinkRefused, connect
 from ackbook.broker.runtime.reading import body_at
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.frames import Hello, Welcome
-from ackbook.projections.world import World, key_of
+from ackbook.projections.world.fold import World, key_of
 
 log = logging.getLogger("ackbook.holders")
 

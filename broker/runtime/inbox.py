@@ -18,7 +18,7 @@ from ackbook.broker.core.decide import Outcome
 from ackbook.journal import Draft, Log
 from ackbook.projections.codec import Entry, encode
 from ackbook.projections.facts import Fact
-from ackbook.projections.world import World
+from ackbook.projections.world.fold import World
 
 T = TypeVar("T")
 

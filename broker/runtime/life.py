@@ -45,8 +45,8 @@ from ackbook.broker.runtime.waiting import QUIET_S_MAX, Bell
 from ackbook.broker.wire.frames import Hello
 from ackbook.journal import Files, Log, open_log
 from ackbook.projections.facts import KINDS, Policy
-from ackbook.projections.snapshot import FOLD_VERSION
-from ackbook.projections.world import World
+from ackbook.projections.world.fold import World
+from ackbook.projections.world.serialization import FOLD_VERSION
 
 log = logging.getLogger("ackbook")
 

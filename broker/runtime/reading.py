@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ackbook.journal import Reader
 from ackbook.projections.codec import Entry, decode
-from ackbook.projections.events import Event, derive, record_of
+from ackbook.projections.events.derive import Event, derive, record_of
 from ackbook.projections.facts import MessageEnqueued
 
 

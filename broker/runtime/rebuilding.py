@@ -26,8 +26,8 @@ from ackbook.journal import (
     newest_snapshots,
 )
 from ackbook.projections.codec import decode_block
-from ackbook.projections.snapshot import FOLD_VERSION, UnreadableWorld, load
-from ackbook.projections.world import World, fold_all
+from ackbook.projections.world.fold import World, fold_all
+from ackbook.projections.world.serialization import FOLD_VERSION, UnreadableWorld, load
 
 log = logging.getLogger("ackbook")
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ackbook.journal import SnapshotFile, SnapshotUnusable, newest_snapshots
-from ackbook.projections.snapshot import FOLD_VERSION, UnreadableWorld, load
-from ackbook.projections.world import World
+from ackbook.projections.world.fold import World
+from ackbook.projections.world.serialization import FOLD_VERSION, UnreadableWorld, load
 
 SNAPSHOTS_MAX = 64
 """More than a journal keeps."""

@@ -26,8 +26,8 @@ from ackbook.journal import (
     ending_of,
     write_snapshot,
 )
-from ackbook.projections.snapshot import FOLD_VERSION, dump
-from ackbook.projections.world import World
+from ackbook.projections.world.fold import World
+from ackbook.projections.world.serialization import FOLD_VERSION, dump
 
 NICE = 10
 """Whoever waits for an answer of the broker comes first."""

@@ -28,7 +28,7 @@ from ackbook.broker.runtime.orders import Order, again, recorded
 from ackbook.broker.runtime.waiting import QUIET_S_MAX, Bell
 from ackbook.broker.wire import frames
 from ackbook.projections.facts import AgentName, AgentSpawned
-from ackbook.projections.world import World, key_of
+from ackbook.projections.world.fold import World, key_of
 
 log = logging.getLogger("ackbook.spawning")
 

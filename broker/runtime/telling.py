@@ -15,7 +15,6 @@ from pathlib import Path
 
 import msgspec
 
-from ackbook.broker.core.ids import position_of
 from ackbook.broker.runtime.cache import Cache, cache_directory
 from ackbook.broker.runtime.chapters import Chapters, Progress
 from ackbook.broker.runtime.rebuilding import begin_audit
@@ -30,11 +29,12 @@ from ackbook.projections.facts import (
     MessageEnqueued,
     MessageRefused,
 )
-from ackbook.projections.said import Hole, holes_told
-from ackbook.projections.state import World, key_of
-from ackbook.projections.stories import Story
-from ackbook.projections.timeline import Teller, why
-from ackbook.projections.world import fold
+from ackbook.projections.ids import position_of
+from ackbook.projections.why.builder import Teller, why
+from ackbook.projections.why.partial_state import Hole, holes_told
+from ackbook.projections.why.story import Story
+from ackbook.projections.world.fold import fold
+from ackbook.projections.world.state import World, key_of
 
 
 class KeyUse(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from typing import TypeVar
 from ackbook.broker.runtime.engine import Engine
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import AgentReleased, Ref
-from ackbook.projections.world import World, key_of
+from ackbook.projections.world.fold import World, key_of
 
 T = TypeVar("T")
 

@@ -11,7 +11,6 @@ from array import array
 from collections.abc import Iterable
 from zlib import crc32
 
-from ackbook.broker.core.ids import position_of
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import (
     AgentReleased,
@@ -20,7 +19,8 @@ from ackbook.projections.facts import (
     MessageRefused,
     Ref,
 )
-from ackbook.projections.state import key_of
+from ackbook.projections.ids import position_of
+from ackbook.projections.world.state import key_of
 
 
 class Words:

@@ -14,12 +14,12 @@ import msgspec
 
 from ackbook.broker.core.commands import ModeAnswer, Redelivery, Sent
 from ackbook.broker.wire.frames import ScreenShown
-from ackbook.projections import reports
-from ackbook.projections.agents import Agent
+from ackbook.projections.analysis import rows
+from ackbook.projections.analysis.rows import Row
 from ackbook.projections.facts import DeliveryId, Level
-from ackbook.projections.mail import Delivery
-from ackbook.projections.reports import Row
-from ackbook.projections.world import World
+from ackbook.projections.world.agents import Agent
+from ackbook.projections.world.deliveries import Delivery
+from ackbook.projections.world.fold import World
 
 PROTOCOL_VERSION = 2
 """Of the local API, as its clients count."""
@@ -52,15 +52,15 @@ def health(
 
 def status(world: World, at: int) -> Row:
     """Everything at one moment."""
-    rows = reports.pending_rows(world, at)
+    pending = rows.pending_rows(world, at)
     return {
         "agent_count": len(world.agents),
         "agents": spawned_rows(world, at),
-        "pending_delivery_count": len(rows),
-        "pending_deliveries": [_status_row(row) for row in rows],
+        "pending_delivery_count": len(pending),
+        "pending_deliveries": [_status_row(row) for row in pending],
         "dead_letter_count": len(world.dead_letters),
         "auth": {"authenticated": True, "workspace_count": 0, "workspaces": []},
-        "counts": reports.counts(world),
+        "counts": rows.counts(world),
         "seq": world.seq,
     }
 
@@ -73,7 +73,7 @@ def spawned_rows(world: World, at: int) -> list[Row]:
 def spawned_row(agent: Agent, at: int) -> Row:
     """One agent."""
     spawned = agent.spawned
-    row = reports.agent_row(agent, at)
+    row = rows.agent_row(agent, at)
     active_ms = agent.state_at // 1_000
     return {
         **row,
@@ -115,11 +115,11 @@ def sent(answer: Sent, rows: Sequence[Row], outcome: str | None) -> Row:
 
 def delivery_rows(world: World, answer: Sent) -> list[Row]:
     """How far each delivery of a message has come; one that the world forgot is long settled."""
-    rows = []
+    found = []
     for delivery_id, agent in answer.deliveries:
-        row = reports.delivery_row(world, delivery_id)
-        rows.append(just_queued(delivery_id, agent, "settled") if row is None else row)
-    return rows
+        row = rows.delivery_row(world, delivery_id)
+        found.append(just_queued(delivery_id, agent, "settled") if row is None else row)
+    return found
 
 
 def just_queued(delivery_id: DeliveryId, agent: str, state: str = "queued") -> Row:
@@ -138,17 +138,17 @@ def just_queued(delivery_id: DeliveryId, agent: str, state: str = "queued") -> R
 
 def waited(world: World, answer: Sent, need: Level) -> tuple[str, list[Row]] | None:
     """The outcome of a message, once there is one."""
-    rows = delivery_rows(world, answer)
-    outcome = reports.outcome_of(rows, need)
-    return None if outcome == "open" else (outcome, rows)
+    deliveries = delivery_rows(world, answer)
+    outcome = rows.outcome_of(deliveries, need)
+    return None if outcome == "open" else (outcome, deliveries)
 
 
 def waited_in_vain(world: World, answer: Sent, need: Level) -> tuple[str, list[Row]]:
     """The outcome when the time is over: what is settled by then is as it is."""
-    rows = delivery_rows(world, answer)
-    settled = [row | {"final": row["state"] == "acked" or row["final"]} for row in rows]
-    outcome = reports.outcome_of(settled, need)
-    return ("timed_out" if outcome == "open" else outcome), rows
+    deliveries = delivery_rows(world, answer)
+    settled = [row | {"final": row["state"] == "acked" or row["final"]} for row in deliveries]
+    outcome = rows.outcome_of(settled, need)
+    return ("timed_out" if outcome == "open" else outcome), deliveries
 
 
 def parked_row(delivery: Delivery, body: str) -> Row:

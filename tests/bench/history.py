@@ -11,7 +11,6 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
-from ackbook.broker.core.ids import delivery_id, event_id
 from ackbook.journal import Draft, open_log
 from ackbook.projections.codec import encode
 from ackbook.projections.facts import (
@@ -31,6 +30,7 @@ from ackbook.projections.facts import (
     Recipient,
     Throttle,
 )
+from ackbook.projections.ids import delivery_id, event_id
 
 AGENTS = tuple(f"worker-{number}" for number in range(8))
 MESSAGES_A_BATCH = 1_000

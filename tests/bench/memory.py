@@ -17,7 +17,7 @@ from rich.console import Console
 
 from ackbook.journal import Reader
 from ackbook.projections.codec import decode_block
-from ackbook.projections.world import World, fold_all
+from ackbook.projections.world.fold import World, fold_all
 
 from .figures import Figure, figure, goal_of, middle, show
 from .history import Past

@@ -19,7 +19,7 @@ from rich.console import Console
 from ackbook.journal import Reader, verify
 from ackbook.journal.format.layout import segment_name
 from ackbook.projections.codec import decode_block
-from ackbook.projections.world import World, fold_all
+from ackbook.projections.world.fold import World, fold_all
 
 from .figures import Figure, figure, goal_of, middle, share, show
 from .starting import KNOWN

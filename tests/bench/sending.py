@@ -18,9 +18,9 @@ from ackbook.broker.core.commands import Send, Spawn, StartBroker
 from ackbook.broker.runtime.engine import Engine
 from ackbook.journal import open_log
 from ackbook.projections.codec import Entry
-from ackbook.projections.events import derive
+from ackbook.projections.events.derive import derive
 from ackbook.projections.facts import KINDS, Policy
-from ackbook.projections.world import World
+from ackbook.projections.world.fold import World
 from tests.support.orders import program
 
 from .figures import Figure, figure, goal_of, middle, share, show

@@ -16,7 +16,7 @@ from ackbook.broker.runtime.rebuilding import begin_world, fold_rest
 from ackbook.broker.runtime.snapshotter import snapshotter_command
 from ackbook.journal import open_log, read_snapshot
 from ackbook.projections.facts import KINDS
-from ackbook.projections.snapshot import FOLD_VERSION
+from ackbook.projections.world.serialization import FOLD_VERSION
 
 KNOWN = KINDS | {"x.bench"}
 

@@ -18,7 +18,7 @@ from ackbook.projections.facts import (
     MessageRefused,
     Policy,
 )
-from ackbook.projections.world import World
+from ackbook.projections.world.fold import World
 from tests.support.orders import deliver, ended, message, program, report_of, spawn
 from tests.support.simulated import Simulated, dump
 

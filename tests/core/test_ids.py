@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ackbook.broker.core.ids import delivery_id, event_id, position_of
+from ackbook.projections.ids import delivery_id, event_id, position_of
 
 
 @given(st.integers(1, 10**12), st.integers(1, 10**6))

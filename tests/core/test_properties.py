@@ -29,7 +29,6 @@ from ackbook.broker.core.commands import (
 )
 from ackbook.broker.core.effects import Ask, Type
 from ackbook.broker.core.plan import plan
-from ackbook.projections import snapshot
 from ackbook.projections.codec import decode
 from ackbook.projections.facts import (
     AgentName,
@@ -39,7 +38,8 @@ from ackbook.projections.facts import (
     Policy,
     RestartPolicy,
 )
-from ackbook.projections.world import World, next_deadline
+from ackbook.projections.world import serialization
+from ackbook.projections.world.fold import World, next_deadline
 from tests.support.ledger import Ledger
 from tests.support.orders import adopt, become, ended, message, report_of, spawn
 from tests.support.redacted import checked_redacted
@@ -198,11 +198,11 @@ class Broker(RuleBasedStateMachine):
         world = self.broker.replayed()
         assert dump(world) == dump(self.broker.world)
         assert list(plan(world)) == list(plan(self.broker.world))
-        lines = list(snapshot.dump(world))
-        assert lines == list(snapshot.dump(self.broker.world))
-        loaded = snapshot.load([b"".join(line + b"\n" for line in lines)])
+        lines = list(serialization.dump(world))
+        assert lines == list(serialization.dump(self.broker.world))
+        loaded = serialization.load([b"".join(line + b"\n" for line in lines)])
         loaded.check()
-        assert list(snapshot.dump(loaded)) == lines
+        assert list(serialization.dump(loaded)) == lines
         assert list(plan(loaded)) == list(plan(world))
         assert next_deadline(loaded) == next_deadline(world)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ackbook.broker.core.commands import Accepted, Refused
-from ackbook.broker.core.ids import delivery_id
 from ackbook.broker.wire.attempts import OPEN_MAX, SETTLED_MAX
 from ackbook.projections.facts import DeliveryHeld, RestartPolicy
+from ackbook.projections.ids import delivery_id
 from tests.support.orders import adopt, become, ended, message, spawn
 from tests.support.simulated import Simulated
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ackbook.broker.core.throttle import Outcome, after, retry_delay_ms
-from ackbook.projections.agents import FRESH
 from ackbook.projections.facts import Policy
+from ackbook.projections.world.agents import FRESH
 
 OUTCOMES: dict[str, Outcome] = {"F": "failed", "S": "success", "U": "unverified"}
 

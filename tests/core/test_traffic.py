@@ -14,7 +14,7 @@ from ackbook.broker.runtime.telling import Telling, kept_of
 from ackbook.journal import Reader, verify
 from ackbook.projections.codec import decode_block
 from ackbook.projections.facts import Policy
-from ackbook.projections.world import World, fold_all
+from ackbook.projections.world.fold import World, fold_all
 from tests.support.ledger import Ledger
 from tests.support.shell import ackbook
 from tests.support.simulated import dump

@@ -7,8 +7,8 @@ import pytest
 from ackbook.broker.core.commands import Cancel, Flush, Redeliver, SetMode
 from ackbook.broker.core.twins import Begun, Twins
 from ackbook.broker.core.whatif import Elsewhere
+from ackbook.projections.analysis.outcome_diff import Fate
 from ackbook.projections.facts import AgentName, DeliveryAcked, DeliveryId, EventId, Policy
-from ackbook.projections.fates import Fate
 from tests.support.orders import adopt, become, deliver, ended, message, report_of, spawn
 from tests.support.simulated import Simulated, dump
 from tests.support.what_if import elsewhere

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from ackbook.projections.stories import Story
-from ackbook.projections.timeline import why
+from ackbook.projections.why.builder import why
+from ackbook.projections.why.story import Story
 from tests.core.days import Day
 from tests.support.holed import Holed
 from tests.support.ledger import Account, Agent, Ledger

@@ -22,10 +22,10 @@ from ackbook.broker.core import (
     throttle,
 )
 from ackbook.broker.core.commands import Said
-from ackbook.projections.agents import Agent
 from ackbook.projections.facts import AgentDied, Policy, Throttle
-from ackbook.projections.mail import Delivery
-from ackbook.projections.world import World
+from ackbook.projections.world.agents import Agent
+from ackbook.projections.world.deliveries import Delivery
+from ackbook.projections.world.fold import World
 
 Patch = Callable[[object, str, object], None]
 

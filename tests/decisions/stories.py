@@ -31,7 +31,7 @@ from ackbook.broker.core.effects import Start
 from ackbook.broker.core.plan import plan
 from ackbook.broker.wire.frames import Written
 from ackbook.projections.facts import AgentName, DeliveryId, EventId, Policy, RestartPolicy
-from ackbook.projections.world import World
+from ackbook.projections.world.fold import World
 from tests.support.orders import adopt, become, deliver, ended, message, program, report_of, spawn
 from tests.support.simulated import Simulated
 

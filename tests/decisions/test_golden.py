@@ -18,7 +18,7 @@ from ackbook.broker.core.commands import Wish
 from ackbook.journal import Reader
 from ackbook.projections.codec import Entry, decode_block, kind_of
 from ackbook.projections.facts import KINDS
-from ackbook.projections.world import World
+from ackbook.projections.world.fold import World
 from tests.decisions.mutations import MUTATIONS, Patch
 from tests.support.shell import ackbook
 

@@ -32,8 +32,8 @@ from ackbook.journal.format.layout import segment_name
 from ackbook.journal.format.record import Line, encode_line, running_after, time_part
 from ackbook.journal.storage.files import OsFiles
 from ackbook.projections.codec import decode_block
-from ackbook.projections.snapshot import FOLD_VERSION, dump
-from ackbook.projections.world import World, fold
+from ackbook.projections.world.fold import World, fold
+from ackbook.projections.world.serialization import FOLD_VERSION, dump
 from tests.support.past import a_busy_day
 
 CORPUS = Path(__file__).parent / "golden" / "damaged"

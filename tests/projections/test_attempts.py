@@ -19,9 +19,9 @@ from ackbook.projections.facts import (
     Ref,
     Throttle,
 )
-from ackbook.projections.mail import RefFields
-from ackbook.projections.snapshot import dump, load
-from ackbook.projections.world import World, fold_all
+from ackbook.projections.world.deliveries import RefFields
+from ackbook.projections.world.fold import World, fold_all
+from ackbook.projections.world.serialization import dump, load
 
 BOB = AgentName("bob")
 SPAWNED = AgentSpawned(name=BOB, generation=1, pid=2, command="cat", args=(), cwd="/")

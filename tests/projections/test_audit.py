@@ -8,10 +8,12 @@ from random import Random
 from typing import get_args
 
 from ackbook.broker.core.commands import Cancel, Release, SetMode, StopBroker
-from ackbook.projections.audit import audit, lives
+from ackbook.projections.analysis.audit import audit, lives
+from ackbook.projections.analysis.delivery_record import PROVEN, Life
+from ackbook.projections.analysis.story_range import extent_of
+from ackbook.projections.analysis.summary import Spread
+from ackbook.projections.analysis.wait_times import CAUSES, Hold
 from ackbook.projections.codec import Entry
-from ackbook.projections.digest import Spread
-from ackbook.projections.extent import extent_of
 from ackbook.projections.facts import (
     AgentName,
     BrokerStarted,
@@ -20,10 +22,8 @@ from ackbook.projections.facts import (
     MessageEnqueued,
     Policy,
 )
-from ackbook.projections.lives import PROVEN, Life
-from ackbook.projections.timeline import Fetch, why
-from ackbook.projections.waits import CAUSES, Hold
-from ackbook.projections.world import World, fold
+from ackbook.projections.why.builder import Fetch, why
+from ackbook.projections.world.fold import World, fold
 from tests.core.days import Day
 from tests.core.test_properties import Broker
 from tests.support.holed import Holed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ackbook.projections.codec import entry_of
 from ackbook.projections.facts import AgentBlocked, AgentName, AgentReleased, AgentSpawned, Fact
-from ackbook.projections.world import World, fold, fold_all, next_deadline
+from ackbook.projections.world.fold import World, fold, fold_all, next_deadline
 
 BOB = AgentName("bob")
 UNTIL = 1_000_000

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from ackbook.projections.codec import CONTROL_KINDS, Foreign, decode, decode_block, encode, kind_of
-from ackbook.projections.events import EVENTS_PER_RECORD, derive, to_json
+from ackbook.projections.events.derive import EVENTS_PER_RECORD, derive, to_json
 from ackbook.projections.facts import KINDS, MessageEnqueued
 from tests.projections.examples import EXAMPLES
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 
 from ackbook.broker.core.commands import Release
+from ackbook.projections.analysis.rows import pending_rows
 from ackbook.projections.facts import AgentName
-from ackbook.projections.reports import pending_rows
-from ackbook.projections.snapshot import dump, load
-from ackbook.projections.world import World, fold_all
+from ackbook.projections.world.fold import World, fold_all
+from ackbook.projections.world.serialization import dump, load
+from tests.projections.test_serialization import lived
 from tests.support.orders import deliver, message, spawn
 from tests.support.simulated import Simulated
-
-from .test_snapshot import lived
 
 
 def ended() -> Simulated:

@@ -13,15 +13,15 @@ from typing import get_args
 import pytest
 from hypothesis import settings
 
-from ackbook.projections.agents import Agent, AgentState
+from ackbook.projections.analysis.conditions import Condition, Ending, Found, first_held
+from ackbook.projections.analysis.rows import counts
+from ackbook.projections.analysis.world_diff import agent_fields, changes, differences, standing
 from ackbook.projections.codec import Entry, kind_of
-from ackbook.projections.conditions import Condition, Ending, Found, first_held
-from ackbook.projections.differences import agent_fields, changes, differences, standing
 from ackbook.projections.facts import HeldReason, Policy
-from ackbook.projections.reports import counts
-from ackbook.projections.snapshot import dump, load
-from ackbook.projections.state import World
-from ackbook.projections.world import fold
+from ackbook.projections.world.agents import Agent, AgentState
+from ackbook.projections.world.fold import fold
+from ackbook.projections.world.serialization import dump, load
+from ackbook.projections.world.state import World
 from tests.core.test_properties import Broker
 from tests.support.orders import become, ended, message, spawn
 from tests.support.simulated import Simulated

@@ -6,7 +6,7 @@ import pytest
 
 from ackbook.broker.core.commands import Cancel, Redeliver, Release, SetMode
 from ackbook.projections.facts import AgentName, EventId, Policy
-from ackbook.projections.stories import Story
+from ackbook.projections.why.story import Story
 from tests.support.orders import become, deliver, ended, message, report_of, spawn
 from tests.support.simulated import Simulated
 

@@ -17,7 +17,7 @@ from ackbook.broker.runtime.snapshots import Since, Snapshots, Upkeep
 from ackbook.broker.wire.retention import parse_retention
 from ackbook.journal import FOREVER, Limits, Reader, Retention, verify
 from ackbook.projections.facts import KINDS
-from ackbook.projections.snapshot import dump
+from ackbook.projections.world.serialization import dump
 from tests.support.brokers import Row, Running, idle, running
 from tests.support.engines import Bench, play, send, working
 from tests.support.histories import archives, damaged, replayed, segments, snapshots_of, started

@@ -22,7 +22,7 @@ from ackbook.broker.runtime.reading import entries
 from ackbook.journal import DiskFailed, Limits, Reader, RecordRefused, verify
 from ackbook.projections.codec import kind_of
 from ackbook.projections.facts import AgentName
-from ackbook.projections.world import World, fold, next_deadline
+from ackbook.projections.world.fold import World, fold, next_deadline
 from tests.support.engines import DEADLINE_S, Bench, condition, play, send, working
 from tests.support.holders import eventually
 

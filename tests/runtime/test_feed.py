@@ -11,7 +11,7 @@ import pytest
 from ackbook.broker.runtime import feed as feeds
 from ackbook.broker.runtime.feed import Feed, Subscription
 from ackbook.broker.runtime.reading import events_after
-from ackbook.projections.events import cursor_of, to_json
+from ackbook.projections.events.derive import cursor_of, to_json
 from tests.support.engines import DEADLINE_S, Bench, play, send, working
 
 

@@ -32,8 +32,8 @@ from ackbook.journal import (
 )
 from ackbook.projections.codec import decode
 from ackbook.projections.facts import KINDS
-from ackbook.projections.snapshot import FOLD_VERSION, dump, load
-from ackbook.projections.world import World, fold, next_deadline
+from ackbook.projections.world.fold import World, fold, next_deadline
+from ackbook.projections.world.serialization import FOLD_VERSION, dump, load
 from tests.core.test_properties import Broker
 from tests.support.brokers import Row, Running, idle, running
 from tests.support.engines import Bench, play, send, working

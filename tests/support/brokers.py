@@ -25,7 +25,7 @@ from ackbook.broker.runtime.holders import SOCKET_SUFFIX
 from ackbook.broker.wire.frames import End
 from ackbook.journal import Reader, verify
 from ackbook.projections.codec import decode_block
-from ackbook.projections.world import World
+from ackbook.projections.world.fold import World
 from tests.support.holders import DEADLINE_S, ROOT, Link, eventually, gone
 
 T = TypeVar("T")

@@ -19,7 +19,7 @@ from ackbook.journal.storage.commit_thread import INLINE_US_MAX
 from ackbook.journal.storage.files import Handle
 from ackbook.projections.codec import Entry, kind_of
 from ackbook.projections.facts import KINDS, AgentName
-from ackbook.projections.world import World
+from ackbook.projections.world.fold import World
 from tests.support.orders import program
 
 DEADLINE_S = 30.0

@@ -9,7 +9,7 @@ from pathlib import Path
 from ackbook.broker.runtime.rebuilding import begin_world, fold_rest
 from ackbook.journal import Reader, SnapshotFile, read_snapshot
 from ackbook.projections.codec import decode
-from ackbook.projections.world import World, fold
+from ackbook.projections.world.fold import World, fold
 
 
 def segments(journal: Path) -> list[str]:

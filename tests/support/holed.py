@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from random import Random
 
 from ackbook.projections.codec import Entry
-from ackbook.projections.world import World, fold_all
+from ackbook.projections.world.fold import World, fold_all
 from tests.support.simulated import Simulated
 
 LENGTHS = (1, 2, 5, 12, 30, 80, 150)

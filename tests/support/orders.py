@@ -20,7 +20,7 @@ from ackbook.projections.facts import (
     Program,
     RestartPolicy,
 )
-from ackbook.projections.world import World, key_of
+from ackbook.projections.world.fold import World, key_of
 from tests.support.simulated import Simulated
 
 ECHO = Evidence(how="echo_line", offset_from=10, offset_to=90)

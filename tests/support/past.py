@@ -26,10 +26,11 @@ from ackbook.broker.core.commands import (
 from ackbook.broker.core.decide import Outcome, carry_out
 from ackbook.broker.wire.frames import Report, Written
 from ackbook.journal import Draft, Limits, Position, Reader, open_log, write_snapshot
-from ackbook.projections import codec, snapshot
+from ackbook.projections import codec
 from ackbook.projections.facts import AgentName, DeliveryId, Evidence, Policy
-from ackbook.projections.snapshot import FOLD_VERSION
-from ackbook.projections.world import World, fold, fold_all
+from ackbook.projections.world import serialization
+from ackbook.projections.world.fold import World, fold, fold_all
+from ackbook.projections.world.serialization import FOLD_VERSION
 from tests.support.orders import program
 
 SMALL = Limits(segment_bytes_max=4096, room_bytes_min=64 * 1024, reserve_bytes=48 * 1024)
@@ -154,5 +155,5 @@ def make_snapshot(directory: Path, seq: int) -> None:
         journal_id=reader.journal_id or "",
         position=Position(seq, lines[-1].at, lines[-1].crc),
         fold_version=FOLD_VERSION,
-        lines=snapshot.dump(world),
+        lines=serialization.dump(world),
     )

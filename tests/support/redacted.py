@@ -6,10 +6,10 @@ import msgspec
 
 from ackbook.broker.core.again import Finding, check
 from ackbook.journal import Line
-from ackbook.projections import snapshot
 from ackbook.projections.codec import decode
 from ackbook.projections.redaction import Redactor
-from ackbook.projections.world import World, fold
+from ackbook.projections.world import serialization
+from ackbook.projections.world.fold import World, fold
 from ackbook.tools.redacting import redact_line
 from tests.support.simulated import Simulated
 
@@ -27,8 +27,8 @@ def redacted(broker: Simulated, after: int, redactor: Redactor) -> tuple[World, 
     before = World()
     for line in broker.lines[:after]:
         fold(before, decode(line))
-    told = [redactor.json(entity) + b"\n" for entity in snapshot.dump(before)]
-    return snapshot.load(told), [_redacted(line, redactor) for line in broker.lines[after:]]
+    told = [redactor.json(entity) + b"\n" for entity in serialization.dump(before)]
+    return serialization.load(told), [_redacted(line, redactor) for line in broker.lines[after:]]
 
 
 def checked_redacted(broker: Simulated, after: int = 0) -> list[Finding]:

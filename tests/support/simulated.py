@@ -17,11 +17,11 @@ from ackbook.broker.core.decide import carry_out, room_needed
 from ackbook.broker.core.effects import Type
 from ackbook.broker.core.plan import plan
 from ackbook.projections.codec import Entry, decode, encode, kind_of
-from ackbook.projections.events import Event, derive
+from ackbook.projections.events.derive import Event, derive
 from ackbook.projections.facts import Fact, Policy
-from ackbook.projections.stories import Story
-from ackbook.projections.timeline import why
-from ackbook.projections.world import World, fold, next_deadline
+from ackbook.projections.why.builder import why
+from ackbook.projections.why.story import Story
+from ackbook.projections.world.fold import World, fold, next_deadline
 
 START_AT = 1_763_800_000_000_000
 

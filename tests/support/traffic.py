@@ -38,7 +38,7 @@ from ackbook.broker.core.plan import plan_for
 from ackbook.journal import Draft, Log, open_log
 from ackbook.projections.codec import encode, kind_of
 from ackbook.projections.facts import DeliveryMode, Policy
-from ackbook.projections.world import World, key_of, next_deadline
+from ackbook.projections.world.fold import World, key_of, next_deadline
 from tests.support.faulty import MINUTE_S, SECOND_US, FaultyHolder
 from tests.support.recorded import ToldClock
 

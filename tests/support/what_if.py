@@ -11,7 +11,7 @@ from ackbook.broker.core.reactions import Reactions
 from ackbook.broker.core.whatif import Elsewhere
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import Policy
-from ackbook.projections.world import World
+from ackbook.projections.world.fold import World
 
 
 def elsewhere(told: Iterable[Entry], moved_us_min: int = 1, **other: object) -> Elsewhere:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ackbook.journal import Reader, newest_snapshots
-from ackbook.projections.snapshot import FOLD_VERSION
+from ackbook.projections.world.serialization import FOLD_VERSION
 from ackbook.tools.main import VERBS
 from tests.journal.damaged_corpus import CORPUS, KINDS
 from tests.support.shell import Done, House, ackbook, run_here

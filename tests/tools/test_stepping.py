@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.projections.reports import agent_rows, counts
-from ackbook.projections.world import World, fold
+from ackbook.projections.analysis.rows import agent_rows, counts
+from ackbook.projections.world.fold import World, fold
 from ackbook.tools import stepping
 from ackbook.tools.history import History
 from ackbook.tools.place import Place

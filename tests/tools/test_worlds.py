@@ -15,8 +15,8 @@ from hypothesis import settings
 from ackbook.broker.runtime.cache import Cache, cache_directory
 from ackbook.journal import Position, Reader, SnapshotFile, compact, salvage, write_snapshot
 from ackbook.projections.codec import kind_of
-from ackbook.projections.snapshot import FOLD_VERSION, dump
-from ackbook.projections.world import World, fold
+from ackbook.projections.world.fold import World, fold
+from ackbook.projections.world.serialization import FOLD_VERSION, dump
 from ackbook.tools.failures import Failure
 from ackbook.tools.history import History
 from ackbook.tools.place import Place

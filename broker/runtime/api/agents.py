@@ -24,10 +24,10 @@ from ackbook.broker.runtime.spawning import Spawned
 from ackbook.broker.wire import requests, views
 from ackbook.broker.wire.problems import Problem, refusal
 from ackbook.broker.wire.requests import Fields
+from ackbook.projections.analysis.rows import Row
 from ackbook.projections.facts import AgentName, Program
-from ackbook.projections.mail import Message
-from ackbook.projections.reports import Row
-from ackbook.projections.world import World, key_of
+from ackbook.projections.world.deliveries import Message
+from ackbook.projections.world.fold import World, key_of
 
 
 async def spawn(service: Service, request: Request) -> Row:

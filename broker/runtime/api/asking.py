@@ -13,7 +13,7 @@ from starlette.requests import Request
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.requests import RECORDED_INTEGER_MAX
-from ackbook.projections.reports import Row
+from ackbook.projections.analysis.rows import Row
 
 Handler = Callable[[Service, Request], Awaitable[Row]]
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import msgspec
 
 from ackbook.broker.core.commands import Original
-from ackbook.broker.core.ids import position_of
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.runtime.asked import Asked
 from ackbook.broker.runtime.historian import Answer, historian_command
@@ -23,8 +22,9 @@ from ackbook.broker.runtime.reading import entries, events_after
 from ackbook.broker.runtime.workers import WorkFailed, work
 from ackbook.broker.wire.problems import Problem
 from ackbook.journal import Reader
+from ackbook.projections.analysis.rows import Row
 from ackbook.projections.codec import Entry
-from ackbook.projections.events import cursor_of
+from ackbook.projections.events.derive import cursor_of
 from ackbook.projections.facts import (
     AgentName,
     DeliveryId,
@@ -32,7 +32,7 @@ from ackbook.projections.facts import (
     MessageEnqueued,
     Ref,
 )
-from ackbook.projections.reports import Row
+from ackbook.projections.ids import position_of
 
 
 async def why(service: Service, asked: Asked) -> list[Row]:

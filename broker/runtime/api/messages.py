@@ -12,10 +12,10 @@ from ackbook.broker.runtime.asked import Asked
 from ackbook.broker.wire import requests, views
 from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.requests import Fields
-from ackbook.projections import reports
+from ackbook.projections.analysis import rows
+from ackbook.projections.analysis.rows import Row
 from ackbook.projections.facts import DeliveryId
-from ackbook.projections.reports import Row
-from ackbook.projections.world import World
+from ackbook.projections.world.fold import World
 
 EVENTS_MAX = 10_000
 """Events in one answer; whoever wants more asks again from the last."""
@@ -45,7 +45,7 @@ async def send(service: Service, request: Request) -> Row:
 
 async def pending(service: Service, request: Request) -> Row:
     """Everything that waits, and for what."""
-    return {"pending": await service.engine.ask(reports.pending_rows)}
+    return {"pending": await service.engine.ask(rows.pending_rows)}
 
 
 async def cancel(service: Service, request: Request) -> Row:
@@ -58,8 +58,8 @@ async def cancel(service: Service, request: Request) -> Row:
 
 async def dead_letters(service: Service, request: Request) -> Row:
     """What was given up and kept aside."""
-    rows = await service.engine.ask(reports.dead_letter_rows)
-    return {"count": len(rows), "dead_letters": rows}
+    letters = await service.engine.ask(rows.dead_letter_rows)
+    return {"count": len(letters), "dead_letters": letters}
 
 
 async def redeliver(service: Service, request: Request) -> Row:

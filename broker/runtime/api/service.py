@@ -25,7 +25,7 @@ from ackbook.broker.runtime.link import Link
 from ackbook.broker.runtime.spawning import Spawner
 from ackbook.broker.runtime.waiting import Bell
 from ackbook.broker.wire.problems import Problem, refusal
-from ackbook.projections.world import World
+from ackbook.projections.world.fold import World
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.wire import views
 from ackbook.broker.wire.requests import Fields
-from ackbook.projections.reports import Row
+from ackbook.projections.analysis.rows import Row
 
 
 async def health(service: Service, request: Request) -> Row:

@@ -26,8 +26,8 @@ from ackbook.broker.runtime.link import Link, LinkBusy, LinkLost
 from ackbook.broker.wire import frames, views
 from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.requests import Fields
-from ackbook.projections.events import cursor_of
-from ackbook.projections.reports import Row
+from ackbook.projections.analysis.rows import Row
+from ackbook.projections.events.derive import cursor_of
 
 Streamer = Callable[[Service, Request], Awaitable[Response]]
 Socket = Callable[[Service, WebSocket], Awaitable[None]]

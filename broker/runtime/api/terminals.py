@@ -14,7 +14,7 @@ from ackbook.broker.runtime.link import LinkBusy, LinkLost
 from ackbook.broker.wire import frames, views
 from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.requests import Fields
-from ackbook.projections.reports import Row
+from ackbook.projections.analysis.rows import Row
 
 T = TypeVar("T")
 

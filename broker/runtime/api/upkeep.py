@@ -13,7 +13,7 @@ from ackbook.broker.runtime.compacting import Run, Wish
 from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.requests import Fields
 from ackbook.broker.wire.retention import SPELLINGS, parse_retention
-from ackbook.projections.reports import Row
+from ackbook.projections.analysis.rows import Row
 
 WATCH_S = 1.0
 """How long a question about a run waits for its end before it says how far it came."""

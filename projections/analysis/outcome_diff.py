@@ -1,0 +1,148 @@
+"""Fates: how each delivery fared, in few words, so that two histories of it can be compared.
+
+A fate begins when a message is taken, refused or redelivered, and ends when the delivery has left
+its queue for good. Two histories speak of the same delivery when they speak of the same wish, the
+same agent and, for a redelivery, the same original: that is its `Key`, since ids are positions and
+differ between histories. Only what goes on, and what differed, is remembered.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from ackbook.projections.analysis.outcomes import Ended, ended_by
+from ackbook.projections.codec import Content, Entry
+from ackbook.projections.facts import AgentReleased, DeliveryAcked, DeliveryAttempted, DeliveryId
+from ackbook.projections.subjects import deliveries_of
+
+Key: TypeAlias = tuple[int, str, str]
+"""The first record of the decision that took the wish, the agent, and for a redelivery the id of
+the original; as the recorded history has them."""
+
+Outcome: TypeAlias = Literal[Ended, "refused", "open", "absent"]
+"""`open`: not settled at the end. `absent`: there never was such a delivery."""
+
+
+class Fate(msgspec.Struct):
+    """Of one delivery. `at` is when it ended, `attempts` how often it was about to be typed."""
+
+    key: Key
+    agent: str
+    delivery_id: DeliveryId | None = None
+    outcome: Outcome = "open"
+    reason: str = ""
+    at: int = 0
+    attempts: int = 0
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """A delivery that fared otherwise."""
+
+    recorded: Fate
+    other: Fate
+
+    @property
+    def moved_us(self) -> int | None:
+        """How much later the other one settled; None where they ended in another way."""
+        same = (self.recorded.outcome, self.recorded.reason) == (
+            self.other.outcome,
+            self.other.reason,
+        )
+        return self.other.at - self.recorded.at if same else None
+
+
+class Side:
+    """One of the two histories: fates that go on, and those that wait for the other side."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.open: dict[DeliveryId, Fate] = {}
+        self.ended: dict[Key, Fate] = {}
+
+    def begin(self, fate: Fate) -> None:
+        if fate.outcome == "open" and fate.delivery_id is not None:
+            self.open[fate.delivery_id] = fate
+        else:
+            self._end(fate)
+
+    def note(self, entry: Entry) -> Iterator[Key]:
+        """The keys of what this entry ended."""
+        fact = entry.fact
+        if isinstance(fact, DeliveryAttempted):
+            if (fate := self.open.get(fact.delivery_id)) is not None:
+                fate.attempts += 1
+        elif (outcome := ended_by(fact)) is not None:
+            for delivery_id, _ in deliveries_of(fact):
+                if (fate := self.open.pop(delivery_id, None)) is not None:
+                    fate.outcome, fate.reason, fate.at = outcome, _reason_of(fact), entry.at
+                    self._end(fate)
+                    yield fate.key
+
+    def _end(self, fate: Fate) -> None:
+        self.ended[fate.key] = fate
+        if fate.outcome != "absent":
+            self.counts[fate.outcome] += 1
+
+
+class Comparison:
+    """Two histories of the same wishes. A settling that moved by less than `moved_us_min` is
+    called the same."""
+
+    def __init__(self, moved_us_min: int) -> None:
+        self.recorded = Side()
+        self.other = Side()
+        self.differences: list[Difference] = []
+        self._moved_us_min = moved_us_min
+
+    def begin(self, recorded: Iterable[Fate], other: Iterable[Fate]) -> None:
+        """What one wish led to on both sides; what is on one side only is absent on the other."""
+        here = {fate.key: fate for fate in recorded}
+        there = {fate.key: fate for fate in other}
+        for key in dict.fromkeys((*here, *there)):
+            known = here.get(key) or there[key]
+            none = Fate(key=key, agent=known.agent, outcome="absent")
+            self.recorded.begin(here.get(key, none))
+            self.other.begin(there.get(key, none))
+            self._compare(key)
+
+    def note(self, recorded: Iterable[Entry], other: Iterable[Entry]) -> None:
+        """What was said on both sides, in any order."""
+        for side, entries in ((self.recorded, recorded), (self.other, other)):
+            for entry in entries:
+                for key in side.note(entry):
+                    self._compare(key)
+
+    def finish(self) -> None:
+        """Nothing more is said: what goes on stays open."""
+        for side in (self.recorded, self.other):
+            for fate in side.open.values():
+                side.ended[fate.key] = fate
+                side.counts["open"] += 1
+            side.open.clear()
+        for key in list(self.recorded.ended):
+            self._compare(key)
+        self.differences.sort(key=lambda found: found.recorded.key)
+
+    def _compare(self, key: Key) -> None:
+        if key not in self.recorded.ended or key not in self.other.ended:
+            return
+        found = Difference(self.recorded.ended.pop(key), self.other.ended.pop(key))
+        delivered = found.recorded.outcome in ("verified", "unverified")
+        moved_us = found.moved_us
+        if moved_us is None or (delivered and abs(moved_us) >= self._moved_us_min):
+            self.differences.append(found)
+
+
+def _reason_of(fact: Content) -> str:
+    """Why it ended so, as far as the fact says more than how."""
+    match fact:
+        case DeliveryAcked():
+            return ""
+        case AgentReleased():
+            return "agent_released"
+        case _:
+            return str(getattr(fact, "reason", ""))

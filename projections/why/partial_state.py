@@ -1,0 +1,191 @@
+"""Said: what keeps a queue, as far as records behind a hole say so themselves.
+
+A fold over a hole makes up a world: what ended in it seems to go on. So behind one no world is
+known, and only what a record says is: what is typed into a terminal, and what the head of a queue
+waits for. Each lasts until a record ends it, and no such record can be missed before the next hole.
+What no record behind the hole has said yet is `unknown`, and is never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from ackbook.projections.codec import Control, Entry
+from ackbook.projections.facts import (
+    AgentAdopted,
+    AgentReleased,
+    BrokerStarted,
+    DeliveryAcked,
+    DeliveryAttempted,
+    DeliveryCancelled,
+    DeliveryDeadLettered,
+    DeliveryEvicted,
+    DeliveryExpired,
+    DeliveryHeld,
+    DeliveryId,
+    DeliveryReportRefused,
+    DeliveryResumed,
+    DeliveryRetried,
+    DeliveryWritten,
+    Ref,
+)
+from ackbook.projections.why.wait_cause import Wait
+from ackbook.projections.world.agents import Held
+from ackbook.projections.world.state import World, key_of
+
+Remembered: TypeAlias = Callable[[int], World | None]
+"""The world after this record, where something besides the records knows it; each belongs to
+whoever asked."""
+
+UNKNOWN = Wait(kind="unknown", delivery_id=DeliveryId(""))
+"""What keeps a queue of which no record says it."""
+
+_PLACED = (DeliveryAttempted, DeliveryWritten, DeliveryRetried, DeliveryHeld, DeliveryResumed)
+"""The facts that say where a delivery is: in a terminal, or in a queue."""
+
+
+class Hole(msgspec.Struct, frozen=True):
+    """Records that cannot be read."""
+
+    first: int
+    last: int
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether the history as it is left begins behind them."""
+        return self.first == 1
+
+    def __str__(self) -> str:
+        many = self.first < self.last
+        records = f"records {self.first} to {self.last}" if many else f"record {self.first}"
+        if self.is_beginning:
+            return f"{records} {'are' if many else 'is'} no longer there"
+        return f"{records} cannot be read"
+
+
+def nothing_remembered(seq: int) -> World | None:
+    """Only records know."""
+    return None
+
+
+def holes_told(holes: Sequence[Hole]) -> str:
+    """The holes in one clause, for the middle of a sentence."""
+    return " and ".join(map(str, holes))
+
+
+def refs_of(fact: object) -> tuple[Ref, ...]:
+    """The deliveries that a fact is about, each as it was then. A report that was refused may speak
+    of none that there is."""
+    match fact:
+        case AgentReleased():
+            return fact.dropped
+        case DeliveryReportRefused():
+            return ()
+        case Ref():
+            return (fact,)
+        case _:
+            return ()
+
+
+def is_placed(fact: Ref) -> bool:
+    """Whether this fact says that its delivery is not settled, and where it is."""
+    return isinstance(fact, _PLACED)
+
+
+class _InTerminal(msgspec.Struct):
+    """What is in a terminal. `attempted` and `written`: the records that say so; 0 for none."""
+
+    delivery_id: DeliveryId
+    generation: int
+    attempted: int = 0
+    written: int = 0
+    until: int = 0
+    doubt: bool = False
+
+
+class Said:
+    """What has been said since a hole. `at`: the time of the last record; `epoch`: that of the
+    broker, 0 while no record has named it."""
+
+    def __init__(self) -> None:
+        self.at = 0
+        self.epoch = 0
+        self._terminals: dict[str, _InTerminal] = {}
+        self._held: dict[str, Held] = {}
+
+    def wait(self, agent: str) -> Wait:
+        """What keeps the queue of this agent."""
+        inside, held = self._terminals.get(key_of(agent)), self._held.get(key_of(agent))
+        if inside is None:
+            if held is None:
+                return UNKNOWN
+            return Wait(kind="held", delivery_id=held.delivery_id, seq=held.seq, reason=held.reason)
+        if inside.doubt:
+            return Wait(kind="in_doubt", delivery_id=inside.delivery_id, seq=inside.attempted)
+        if not inside.written:
+            return Wait(kind="typing", delivery_id=inside.delivery_id, seq=inside.attempted)
+        return Wait(
+            kind="awaiting",
+            delivery_id=inside.delivery_id,
+            seq=inside.written,
+            until=inside.until,
+        )
+
+    def hear(self, entry: Entry) -> None:
+        """Take in the next record."""
+        fact = entry.fact
+        if type(fact) is not Control:
+            self.at = entry.at
+        match fact:
+            case BrokerStarted():
+                self.epoch = fact.epoch
+                for each in self._terminals.values():
+                    each.doubt = True
+            case AgentAdopted():
+                inside = self._terminals.get(key_of(fact.name))
+                if inside is not None and inside.generation == fact.generation:
+                    inside.doubt = inside.doubt and not inside.written
+            case AgentReleased():
+                self._terminals.pop(key_of(fact.name), None)
+                self._held.pop(key_of(fact.name), None)
+            case Ref():
+                self._hear_of(key_of(fact.agent), entry, fact)
+            case _:
+                pass
+
+    def _hear_of(self, key: str, entry: Entry, fact: Ref) -> None:
+        match fact:
+            case DeliveryAttempted():
+                self._terminals[key] = _InTerminal(fact.delivery_id, fact.generation, entry.seq)
+            case DeliveryWritten():
+                inside = self._terminals.get(key)
+                if inside is None or inside.delivery_id != fact.delivery_id:
+                    inside = self._terminals[key] = _InTerminal(fact.delivery_id, fact.generation)
+                inside.written, inside.until, inside.doubt = entry.seq, fact.window_until, False
+            case DeliveryHeld():
+                self._left(key, fact.delivery_id)
+                self._held[key] = Held(fact.delivery_id, fact.reason, entry.seq, entry.at)
+            case DeliveryResumed():
+                self._held.pop(key, None)
+            case (
+                DeliveryAcked()
+                | DeliveryRetried()
+                | DeliveryDeadLettered()
+                | DeliveryEvicted()
+                | DeliveryExpired()
+                | DeliveryCancelled()
+            ):
+                self._left(key, fact.delivery_id)
+            case _:
+                pass
+
+    def _left(self, key: str, delivery_id: DeliveryId) -> None:
+        """It is no longer what keeps the queue."""
+        inside, held = self._terminals.get(key), self._held.get(key)
+        if inside is not None and inside.delivery_id == delivery_id:
+            del self._terminals[key]
+        if held is not None and held.delivery_id == delivery_id:
+            del self._held[key]
