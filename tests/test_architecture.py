@@ -165,11 +165,11 @@ def test_no_module_imports_itself_through_others() -> None:
         ("ackbook.projections.world.fold", "from datetime import datetime\nNOW = datetime.now()"),
         ("ackbook.projections.world.fold", "import datetime\nNOW = datetime.date.today()"),
         ("ackbook.broker.core.decide", "def decide():\n    import time"),
-        ("ackbook.broker.core.decide", "import ackbook.broker.runtime.engine"),
+        ("ackbook.broker.core.decide", "import ackbook.broker.runtime.engine.engine"),
         ("ackbook.broker.core.decide", "from ..runtime import engine"),
-        ("ackbook.broker.wire.routes", "from socket import socket"),
-        ("ackbook.broker.wire.routes", "from starlette.responses import Response"),
-        ("ackbook.broker.runtime.engine", "from ackbook.tools.main import main"),
+        ("ackbook.broker.runtime.api.routes", "from socket import socket"),
+        ("ackbook.broker.runtime.api.routes", "from starlette.responses import Response"),
+        ("ackbook.broker.runtime.engine.engine", "from ackbook.tools.main import main"),
     ],
 )
 def test_a_bad_module_is_found(name: str, source: str) -> None:

@@ -15,7 +15,7 @@ from shutil import which
 
 import pytest
 
-from ackbook.broker.wire.routes import ROUTES
+from ackbook.broker.runtime.api.routes import ROUTES
 from tests.decisions.planted import BUGS, record
 
 ROOT = Path(__file__).parent.parent

@@ -22,8 +22,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from ackbook.broker.runtime.rebuilding import begin_audit
-from ackbook.broker.wire.stills import Still
+from ackbook.broker.history.world_loading import begin_audit
+from ackbook.broker.wire.screen_captures import Still
 from ackbook.journal import Line
 from ackbook.journal import verify as verify_journal
 from ackbook.journal.repair.slices import Slice, change_slice, slice_start

@@ -16,8 +16,8 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from ackbook.broker.core.again import Divergence, Finding, NotTold
-from ackbook.broker.core.again import check as decide_again
+from ackbook.broker.core.replay.recheck import Divergence, Finding, NotTold
+from ackbook.broker.core.replay.recheck import check as decide_again
 from ackbook.projections.codec import Entry, encode, kind_of
 from ackbook.tools.failures import Exit, Failure
 from ackbook.tools.history import History

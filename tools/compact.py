@@ -14,8 +14,13 @@ from urllib.parse import urlencode
 import click
 import msgspec
 
-from ackbook.broker.runtime.compacting import SNAPSHOTS, foretell, is_held_back, is_worth_sealing
-from ackbook.broker.runtime.snapshotter import make_snapshot
+from ackbook.broker.runtime.maintenance.compaction_schedule import (
+    SNAPSHOTS,
+    foretell,
+    is_held_back,
+    is_worth_sealing,
+)
+from ackbook.broker.runtime.maintenance.snapshot_worker import make_snapshot
 from ackbook.broker.wire.retention import SPELLINGS, parse_retention
 from ackbook.journal import (
     CompactionPlan,

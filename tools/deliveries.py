@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ackbook.broker.runtime.rebuilding import begin_audit
+from ackbook.broker.history.world_loading import begin_audit
 from ackbook.broker.runtime.remembered import Snapshots
 from ackbook.journal import SnapshotFile
 from ackbook.projections.analysis.audit import audit

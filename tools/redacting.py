@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from ackbook.broker.core.again import Divergence, check
 from ackbook.broker.core.commands import Send
-from ackbook.broker.core.origin import wish_of
+from ackbook.broker.core.recorded_command import wish_of
+from ackbook.broker.core.replay.recheck import Divergence, check
 from ackbook.broker.core.sending import content_of
 from ackbook.journal import Line
 from ackbook.projections.codec import Entry, entry_of

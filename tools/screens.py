@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from ackbook.broker.wire.stills import Still, decode_still
+from ackbook.broker.wire.screen_captures import Still, decode_still
 from ackbook.tools.output import bold, clock_time, dim, plain, tell
 from ackbook.tools.place import Place
 

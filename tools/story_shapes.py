@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ackbook.broker.wire.stills import Still
+from ackbook.broker.wire.screen_captures import Still
 
 
 class WaitOfQueue(msgspec.Struct, frozen=True, kw_only=True):

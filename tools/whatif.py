@@ -15,9 +15,9 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from ackbook.broker.core.again import decisions
-from ackbook.broker.core.reactions import Reactions
-from ackbook.broker.core.whatif import Elsewhere
+from ackbook.broker.core.replay.recheck import decisions
+from ackbook.broker.core.replay.recorded_replies import Reactions
+from ackbook.broker.core.replay.what_if import Elsewhere
 from ackbook.projections.analysis.outcome_diff import Difference, Fate
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import Policy

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 import click
 import msgspec
 
-from ackbook.broker.runtime.asked import LAST_MAX, Asked, Misasked, NothingKnown
-from ackbook.broker.runtime.telling import Telling, kept_of
-from ackbook.broker.wire.stills import Still
+from ackbook.broker.history.story_query import Telling, kept_of
+from ackbook.broker.history.why_question import LAST_MAX, Asked, Misasked, NothingKnown
+from ackbook.broker.wire.screen_captures import Still
 from ackbook.journal import Reader
 from ackbook.projections.ids import position_of
 from ackbook.projections.why.story import Story

@@ -19,8 +19,8 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import NamedTuple
 
-from ackbook.broker.runtime.cache import Cache, cache_directory
-from ackbook.broker.runtime.rebuilding import begin_world
+from ackbook.broker.history.cache import Cache, cache_directory
+from ackbook.broker.history.world_loading import begin_world
 from ackbook.journal import OsFiles
 from ackbook.journal.format.control import REPAIRED
 from ackbook.journal.format.layout import list_directory

@@ -13,7 +13,7 @@ from itertools import islice, takewhile
 from ackbook.broker.core.commands import Accepted, Said, Tick, Verdict
 from ackbook.broker.core.limits import TICK_DEADLINES_MAX
 from ackbook.broker.core.reporting import window_over
-from ackbook.broker.core.standing import fitting
+from ackbook.broker.core.standing_rules import fitting
 from ackbook.projections.facts import AgentReady, DeliveryExpired, DeliveryId, KeysForgotten
 from ackbook.projections.world.agents import Agent
 from ackbook.projections.world.fold import World

@@ -14,7 +14,14 @@ from typing import Any
 
 import msgspec
 
-from ackbook.broker.core import lifecycle, recalling, reporting, sending, standing, steering
+from ackbook.broker.core import (
+    cancel_redeliver,
+    lifecycle,
+    reporting,
+    sending,
+    standing_rules,
+    steering,
+)
 from ackbook.broker.core.commands import (
     Adopt,
     Cancel,
@@ -46,7 +53,7 @@ from ackbook.broker.core.limits import (
     STANDING_FACTS_MAX,
     TICK_DEADLINES_MAX,
 )
-from ackbook.broker.core.origin import describe
+from ackbook.broker.core.recorded_command import describe
 from ackbook.projections.codec import Entry, entry_of
 from ackbook.projections.facts import BrokerStarted, Fact, PolicyChanged, Ref
 from ackbook.projections.subjects import agents_of
@@ -57,8 +64,8 @@ _RULES: dict[type, Callable[[World, Any, int], Verdict]] = {
     ReportAttempt: reporting.report_attempt,
     ReportCondition: lifecycle.report_condition,
     Tick: tick,
-    Cancel: recalling.cancel,
-    Redeliver: recalling.redeliver,
+    Cancel: cancel_redeliver.cancel,
+    Redeliver: cancel_redeliver.redeliver,
     Flush: steering.flush,
     SetMode: steering.set_mode,
     Spawn: lifecycle.spawn,
@@ -128,12 +135,12 @@ def _what_follows(
     for key in sorted(touched):
         for _ in range(STANDING_FACTS_MAX):
             agent = world.agents.get(key)
-            owed = None if agent is None else standing.owed_fact(world, agent, at)
+            owed = None if agent is None else standing_rules.owed_fact(world, agent, at)
             if owed is None:
                 break
             yield owed
     for _ in range(STANDING_FACTS_MAX):
-        owed = standing.overflow(world)
+        owed = standing_rules.overflow(world)
         if owed is None:
             break
         yield owed

@@ -20,9 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ackbook.broker.runtime.api.server import listen
-from ackbook.broker.runtime.life import Life, Settings
-from ackbook.broker.runtime.place import Connection, Place
-from ackbook.broker.runtime.snapshots import Upkeep
+from ackbook.broker.runtime.broker_directory import Connection, Place
+from ackbook.broker.runtime.broker_run import Life, Settings
+from ackbook.broker.runtime.maintenance.snapshot_schedule import Upkeep
 from ackbook.journal import Files, JournalError, Locked, OsFiles, ending_of
 from ackbook.projections.facts import Policy
 

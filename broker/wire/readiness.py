@@ -29,9 +29,9 @@ from typing import Literal
 
 import msgspec
 
+from ackbook.broker.wire.evidence import View, before_column, width
 from ackbook.broker.wire.frames import Condition
 from ackbook.broker.wire.profiles import Profile
-from ackbook.broker.wire.terminal import View, before_column, width
 
 Front = Literal["home", "child", "lost"]
 """Who is in front: the program that was there when first ready (`home`), another one while that

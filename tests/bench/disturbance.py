@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ackbook.broker.runtime.snapshotter import snapshotter_command
+from ackbook.broker.runtime.maintenance.snapshot_worker import snapshotter_command
 from ackbook.journal import Log, open_log
 from ackbook.journal.maintenance.archive_worker import worker_command
 

@@ -26,8 +26,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from ackbook.broker.runtime.rebuilding import begin_world, fold_rest
-from ackbook.broker.runtime.snapshotter import snapshotter_command
+from ackbook.broker.history.world_loading import begin_world, fold_rest
+from ackbook.broker.runtime.maintenance.snapshot_worker import snapshotter_command
 from ackbook.journal import Reader
 
 from . import starting

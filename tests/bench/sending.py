@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ackbook.broker.core.commands import Send, Spawn, StartBroker
-from ackbook.broker.runtime.engine import Engine
+from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.journal import open_log
 from ackbook.projections.codec import Entry
 from ackbook.projections.events.derive import derive

@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from ackbook.broker.runtime.rebuilding import begin_world, fold_rest
-from ackbook.broker.runtime.snapshotter import snapshotter_command
+from ackbook.broker.history.world_loading import begin_world, fold_rest
+from ackbook.broker.runtime.maintenance.snapshot_worker import snapshotter_command
 from ackbook.journal import open_log, read_snapshot
 from ackbook.projections.facts import KINDS
 from ackbook.projections.world.serialization import FOLD_VERSION

@@ -16,7 +16,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from ackbook.broker.core.again import check
 from ackbook.broker.core.commands import (
     Accepted,
     Cancel,
@@ -29,6 +28,7 @@ from ackbook.broker.core.commands import (
 )
 from ackbook.broker.core.effects import Ask, Type
 from ackbook.broker.core.plan import plan
+from ackbook.broker.core.replay.recheck import check
 from ackbook.projections.codec import decode
 from ackbook.projections.facts import (
     AgentName,

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from ackbook.broker.core.commands import Spawn
-from ackbook.broker.runtime.orders import again, recorded
+from ackbook.broker.runtime.agents.launch_spec import again, recorded
 from ackbook.broker.wire.frames import Launch
 from ackbook.projections.facts import AgentName, AgentSpawned, RestartPolicy
 from tests.support.orders import ended, program, spawn

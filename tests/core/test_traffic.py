@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ackbook.broker.runtime.telling import Telling, kept_of
+from ackbook.broker.history.story_query import Telling, kept_of
 from ackbook.journal import Reader, verify
 from ackbook.projections.codec import decode_block
 from ackbook.projections.facts import Policy

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ackbook.broker.core.commands import Cancel, Flush, Redeliver, SetMode
-from ackbook.broker.core.twins import Begun, Twins
-from ackbook.broker.core.whatif import Elsewhere
+from ackbook.broker.core.replay.id_mapping import Begun, Twins
+from ackbook.broker.core.replay.what_if import Elsewhere
 from ackbook.projections.analysis.outcome_diff import Fate
 from ackbook.projections.facts import AgentName, DeliveryAcked, DeliveryId, EventId, Policy
 from tests.support.orders import adopt, become, deliver, ended, message, report_of, spawn

@@ -11,7 +11,7 @@ import argparse
 import json
 from pathlib import Path
 
-from ackbook.broker.core.again import decisions
+from ackbook.broker.core.replay.recheck import decisions
 from ackbook.journal import Draft, open_log
 from ackbook.projections.codec import Entry, encode, kind_of
 from tests.decisions.stories import BEFORE, STORIES

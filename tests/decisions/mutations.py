@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 
 from ackbook.broker.core import (
+    cancel_redeliver,
     deadlines,
     decide,
     lifecycle,
-    recalling,
     reporting,
     sending,
-    standing,
+    standing_rules,
     throttle,
 )
 from ackbook.broker.core.commands import Said
@@ -40,13 +40,13 @@ def evicts_the_next_to_be_typed(patch: Patch) -> None:
             return said
         return Said(msgspec.structs.replace(said.fact, **head.ref_fields()), said.cause)
 
-    standing_evict = standing._evict
-    _replace_rule(patch, standing._evict, evict)
+    standing_evict = standing_rules._evict
+    _replace_rule(patch, standing_rules._evict, evict)
 
 
 def never_evicts(patch: Patch) -> None:
     """A queue over its cap makes room."""
-    _replace_rule(patch, standing._evict, None)
+    _replace_rule(patch, standing_rules._evict, None)
 
 
 def less_urgent_pushes_out_more_urgent(patch: Patch) -> None:
@@ -121,54 +121,54 @@ def submitted_counts_as_seen(patch: Patch) -> None:
 
 def the_hint_comes_every_time(patch: Patch) -> None:
     """The hint comes again only when it has scrolled away."""
-    patch(standing, "_hint_due", lambda agent, at: True)
+    patch(standing_rules, "_hint_due", lambda agent, at: True)
 
 
 def an_occupied_input_line_is_typed_into(patch: Patch) -> None:
     """The next text waits until the one before has left the input line."""
-    why_held = standing.why_held
+    why_held = standing_rules.why_held
 
     def careless(agent: Agent, delivery: Delivery) -> Any:
         reason, cause, until = why_held(agent, delivery)
         return (None, 0, None) if reason == "input_not_empty" else (reason, cause, until)
 
-    patch(standing, "why_held", careless)
+    patch(standing_rules, "why_held", careless)
 
 
 def a_retry_does_not_wait(patch: Patch) -> None:
     """A retry is not typed before it is due."""
-    attempt = standing._attempt
+    attempt = standing_rules._attempt
 
     def hasty(world: World, agent: Agent, delivery: Delivery, at: int) -> Said | None:
         return attempt(world, agent, delivery, max(at, delivery.due_at, agent.throttle.next_at))
 
-    patch(standing, "_attempt", hasty)
+    patch(standing_rules, "_attempt", hasty)
 
 
 def crashes_without_end(patch: Patch) -> None:
     """A program whose restarts are used up is not started again."""
-    restart = standing._restart
+    restart = standing_rules._restart
 
     def stubborn(world: World, agent: Agent, at: int) -> Said | None:
         said = restart(world, agent, at)
         return None if said is not None and type(said.fact) is AgentDied else said
 
-    _replace_rule(patch, standing._restart, stubborn)
+    _replace_rule(patch, standing_rules._restart, stubborn)
 
 
 def gone_recipients_are_waited_for(patch: Patch) -> None:
     """Past its hold time what waits for a gone agent is given up."""
-    _replace_rule(patch, standing._recipient_gone, None)
+    _replace_rule(patch, standing_rules._recipient_gone, None)
 
 
 def what_was_being_typed_is_forgotten(patch: Patch) -> None:
     """What was typed into a program that ended has no known outcome."""
-    _replace_rule(patch, standing._lost_in_flight, None)
+    _replace_rule(patch, standing_rules._lost_in_flight, None)
 
 
 def dead_letters_without_bound(patch: Patch) -> None:
     """The oldest make room where more is remembered than the policy allows."""
-    patch(standing, "_dead_letter_dropped", lambda world: None)
+    patch(standing_rules, "_dead_letter_dropped", lambda world: None)
 
 
 def one_consequence_at_a_time(patch: Patch) -> None:
@@ -193,19 +193,19 @@ def any_clock_is_right(patch: Patch) -> None:
 
 def redelivers_into_a_full_queue(patch: Patch) -> None:
     """Bringing one back must not push another out."""
-    patch(recalling, "_full", lambda world, agent, joining: False)
+    patch(cancel_redeliver, "_full", lambda world, agent, joining: False)
 
 
 def redelivers_again(patch: Patch) -> None:
     """What was redelivered before is not redelivered again."""
-    source = recalling._source
+    source = cancel_redeliver._source
 
     def forgetful(world: World, old: Any, original: Any) -> Any:
         found = source(world, old, original)
         again = isinstance(found, str) and found.startswith("already redelivered")
         return original if again else found
 
-    patch(recalling, "_source", forgetful)
+    patch(cancel_redeliver, "_source", forgetful)
 
 
 MUTATIONS: tuple[Callable[[Patch], None], ...] = (
@@ -237,10 +237,14 @@ MUTATIONS: tuple[Callable[[Patch], None], ...] = (
 )
 
 
-def _replace_rule(patch: Patch, old: standing.Rule, new: standing.Rule | None) -> None:
+def _replace_rule(patch: Patch, old: standing_rules.Rule, new: standing_rules.Rule | None) -> None:
     """In every state in which it is asked."""
 
-    def instead(rules: Iterable[standing.Rule]) -> tuple[standing.Rule, ...]:
+    def instead(rules: Iterable[standing_rules.Rule]) -> tuple[standing_rules.Rule, ...]:
         return tuple(filter(None, (new if rule is old else rule for rule in rules)))
 
-    patch(standing, "RULES", {state: instead(rules) for state, rules in standing.RULES.items()})
+    patch(
+        standing_rules,
+        "RULES",
+        {state: instead(rules) for state, rules in standing_rules.RULES.items()},
+    )

@@ -95,7 +95,7 @@ def messages_that_may_not_come_late() -> Told:
 
 BUGS = {
     "queue": Bug(
-        "broker/core/standing.py",
+        "broker/core/standing_rules.py",
         "delivery = agent.queue.least()",
         "delivery = list(agent.queue)[-1]",
         too_much_for_a_queue,

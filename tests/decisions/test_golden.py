@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.broker.core.again import Divergence, check, decisions, is_decision
 from ackbook.broker.core.commands import Wish
+from ackbook.broker.core.replay.recheck import Divergence, check, decisions, is_decision
 from ackbook.journal import Reader
 from ackbook.projections.codec import Entry, decode_block, kind_of
 from ackbook.projections.facts import KINDS

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ackbook.broker.wire.frames import Report, Type
-from ackbook.broker.wire.typing import salted
+from ackbook.broker.wire.keystrokes import salted
 from tests.support.holders import (
     PROFILED,
     Link,

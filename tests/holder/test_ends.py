@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.broker.runtime import sockets
+from ackbook.broker.runtime.agents import unix_sockets
 from ackbook.broker.wire.frames import End, Ended, Input, Watch, Welcome
 from tests.support.holders import (
     Holder,
@@ -97,7 +97,7 @@ def test_a_socket_path_of_any_length_works_and_is_for_its_owner_only() -> None:
 def test_a_socket_where_somebody_listens_is_not_taken_over() -> None:
     with short_directory() as directory, start(launch(directory, *program("password"))):
         with pytest.raises(OSError, match="in use"):
-            sockets.listen(str(directory / "s"))
+            unix_sockets.listen(str(directory / "s"))
         assert (directory / "s").exists()
 
 

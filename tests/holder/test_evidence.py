@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ackbook.broker.wire import echo
+from ackbook.broker.wire.evidence import View, Witness, before_column, stands_at_cursor
 from ackbook.broker.wire.profiles import GENERIC, Profile
-from ackbook.broker.wire.terminal import View, Witness, before_column, stands_at_cursor
 from ackbook.projections.facts import EventId
 
 TEXT = "Relay message from bob [evt_1]: the quick brown fox\njumps over\tthe lazy dog"

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from ackbook.broker.wire.attempts import OPEN_MAX, SETTLED_MAX, Attempts
+from ackbook.broker.wire.evidence import View
 from ackbook.broker.wire.frames import Condition, Report
-from ackbook.broker.wire.human import ENDING_MS, HumanLine, Keyboard, abandons, submits
+from ackbook.broker.wire.human_input import ENDING_MS, HumanLine, Keyboard, abandons, submits
 from ackbook.broker.wire.profiles import GENERIC
 from ackbook.broker.wire.readiness import BUSY_MS_MIN, Readiness, Sight, input_line
-from ackbook.broker.wire.terminal import View
 from ackbook.projections.facts import DeliveryId, Evidence, HeldReason
 
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ackbook.broker.wire.profiles import GENERIC, Profile
-from ackbook.broker.wire.typing import (
+from ackbook.broker.wire.keystrokes import (
     CANONICAL_BYTES_MAX,
     PASTE_BEGINS,
     PASTE_ENDS,
@@ -19,6 +18,7 @@ from ackbook.broker.wire.typing import (
     Manner,
     keystrokes,
 )
+from ackbook.broker.wire.profiles import GENERIC, Profile
 from tests.support.holders import message
 
 LINES = Manner(canonical=True, paste=False)

@@ -17,8 +17,8 @@ from ackbook.broker.core.commands import (
     StopBroker,
     Verdict,
 )
-from ackbook.broker.runtime.inbox import OutcomeUnknown, Stopped
-from ackbook.broker.runtime.reading import entries
+from ackbook.broker.history.journal_entries import entries
+from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
 from ackbook.journal import DiskFailed, Limits, Reader, RecordRefused, verify
 from ackbook.projections.codec import kind_of
 from ackbook.projections.facts import AgentName

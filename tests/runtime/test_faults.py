@@ -28,9 +28,9 @@ from ackbook.broker.core.commands import (
     Spawn,
     StartBroker,
 )
-from ackbook.broker.runtime.engine import Engine
-from ackbook.broker.runtime.inbox import OutcomeUnknown
-from ackbook.broker.runtime.rebuilding import begin_world, fold_rest
+from ackbook.broker.history.world_loading import begin_world, fold_rest
+from ackbook.broker.runtime.engine.engine import Engine
+from ackbook.broker.runtime.engine.inbox import OutcomeUnknown
 from ackbook.journal import DiskFailed, Limits, Log, OsFiles, Reader, open_log, verify
 from ackbook.journal.storage.clock import Clock, OsClock
 from ackbook.journal.storage.files import Access, Handle

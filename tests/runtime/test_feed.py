@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.broker.runtime import feed as feeds
-from ackbook.broker.runtime.feed import Feed, Subscription
-from ackbook.broker.runtime.reading import events_after
+from ackbook.broker.history.journal_entries import events_after
+from ackbook.broker.runtime.engine import feed as feeds
+from ackbook.broker.runtime.engine.feed import Feed, Subscription
 from ackbook.projections.events.derive import cursor_of, to_json
 from tests.support.engines import DEADLINE_S, Bench, play, send, working
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.broker.runtime.checking import Checker
-from ackbook.broker.runtime.snapshots import Since, Snapshots, Upkeep
+from ackbook.broker.runtime.maintenance.scrub_schedule import Checker
+from ackbook.broker.runtime.maintenance.snapshot_schedule import Since, Snapshots, Upkeep
 from ackbook.journal import Limits, verify
 from ackbook.projections.facts import KINDS
 from tests.support.brokers import Row, Running, idle
@@ -200,7 +200,7 @@ def test_every_older_file_gets_its_turn_again_and_again_and_is_told_once(tmp_pat
 def test_a_busy_broker_puts_its_checks_off_but_not_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ackbook.broker.runtime.checking.BUSY_RECORDS_MIN", -1)
+    monkeypatch.setattr("ackbook.broker.runtime.maintenance.scrub_schedule.BUSY_RECORDS_MIN", -1)
 
     async def story() -> None:
         async with working(tmp_path, SMALL) as bench:
@@ -211,7 +211,9 @@ def test_a_busy_broker_puts_its_checks_off_but_not_for_ever(
                         await bench.engine.carry(send("busy"))
                         await asyncio.sleep(0.01)
                     assert checker.wrong == ()
-                    monkeypatch.setattr("ackbook.broker.runtime.checking.DELAY_S_MAX", 0.0)
+                    monkeypatch.setattr(
+                        "ackbook.broker.runtime.maintenance.scrub_schedule.DELAY_S_MAX", 0.0
+                    )
                     await found(checker, 1)
 
     play(story())

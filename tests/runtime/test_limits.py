@@ -107,7 +107,7 @@ def test_a_command_without_descriptors_says_so_and_loses_nothing(
 @pytest.mark.parametrize(
     ("module", "more"),
     [
-        ("ackbook.broker.runtime.snapshotter", ()),
+        ("ackbook.broker.runtime.maintenance.snapshot_worker", ()),
         ("ackbook.journal.maintenance.archive_worker", ("1",)),
         ("ackbook.journal.maintenance.scrub_worker", ("00000000000000000001.jsonl",)),
     ],

@@ -15,11 +15,11 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from ackbook.broker.core.plan import plan
-from ackbook.broker.runtime.feed import Feed
-from ackbook.broker.runtime.rebuilding import begin_world
-from ackbook.broker.runtime.snapshots import Since, Snapshots, Upkeep
-from ackbook.broker.runtime.snapshotter import make_snapshot
-from ackbook.broker.runtime.workers import WorkFailed
+from ackbook.broker.history.world_loading import begin_world
+from ackbook.broker.runtime.engine.feed import Feed
+from ackbook.broker.runtime.maintenance.snapshot_schedule import Since, Snapshots, Upkeep
+from ackbook.broker.runtime.maintenance.snapshot_worker import make_snapshot
+from ackbook.broker.runtime.maintenance.worker_process import WorkFailed
 from ackbook.journal import (
     Corrupt,
     Limits,
@@ -201,7 +201,7 @@ def test_a_worker_that_nobody_waits_for_is_ended(tmp_path: Path) -> None:
 
 def workers_in(journal: Path) -> list[int]:
     """The processes that make a snapshot of this journal."""
-    return processes("ackbook.broker.runtime.snapshotter", str(journal))
+    return processes("ackbook.broker.runtime.maintenance.snapshot_worker", str(journal))
 
 
 # --- starts

@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from ackbook.broker.core.again import NotTold, check
-from ackbook.broker.runtime.holders import SOCKET_SUFFIX
+from ackbook.broker.core.replay.recheck import NotTold, check
+from ackbook.broker.runtime.agents.holders import SOCKET_SUFFIX
 from ackbook.broker.wire.frames import End
 from ackbook.journal import Reader, verify
 from ackbook.projections.codec import decode_block

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
 
 from ackbook.broker.core.commands import ReportCondition, Send, Spawn, StartBroker
-from ackbook.broker.runtime.engine import Engine
-from ackbook.broker.runtime.inbox import Watcher
+from ackbook.broker.runtime.engine.engine import Engine
+from ackbook.broker.runtime.engine.inbox import Watcher
 from ackbook.journal import Limits, Log, OsFiles, open_log
 from ackbook.journal.storage.commit_thread import INLINE_US_MAX
 from ackbook.journal.storage.files import Handle

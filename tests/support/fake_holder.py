@@ -32,7 +32,7 @@ from typing import Literal
 
 import msgspec
 
-from ackbook.broker.runtime import sockets
+from ackbook.broker.runtime.agents import unix_sockets
 from ackbook.broker.runtime.holder.server import Server
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.attempts import Attempts
@@ -230,7 +230,7 @@ def _report(order: Type, phase: frames.Phase, **more: object) -> Report:
 async def hold(launch: frames.Launch) -> None:
     """Be a holder until it is over."""
     fake = FakeHolder(launch)
-    await fake.server.start(sockets.listen(launch.socket))
+    await fake.server.start(unix_sockets.listen(launch.socket))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     loop = asyncio.get_running_loop()

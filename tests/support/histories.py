@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ackbook.broker.runtime.rebuilding import begin_world, fold_rest
+from ackbook.broker.history.world_loading import begin_world, fold_rest
 from ackbook.journal import Reader, SnapshotFile, read_snapshot
 from ackbook.projections.codec import decode
 from ackbook.projections.world.fold import World, fold

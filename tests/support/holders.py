@@ -22,7 +22,7 @@ from typing import TypeVar
 
 import msgspec
 
-from ackbook.broker.runtime import sockets
+from ackbook.broker.runtime.agents import unix_sockets
 from ackbook.broker.wire.frames import (
     BrokerFrame,
     Condition,
@@ -60,7 +60,7 @@ class Link:
     """A broker's end of one connection. Every frame that arrived is kept in `frames`."""
 
     def __init__(self, path: str) -> None:
-        self._socket = sockets.connect(path)
+        self._socket = unix_sockets.connect(path)
         self._socket.setblocking(True)
         self._unread = b""
         self.frames: list[HolderFrame] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ackbook.broker.core.again import Finding, check
+from ackbook.broker.core.replay.recheck import Finding, check
 from ackbook.journal import Line
 from ackbook.projections.codec import decode
 from ackbook.projections.redaction import Redactor

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ackbook.broker.core.again import decisions
-from ackbook.broker.core.reactions import Reactions
-from ackbook.broker.core.whatif import Elsewhere
+from ackbook.broker.core.replay.recheck import decisions
+from ackbook.broker.core.replay.recorded_replies import Reactions
+from ackbook.broker.core.replay.what_if import Elsewhere
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import Policy
 from ackbook.projections.world.fold import World

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ackbook.broker.core import standing
+from ackbook.broker.core import standing_rules
 from ackbook.broker.core.commands import ReportAttempt, Send, SetMode
 from ackbook.broker.wire.frames import Report
 from ackbook.journal import open_log, salvage
@@ -35,7 +35,7 @@ def otherwise(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     told = Told(Policy(queue_length_max=2))
     spawn(told, "bob")
     with monkeypatch.context() as broken:
-        broken.setattr(standing, "why_held", lambda agent, delivery: (None, 0, None))
+        broken.setattr(standing_rules, "why_held", lambda agent, delivery: (None, 0, None))
         for number in range(3):
             told.ask(SetMode(name=AgentName("bob"), mode="manual_flush"))
             told.wait(200)

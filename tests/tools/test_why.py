@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from ackbook.broker.core.commands import Release, Send, Sent, SetMode, Spawn
-from ackbook.broker.runtime.telling import Telling
+from ackbook.broker.history.story_query import Telling
 from ackbook.journal import Reader
 from ackbook.projections.facts import AgentName, RestartPolicy
 from ackbook.tools.story_shapes import DeliveryStory, DeliveryTold, MessageStory, WaitOfQueue

@@ -12,7 +12,7 @@ from zlib import crc32
 import pytest
 from hypothesis import settings
 
-from ackbook.broker.runtime.cache import Cache, cache_directory
+from ackbook.broker.history.cache import Cache, cache_directory
 from ackbook.journal import Position, Reader, SnapshotFile, compact, salvage, write_snapshot
 from ackbook.projections.codec import kind_of
 from ackbook.projections.world.fold import World, fold

@@ -16,11 +16,11 @@ from ackbook.broker.core.commands import (
     Subscribe,
     Unsubscribe,
 )
-from ackbook.broker.runtime.api.asking import name_of, no_agent
+from ackbook.broker.history.journal_entries import body_at
+from ackbook.broker.runtime.agents.launch_spec import Order, command_line
+from ackbook.broker.runtime.agents.spawning import Spawned
+from ackbook.broker.runtime.api.handler import name_of, no_agent
 from ackbook.broker.runtime.api.service import Service
-from ackbook.broker.runtime.orders import Order, command_line
-from ackbook.broker.runtime.reading import body_at
-from ackbook.broker.runtime.spawning import Spawned
 from ackbook.broker.wire import requests, views
 from ackbook.broker.wire.problems import Problem, refusal
 from ackbook.broker.wire.requests import Fields

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ackbook.broker.runtime.api.routes import OPEN_PATHS
 from ackbook.broker.wire.problems import UNAUTHORIZED, Problem
-from ackbook.broker.wire.routes import OPEN_PATHS
 from ackbook.projections.facts import Policy
 
 BODY_BYTES_MAX = 2 * 1024 * 1024

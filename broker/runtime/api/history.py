@@ -15,11 +15,11 @@ from pathlib import Path
 import msgspec
 
 from ackbook.broker.core.commands import Original
+from ackbook.broker.history.journal_entries import entries, events_after
+from ackbook.broker.history.why_question import Asked
+from ackbook.broker.history.why_worker import Answer, historian_command
 from ackbook.broker.runtime.api.service import Service
-from ackbook.broker.runtime.asked import Asked
-from ackbook.broker.runtime.historian import Answer, historian_command
-from ackbook.broker.runtime.reading import entries, events_after
-from ackbook.broker.runtime.workers import WorkFailed, work
+from ackbook.broker.runtime.maintenance.worker_process import WorkFailed, work
 from ackbook.broker.wire.problems import Problem
 from ackbook.journal import Reader
 from ackbook.projections.analysis.rows import Row

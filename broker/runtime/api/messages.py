@@ -5,10 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from ackbook.broker.core.commands import Cancel, Cancelled, Redeliver, Redelivery, Sent
+from ackbook.broker.history.why_question import Asked
 from ackbook.broker.runtime.api import history
-from ackbook.broker.runtime.api.asking import cursor_of_text
+from ackbook.broker.runtime.api.handler import cursor_of_text
 from ackbook.broker.runtime.api.service import Service
-from ackbook.broker.runtime.asked import Asked
 from ackbook.broker.wire import requests, views
 from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.requests import Fields

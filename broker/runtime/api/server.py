@@ -22,11 +22,11 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
-from ackbook.broker.runtime.api.asking import Handler
+from ackbook.broker.runtime.api import routes
+from ackbook.broker.runtime.api.handler import Handler
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.runtime.api.streams import Socket, Streamer
-from ackbook.broker.runtime.inbox import OutcomeUnknown, Stopped
-from ackbook.broker.wire import routes
+from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
 from ackbook.broker.wire.problems import Problem
 
 log = logging.getLogger("ackbook.server")

@@ -14,16 +14,16 @@ from pathlib import Path
 import msgspec
 
 from ackbook.broker.core.commands import Answer, Refused, Wish
-from ackbook.broker.runtime.attached import Attachments, Viewer
-from ackbook.broker.runtime.compacting import Compactor
-from ackbook.broker.runtime.engine import Engine
-from ackbook.broker.runtime.feed import Feed, Subscription
-from ackbook.broker.runtime.health import Health
-from ackbook.broker.runtime.holders import Holders
-from ackbook.broker.runtime.keeper import Keeper
-from ackbook.broker.runtime.link import Link
-from ackbook.broker.runtime.spawning import Spawner
-from ackbook.broker.runtime.waiting import Bell
+from ackbook.broker.runtime.agents.holder_link import Link
+from ackbook.broker.runtime.agents.holder_session import Keeper
+from ackbook.broker.runtime.agents.holders import Holders
+from ackbook.broker.runtime.agents.spawning import Spawner
+from ackbook.broker.runtime.agents.viewers import Attachments, Viewer
+from ackbook.broker.runtime.engine.engine import Engine
+from ackbook.broker.runtime.engine.feed import Feed, Subscription
+from ackbook.broker.runtime.engine.state_waiter import Bell
+from ackbook.broker.runtime.maintenance.compaction_schedule import Compactor
+from ackbook.broker.runtime.maintenance.health import Health
 from ackbook.broker.wire.problems import Problem, refusal
 from ackbook.projections.world.fold import World
 

@@ -16,13 +16,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from ackbook.broker.runtime.agents.holder_link import Link, LinkBusy, LinkLost
+from ackbook.broker.runtime.agents.holder_session import Keeper
+from ackbook.broker.runtime.agents.viewers import Viewer
 from ackbook.broker.runtime.api import history
-from ackbook.broker.runtime.api.asking import cursor_of_text
+from ackbook.broker.runtime.api.handler import cursor_of_text
 from ackbook.broker.runtime.api.service import Service
-from ackbook.broker.runtime.attached import Viewer
-from ackbook.broker.runtime.feed import Subscription
-from ackbook.broker.runtime.keeper import Keeper
-from ackbook.broker.runtime.link import Link, LinkBusy, LinkLost
+from ackbook.broker.runtime.engine.feed import Subscription
 from ackbook.broker.wire import frames, views
 from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.requests import Fields

@@ -8,9 +8,9 @@ from typing import Literal, TypeVar
 
 from starlette.requests import Request
 
-from ackbook.broker.runtime.api.asking import name_of
+from ackbook.broker.runtime.agents.holder_link import LinkBusy, LinkLost
+from ackbook.broker.runtime.api.handler import name_of
 from ackbook.broker.runtime.api.service import Service
-from ackbook.broker.runtime.link import LinkBusy, LinkLost
 from ackbook.broker.wire import frames, views
 from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.requests import Fields

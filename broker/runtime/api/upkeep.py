@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import Request
 
 from ackbook.broker.runtime.api.service import Service
-from ackbook.broker.runtime.compacting import Run, Wish
+from ackbook.broker.runtime.maintenance.compaction_schedule import Run, Wish
 from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.requests import Fields
 from ackbook.broker.wire.retention import SPELLINGS, parse_retention

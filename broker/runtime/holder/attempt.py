@@ -10,10 +10,10 @@ import asyncio
 import os
 
 from ackbook.broker.wire.attempts import Key
+from ackbook.broker.wire.evidence import View, Witness
 from ackbook.broker.wire.frames import Phase, Report, Type, Written
+from ackbook.broker.wire.keystrokes import Keystrokes, Manner, salted
 from ackbook.broker.wire.profiles import Profile
-from ackbook.broker.wire.terminal import View, Witness
-from ackbook.broker.wire.typing import Keystrokes, Manner, salted
 from ackbook.projections.facts import HeldReason
 
 

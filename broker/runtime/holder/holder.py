@@ -20,15 +20,15 @@ import sys
 
 import msgspec
 
-from ackbook.broker.runtime.holder.album import Album
+from ackbook.broker.runtime.holder.capture_file import Album
 from ackbook.broker.runtime.holder.process import Exit, Program
 from ackbook.broker.runtime.holder.server import Server
 from ackbook.broker.runtime.holder.spool import Spool
+from ackbook.broker.runtime.holder.terminal_watch import Watch
 from ackbook.broker.runtime.holder.tty import Tty
 from ackbook.broker.runtime.holder.typist import Typist
-from ackbook.broker.runtime.holder.watch import Watch
 from ackbook.broker.wire import frames
-from ackbook.broker.wire.human import Keyboard
+from ackbook.broker.wire.human_input import Keyboard
 from ackbook.broker.wire.profiles import profile_of
 
 ENDED_STAY_S = 24 * 60 * 60

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from ackbook.broker.runtime.holder.process import Program
 from ackbook.broker.runtime.holder.screen import GhosttyScreen, Screen
-from ackbook.broker.wire.terminal import View
+from ackbook.broker.wire.evidence import View
 
 BITES_MAX = 16
 """Reads of 4 KiB (a terminal gives no more) before the sockets get their turn."""

@@ -21,12 +21,12 @@ from typing import Protocol
 from ackbook.broker.runtime.holder.attempt import Attempt
 from ackbook.broker.runtime.holder.spool import Spool
 from ackbook.broker.runtime.holder.tty import Tty
-from ackbook.broker.wire import human
+from ackbook.broker.wire import human_input
 from ackbook.broker.wire.attempts import Attempts, Key
+from ackbook.broker.wire.evidence import View
 from ackbook.broker.wire.frames import Condition, Report, Type
+from ackbook.broker.wire.keystrokes import Limit, Manner, keystrokes
 from ackbook.broker.wire.profiles import Profile
-from ackbook.broker.wire.terminal import View
-from ackbook.broker.wire.typing import Limit, Manner, keystrokes
 from ackbook.projections.facts import HeldReason
 
 WATCHED_MAX = 16
@@ -131,9 +131,9 @@ class Typist:
         attempt = self._typing
         if attempt is None or attempt.held == "dialog":
             return
-        if human.abandons(data):
+        if human_input.abandons(data):
             attempt.taken_over = "a human took the text out of the input line"
-        elif human.submits(data):
+        elif human_input.submits(data):
             attempt.taken_over = "a human pressed Enter"
             attempt.submitted_by_human = True
         attempt.stirred.set()

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from ackbook.broker.runtime import sockets
+from ackbook.broker.runtime.agents import unix_sockets
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.frames import (
     BrokerFrame,
@@ -121,7 +121,7 @@ async def connect(path: str, hello: Hello) -> tuple[Link, Welcome]:
     Raises `OSError` where nobody listens, `LinkLost` where somebody does but does not answer, and
     `LinkRefused` where the holder obeys another broker.
     """
-    sock = sockets.connect(path)
+    sock = unix_sockets.connect(path)
     reader, writer = await asyncio.open_unix_connection(sock=sock, limit=frames.FRAME_BYTES_MAX)
     try:
         writer.write(frames.encode(hello))

@@ -15,9 +15,9 @@ import time
 import msgspec
 
 from ackbook.broker.core.commands import NoteUpkeep
-from ackbook.broker.runtime.engine import Engine
-from ackbook.broker.runtime.snapshotter import snapshotter_command
-from ackbook.broker.runtime.workers import WorkFailed, wording, work
+from ackbook.broker.runtime.engine.engine import Engine
+from ackbook.broker.runtime.maintenance.snapshot_worker import snapshotter_command
+from ackbook.broker.runtime.maintenance.worker_process import WorkFailed, wording, work
 from ackbook.journal import JournalFull, Log, SnapshotFile, SnapshotUnusable, read_snapshot
 
 log = logging.getLogger("ackbook")

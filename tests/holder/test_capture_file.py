@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.broker.runtime.holder import album as albums
-from ackbook.broker.runtime.holder.album import Album
+from ackbook.broker.runtime.holder import capture_file as albums
+from ackbook.broker.runtime.holder.capture_file import Album
+from ackbook.broker.wire.evidence import View
 from ackbook.broker.wire.frames import Report
-from ackbook.broker.wire.stills import Still, decode_still
-from ackbook.broker.wire.terminal import View
+from ackbook.broker.wire.screen_captures import Still, decode_still
 from ackbook.projections.facts import DeliveryId, Evidence
 from tests.support.holders import message, running
 from tests.support.shell import wait_until

@@ -18,12 +18,12 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from ackbook.broker.core.again import is_decision
 from ackbook.broker.core.commands import ReportAttempt, StartBroker, Tick, Wish
 from ackbook.broker.core.decide import carry_out
-from ackbook.broker.core.origin import wish_of
-from ackbook.broker.core.reactions import Reactions
-from ackbook.broker.core.twins import Twins, begun
+from ackbook.broker.core.recorded_command import wish_of
+from ackbook.broker.core.replay.id_mapping import Twins, begun
+from ackbook.broker.core.replay.recheck import is_decision
+from ackbook.broker.core.replay.recorded_replies import Reactions
 from ackbook.projections.analysis.outcome_diff import Comparison, Fate
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import DeliveryAttempted, Policy

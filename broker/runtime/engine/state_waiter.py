@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from ackbook.broker.runtime.engine import Engine
+from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import AgentReleased, Ref
 from ackbook.projections.world.fold import World, key_of

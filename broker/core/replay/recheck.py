@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from ackbook.broker.core.commands import Wish
 from ackbook.broker.core.decide import decide, unfold
-from ackbook.broker.core.origin import wish_of
+from ackbook.broker.core.recorded_command import wish_of
 from ackbook.projections.codec import Content, Control, Entry, Foreign, kind_of
 from ackbook.projections.facts import MessageEnqueued
 from ackbook.projections.world.fold import World, fold_all

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ackbook.broker.runtime.telling import KeyUse, Telling
+from ackbook.broker.history.story_query import KeyUse, Telling
 from ackbook.projections.ids import position_of
 
 LAST_MAX = 1_000

@@ -16,9 +16,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from ackbook.broker.wire.attempts import Key
+from ackbook.broker.wire.evidence import View
 from ackbook.broker.wire.frames import Report, Type
-from ackbook.broker.wire.stills import Moment, Still, encode_still
-from ackbook.broker.wire.terminal import View
+from ackbook.broker.wire.screen_captures import Moment, Still, encode_still
 
 BYTES_MAX = 1024 * 1024
 """Of one holder, both files together: some hundred screens of the usual size."""

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from ackbook.broker.core.commands import Refused, Tick, Verdict, Wish
 from ackbook.broker.core.decide import carry_out, room_needed
-from ackbook.broker.runtime.inbox import (
+from ackbook.broker.runtime.engine.inbox import (
     Asked,
     Batch,
     OutcomeUnknown,

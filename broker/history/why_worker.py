@@ -1,8 +1,8 @@
 """Tells why in a process of its own, so that reading history takes no time from the broker.
 
-`python -m ackbook.broker.runtime.historian JOURNAL HEAD QUESTION` prints the stories that are asked
-for up to the record HEAD, which has to be durable, as one line of JSON: an `Answer`. It reads like
-any reader and keeps what it learns in the user's cache. Where it fails it says why on standard
+`python -m ackbook.broker.history.why_worker JOURNAL HEAD QUESTION` prints the stories that are
+asked for up to the record HEAD, which has to be durable, as one line of JSON: an `Answer`. It reads
+like any reader and keeps what it learns in the user's cache. Where it fails it says why on standard
 error and ends with the exit code of the error; it is ended when nobody waits any more.
 """
 
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from ackbook.broker.runtime.asked import Asked, Misasked, NothingKnown
-from ackbook.broker.runtime.telling import Telling, kept_of
+from ackbook.broker.history.story_query import Telling, kept_of
+from ackbook.broker.history.why_question import Asked, Misasked, NothingKnown
 from ackbook.journal import AttemptFailed, JournalError, Reader
 from ackbook.projections.analysis.rows import Row
 
@@ -41,7 +41,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def historian_command(journal: Path, head: int, asked: Asked) -> list[str]:
     """What to run to be told the stories that are asked for."""
-    module = [sys.executable, "-P", "-m", "ackbook.broker.runtime.historian"]
+    module = [sys.executable, "-P", "-m", "ackbook.broker.history.why_worker"]
     return [*module, str(journal), str(head), msgspec.json.encode(asked).decode()]
 
 

@@ -16,7 +16,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 
 from ackbook.broker.core.limits import ERROR_BYTES_MAX
-from ackbook.broker.runtime.launch import clean_environment
+from ackbook.broker.runtime.agents.holder_launch import clean_environment
 
 WORK_S_MAX = 900.0
 """A snapshot of ten million records takes minutes where it is the first one."""

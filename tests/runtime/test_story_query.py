@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from ackbook.broker.core.commands import Redeliver, ReportEnded
-from ackbook.broker.runtime.cache import Cache
-from ackbook.broker.runtime.chapters import Chapter
-from ackbook.broker.runtime.telling import Telling
+from ackbook.broker.history.cache import Cache
+from ackbook.broker.history.segment_index import Chapter
+from ackbook.broker.history.story_query import Telling
 from ackbook.journal import Reader
 from ackbook.projections.codec import decode_block
 from ackbook.projections.facts import (

@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 from ackbook.broker.runtime.holder import process
 from ackbook.broker.runtime.holder.tty import Tty
+from ackbook.broker.wire.evidence import View
 from ackbook.broker.wire.frames import Condition
-from ackbook.broker.wire.human import HumanLine
+from ackbook.broker.wire.human_input import HumanLine
 from ackbook.broker.wire.profiles import Profile
 from ackbook.broker.wire.readiness import Front, Readiness, Sight, asks_at_cursor, input_line
-from ackbook.broker.wire.terminal import View
 
 LOOK_DELAY_S = 0.015
 """After output: one look for a burst of it, and no more than a person would notice."""

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from ackbook.broker.core.commands import ReportEnded
 from ackbook.broker.core.effects import Ask, End, Find, Owed, Start, Type
-from ackbook.broker.runtime import sockets
-from ackbook.broker.runtime.dues import Dues
-from ackbook.broker.runtime.engine import Engine
-from ackbook.broker.runtime.inbox import OutcomeUnknown, Stopped
-from ackbook.broker.runtime.keeper import Audience, Keeper
-from ackbook.broker.runtime.launch import Launched
-from ackbook.broker.runtime.link import Link, LinkLost, LinkRefused, connect
-from ackbook.broker.runtime.reading import body_at
+from ackbook.broker.history.journal_entries import body_at
+from ackbook.broker.runtime.agents import unix_sockets
+from ackbook.broker.runtime.agents.holder_launch import Launched
+from ackbook.broker.runtime.agents.holder_link import Link, LinkLost, LinkRefused, connect
+from ackbook.broker.runtime.agents.holder_session import Audience, Keeper
+from ackbook.broker.runtime.engine.effect_dispatch import Dues
+from ackbook.broker.runtime.engine.engine import Engine
+from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.frames import Hello, Welcome
 from ackbook.projections.world.fold import World, key_of
@@ -131,7 +131,7 @@ class Holders:
         for keeper in self:
             log.error("the holder of %s does not end; killing it", keeper.name)
             with contextlib.suppress(OSError):
-                sockets.kill_listener(keeper.path)
+                unix_sockets.kill_listener(keeper.path)
         await self._all_gone(KILLED_S_MAX)
 
     async def _all_gone(self, seconds: float) -> None:
@@ -225,7 +225,7 @@ def _remove(path: Path) -> None:
     """A socket on which nobody listens any more; one on which somebody does is the only way to
     whoever that is."""
     try:
-        sockets.connect(str(path)).close()
+        unix_sockets.connect(str(path)).close()
     except OSError:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ackbook.broker.runtime.reading import entries
+from ackbook.broker.history.journal_entries import entries
 from ackbook.projections.codec import Entry
 from ackbook.projections.events.derive import EVENTS_PER_RECORD, cursor_of, derive, to_json
 from ackbook.projections.world.fold import World

@@ -24,24 +24,24 @@ import msgspec
 from ackbook.broker.core.commands import NoteClock, StartBroker, StopBroker
 from ackbook.broker.core.effects import Start
 from ackbook.broker.core.lifecycle import CLOCK_AHEAD_US_MAX
+from ackbook.broker.history.why_worker import HISTORIANS_MAX
+from ackbook.broker.history.world_loading import begin_world, fold_rest
+from ackbook.broker.runtime.agents.holder_session import Keeper
+from ackbook.broker.runtime.agents.holders import Holders
+from ackbook.broker.runtime.agents.spawning import Spawner
+from ackbook.broker.runtime.agents.viewers import Attachments
 from ackbook.broker.runtime.api.guard import Guard
 from ackbook.broker.runtime.api.server import Server, application
 from ackbook.broker.runtime.api.service import Service
-from ackbook.broker.runtime.attached import Attachments
-from ackbook.broker.runtime.checking import Checker
-from ackbook.broker.runtime.compacting import Compactor
-from ackbook.broker.runtime.engine import Engine
-from ackbook.broker.runtime.feed import Feed
-from ackbook.broker.runtime.health import Health
-from ackbook.broker.runtime.historian import HISTORIANS_MAX
-from ackbook.broker.runtime.holders import Holders
-from ackbook.broker.runtime.inbox import Stopped
-from ackbook.broker.runtime.keeper import Keeper
-from ackbook.broker.runtime.place import Connection, Place
-from ackbook.broker.runtime.rebuilding import begin_world, fold_rest
-from ackbook.broker.runtime.snapshots import Since, Snapshots, Upkeep
-from ackbook.broker.runtime.spawning import Spawner
-from ackbook.broker.runtime.waiting import QUIET_S_MAX, Bell
+from ackbook.broker.runtime.broker_directory import Connection, Place
+from ackbook.broker.runtime.engine.engine import Engine
+from ackbook.broker.runtime.engine.feed import Feed
+from ackbook.broker.runtime.engine.inbox import Stopped
+from ackbook.broker.runtime.engine.state_waiter import QUIET_S_MAX, Bell
+from ackbook.broker.runtime.maintenance.compaction_schedule import Compactor
+from ackbook.broker.runtime.maintenance.health import Health
+from ackbook.broker.runtime.maintenance.scrub_schedule import Checker
+from ackbook.broker.runtime.maintenance.snapshot_schedule import Since, Snapshots, Upkeep
 from ackbook.broker.wire.frames import Hello
 from ackbook.journal import Files, Log, open_log
 from ackbook.projections.facts import KINDS, Policy

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.broker.runtime.compacting import Compactor, Run, Wish
-from ackbook.broker.runtime.snapshots import Since, Snapshots, Upkeep
+from ackbook.broker.runtime.maintenance.compaction_schedule import Compactor, Run, Wish
+from ackbook.broker.runtime.maintenance.snapshot_schedule import Since, Snapshots, Upkeep
 from ackbook.broker.wire.retention import parse_retention
 from ackbook.journal import FOREVER, Limits, Reader, Retention, verify
 from ackbook.projections.facts import KINDS
@@ -106,7 +106,7 @@ def test_appends_go_on_while_history_is_packed(tmp_path: Path) -> None:
 def test_too_much_in_sealed_segments_is_compacted_without_being_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ackbook.broker.runtime.compacting.LOOK_S", 0.05)
+    monkeypatch.setattr("ackbook.broker.runtime.maintenance.compaction_schedule.LOOK_S", 0.05)
 
     async def story() -> None:
         async with working(tmp_path, SMALL) as bench:

@@ -16,13 +16,13 @@ from collections.abc import Callable
 from typing import Protocol, assert_never
 
 from ackbook.broker.core.commands import Refused, ReportAttempt, ReportEnded, Verdict, Wish
-from ackbook.broker.runtime.engine import Engine
-from ackbook.broker.runtime.inbox import OutcomeUnknown, Stopped
-from ackbook.broker.runtime.launch import Launched
-from ackbook.broker.runtime.link import Link, LinkLost, LinkRefused, connect
+from ackbook.broker.runtime.agents.holder_launch import Launched
+from ackbook.broker.runtime.agents.holder_link import Link, LinkLost, LinkRefused, connect
+from ackbook.broker.runtime.engine.engine import Engine
+from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.frames import Condition, Ended, Hello, HolderFrame, Report, Welcome
-from ackbook.broker.wire.hearsay import Speaker
+from ackbook.broker.wire.holder_commands import Speaker
 from ackbook.projections.facts import AgentName, DeliveryId
 
 log = logging.getLogger("ackbook.holders")

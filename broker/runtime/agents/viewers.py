@@ -12,7 +12,7 @@ from collections import deque
 
 import orjson
 
-from ackbook.broker.runtime.feed import Feed
+from ackbook.broker.runtime.engine.feed import Feed
 from ackbook.projections.facts import AgentName
 from ackbook.projections.world.fold import key_of
 

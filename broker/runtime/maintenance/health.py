@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from ackbook.broker.runtime.checking import Checker
-from ackbook.broker.runtime.compacting import Compactor
-from ackbook.broker.runtime.engine import Engine
-from ackbook.broker.runtime.snapshots import Snapshots
+from ackbook.broker.runtime.engine.engine import Engine
+from ackbook.broker.runtime.maintenance.compaction_schedule import Compactor
+from ackbook.broker.runtime.maintenance.scrub_schedule import Checker
+from ackbook.broker.runtime.maintenance.snapshot_schedule import Snapshots
 from ackbook.broker.wire.views import Reason
 from ackbook.journal import JournalFull, Log
 

@@ -20,12 +20,17 @@ import msgspec
 from ackbook.broker.core.commands import Refused
 from ackbook.broker.core.effects import Start
 from ackbook.broker.core.lifecycle import wrong_name
-from ackbook.broker.runtime.engine import Engine
-from ackbook.broker.runtime.holders import SOCKET_SUFFIX, Holders
-from ackbook.broker.runtime.launch import Launched, LaunchFailed, clean_environment, launch
-from ackbook.broker.runtime.link import LinkLost, LinkRefused
-from ackbook.broker.runtime.orders import Order, again, recorded
-from ackbook.broker.runtime.waiting import QUIET_S_MAX, Bell
+from ackbook.broker.runtime.agents.holder_launch import (
+    Launched,
+    LaunchFailed,
+    clean_environment,
+    launch,
+)
+from ackbook.broker.runtime.agents.holder_link import LinkLost, LinkRefused
+from ackbook.broker.runtime.agents.holders import SOCKET_SUFFIX, Holders
+from ackbook.broker.runtime.agents.launch_spec import Order, again, recorded
+from ackbook.broker.runtime.engine.engine import Engine
+from ackbook.broker.runtime.engine.state_waiter import QUIET_S_MAX, Bell
 from ackbook.broker.wire import frames
 from ackbook.projections.facts import AgentName, AgentSpawned
 from ackbook.projections.world.fold import World, key_of

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import msgspec
 
-from ackbook.broker.runtime.cache import Cache, cache_directory
-from ackbook.broker.runtime.chapters import Chapters, Progress
-from ackbook.broker.runtime.rebuilding import begin_audit
+from ackbook.broker.history.cache import Cache, cache_directory
+from ackbook.broker.history.index_terms import agent_word, key_word
+from ackbook.broker.history.segment_index import Chapters, Progress
+from ackbook.broker.history.world_loading import begin_audit
 from ackbook.broker.runtime.remembered import Snapshots
-from ackbook.broker.runtime.words import agent_word, key_word
 from ackbook.journal import Reader
 from ackbook.projections.codec import Entry, decode_block
 from ackbook.projections.facts import (

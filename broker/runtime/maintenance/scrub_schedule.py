@@ -16,9 +16,9 @@ import time
 import msgspec
 
 from ackbook.broker.core.commands import NoteUpkeep
-from ackbook.broker.runtime.engine import Engine
-from ackbook.broker.runtime.snapshots import Upkeep
-from ackbook.broker.runtime.workers import WorkFailed, wording, work
+from ackbook.broker.runtime.engine.engine import Engine
+from ackbook.broker.runtime.maintenance.snapshot_schedule import Upkeep
+from ackbook.broker.runtime.maintenance.worker_process import WorkFailed, wording, work
 from ackbook.journal import (
     Damage,
     JournalError,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from ackbook.broker.core import standing
-from ackbook.broker.core.again import Divergence, NotTold, check
+from ackbook.broker.core import standing_rules
 from ackbook.broker.core.commands import NoteUpkeep, Send, SetMode, Spawn
-from ackbook.broker.core.origin import wish_of
+from ackbook.broker.core.recorded_command import wish_of
+from ackbook.broker.core.replay.recheck import Divergence, NotTold, check
 from ackbook.projections.codec import Entry, decode
 from ackbook.projections.facts import (
     AgentName,
@@ -147,8 +147,8 @@ def test_a_divergence_shows_both_sides_and_the_world_goes_on_as_recorded(
         broker.sent(message("bob", f"{number}"))
     evictions = [e.seq for e, k in zip(broker.entries, broker.kinds(), strict=True) if "evict" in k]
     assert len(evictions) == 2
-    monkeypatch.setattr(standing, "_ALIVE", ())
-    monkeypatch.setitem(standing.RULES, "ready", (standing._move_head,))
+    monkeypatch.setattr(standing_rules, "_ALIVE", ())
+    monkeypatch.setitem(standing_rules.RULES, "ready", (standing_rules._move_head,))
     found = checked(broker.lines)
     assert [other.seq for other in found] == evictions
     other = found[0]
@@ -162,7 +162,7 @@ def test_what_only_the_rules_say_is_a_divergence_too(
     broker: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as without:
-        without.setitem(standing.RULES, "ready", ())
+        without.setitem(standing_rules.RULES, "ready", ())
         broker.sent(message("bob"))
     seq = broker.world.seq
     broker.ask(SetMode(name=AgentName("bob"), mode="manual_flush"))

@@ -20,8 +20,8 @@ from itertools import pairwise
 
 import msgspec
 
-from ackbook.broker.runtime.cache import Cache
-from ackbook.broker.runtime.words import Words, code_of
+from ackbook.broker.history.cache import Cache
+from ackbook.broker.history.index_terms import Words, code_of
 from ackbook.journal import Reader
 from ackbook.projections.codec import Entry, decode_block
 from ackbook.projections.world.fold import fold_all

@@ -1,11 +1,11 @@
 """Makes a snapshot in a process of its own, so that folding takes no time from the broker.
 
-`python -m ackbook.broker.runtime.snapshotter JOURNAL [SEQ]` reads the newest snapshot and the
-durable rest like any reader, folds, writes the snapshot of the last durable record (or of the
-record SEQ, which has to be durable), reads it back, and prints its name. It takes no lock: to
-record the snapshot is the business of whoever holds it. Where it fails it says why on standard
-error and ends with the exit code of the error; what is left over is garbage for the next start. It
-ends early when the process that started it is gone.
+`python -m ackbook.broker.runtime.maintenance.snapshot_worker JOURNAL [SEQ]` reads the newest
+snapshot and the durable rest like any reader, folds, writes the snapshot of the last durable record
+(or of the record SEQ, which has to be durable), reads it back, and prints its name. It takes no
+lock: to record the snapshot is the business of whoever holds it. Where it fails it says why on
+standard error and ends with the exit code of the error; what is left over is garbage for the next
+start. It ends early when the process that started it is gone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ackbook.broker.runtime.rebuilding import begin_world, fold_rest
+from ackbook.broker.history.world_loading import begin_world, fold_rest
 from ackbook.journal import (
     AttemptFailed,
     JournalError,
@@ -38,7 +38,13 @@ LINES_PER_LOOK = 4_096
 
 def snapshotter_command(journal: Path, through: int | None = None) -> list[str]:
     """What to run to make a snapshot."""
-    module = [sys.executable, "-P", "-m", "ackbook.broker.runtime.snapshotter", str(journal)]
+    module = [
+        sys.executable,
+        "-P",
+        "-m",
+        "ackbook.broker.runtime.maintenance.snapshot_worker",
+        str(journal),
+    ]
     return module if through is None else [*module, str(through)]
 
 
