@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import click
 
-from ackbook.tools.failures import Exit, Failure
-from ackbook.tools.options import place_before_verb
+from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.options import place_before_verb
 
 
 class Verb(NamedTuple):
@@ -30,48 +30,52 @@ class Verb(NamedTuple):
 
 VERBS: dict[str, dict[str, Verb]] = {
     "Broker": {
-        "up": Verb("up", "up", "Run the broker."),
-        "down": Verb("down", "down", "End the broker; what is pending is kept."),
+        "up": Verb("verbs.up", "up", "Run the broker."),
+        "down": Verb("verbs.down", "down", "End the broker; what is pending is kept."),
     },
     "Agents": {
-        "spawn": Verb("spawn", "spawn", "Start a program in a terminal, under a name."),
-        "run": Verb("spawn", "run", "The same, with your terminal joined to it."),
-        "attach": Verb("attach", "attach", "Join your terminal to an agent's."),
-        "ls": Verb("agents", "ls", "Agents: state, what waits for them and why."),
-        "screen": Verb("agents", "screen", "What an agent's terminal shows now."),
-        "restart": Verb("spawn", "restart", "End an agent and start it again."),
-        "release": Verb("agents", "release", "Let an agent go, and what waits for it."),
+        "spawn": Verb("verbs.spawn", "spawn", "Start a program in a terminal, under a name."),
+        "run": Verb("verbs.spawn", "run", "The same, with your terminal joined to it."),
+        "attach": Verb("verbs.attach", "attach", "Join your terminal to an agent's."),
+        "ls": Verb("verbs.agents", "ls", "Agents: state, what waits for them and why."),
+        "screen": Verb("verbs.agents", "screen", "What an agent's terminal shows now."),
+        "restart": Verb("verbs.spawn", "restart", "End an agent and start it again."),
+        "release": Verb("verbs.agents", "release", "Let an agent go, and what waits for it."),
     },
     "Messages": {
-        "send": Verb("send", "send", "Send a message to an agent or a #channel."),
-        "pending": Verb("queues", "pending", "What waits, and why."),
-        "hold": Verb("queues", "hold", "Keep messages back until a flush."),
-        "auto": Verb("queues", "auto", "Type messages as they come."),
-        "flush": Verb("queues", "flush", "Type what waits now; the mode stays."),
-        "cancel": Verb("queues", "cancel", "Take back what was not typed yet."),
-        "dead": Verb("letters", "dead", "Deliveries that were given up."),
-        "redeliver": Verb("letters", "redeliver", "Queue given up deliveries again."),
+        "send": Verb("verbs.send", "send", "Send a message to an agent or a #channel."),
+        "pending": Verb("verbs.queues", "pending", "What waits, and why."),
+        "hold": Verb("verbs.queues", "hold", "Keep messages back until a flush."),
+        "auto": Verb("verbs.queues", "auto", "Type messages as they come."),
+        "flush": Verb("verbs.queues", "flush", "Type what waits now; the mode stays."),
+        "cancel": Verb("verbs.queues", "cancel", "Take back what was not typed yet."),
+        "dead": Verb("verbs.dead_letters", "dead", "Deliveries that were given up."),
+        "redeliver": Verb("verbs.dead_letters", "redeliver", "Queue given up deliveries again."),
     },
     "History": {
-        "why": Verb("why", "why", "Why a message or delivery is where it is."),
-        "events": Verb("events", "events", "The feed of everything that happened."),
-        "replay": Verb("replay", "replay", "The world as it was at a position."),
-        "cat": Verb("cat", "cat", "Print records of the journal."),
-        "report": Verb("report", "report", "Outcomes, latencies and holds, in short."),
-        "export": Verb("export", "export", "One row a delivery, as jsonl, csv or SQLite."),
-        "bundle": Verb("bundle", "bundle", "What explains a delivery, in one file to pass on."),
+        "why": Verb("verbs.why", "why", "Why a message or delivery is where it is."),
+        "events": Verb("verbs.events", "events", "The feed of everything that happened."),
+        "replay": Verb("replay.command", "replay", "The world as it was at a position."),
+        "cat": Verb("verbs.cat", "cat", "Print records of the journal."),
+        "report": Verb("verbs.report", "report", "Outcomes, latencies and holds, in short."),
+        "export": Verb("verbs.export", "export", "One row a delivery, as jsonl, csv or SQLite."),
+        "bundle": Verb(
+            "verbs.bundle", "bundle", "What explains a delivery, in one file to pass on."
+        ),
     },
     "Journal": {
-        "verify": Verb("verify", "verify", "Check every byte of the journal."),
-        "stat": Verb("stat", "stat", "What each file holds, and what pins it."),
-        "head": Verb("head", "head", "A token that fixes all history so far."),
-        "compact": Verb("compact", "compact", "Move sealed history into compressed archives."),
-        "backup": Verb("backup", "backup", "A consistent copy, also while it is written."),
-        "repair": Verb("repair", "repair", "Cut a torn end off the journal."),
-        "salvage": Verb("salvage", "salvage", "Save what is good of a damaged journal."),
+        "verify": Verb("verbs.verify", "verify", "Check every byte of the journal."),
+        "stat": Verb("verbs.stat", "stat", "What each file holds, and what pins it."),
+        "head": Verb("verbs.head", "head", "A token that fixes all history so far."),
+        "compact": Verb(
+            "verbs.compact", "compact", "Move sealed history into compressed archives."
+        ),
+        "backup": Verb("verbs.backup", "backup", "A consistent copy, also while it is written."),
+        "repair": Verb("verbs.repair", "repair", "Cut a torn end off the journal."),
+        "salvage": Verb("verbs.salvage", "salvage", "Save what is good of a damaged journal."),
     },
     "Shell": {
-        "completion": Verb("completion", "completion", "The script that completes commands."),
+        "completion": Verb("verbs.completion", "completion", "The script that completes commands."),
     },
 }
 """Every verb, in the order and under the headings of the overview."""

@@ -27,7 +27,7 @@ def main() -> int:
     given = parser.parse_args()
     module = importlib.import_module(given.module)
     if given.module == "ackbook.tools.main":
-        importlib.import_module(f"ackbook.tools.{given.arguments[0]}")
+        importlib.import_module(f"ackbook.tools.verbs.{given.arguments[0]}")
         for late in IMPORTED_LATE:
             importlib.import_module(late)
     if given.memory is not None:

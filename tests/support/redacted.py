@@ -10,7 +10,7 @@ from ackbook.projections.codec import decode
 from ackbook.projections.redaction import Redactor
 from ackbook.projections.world import serialization
 from ackbook.projections.world.fold import World, fold
-from ackbook.tools.redacting import redact_line
+from ackbook.tools.history.redaction_check import redact_line
 from tests.support.simulated import Simulated
 
 SALT = b"salt" * 8

@@ -19,8 +19,8 @@ from ackbook.broker.core.commands import Send
 from ackbook.journal import Reader
 from ackbook.journal.repair.slices import Slice, change_slice, check_slice
 from ackbook.projections.facts import EventId
-from ackbook.tools.bundle_file import SLICE, unpack_bundle
-from ackbook.tools.failures import Failure
+from ackbook.tools.cli.failures import Failure
+from ackbook.tools.history.bundle_file import SLICE, unpack_bundle
 from tests.support.past import Past, a_busy_day
 from tests.support.shell import Done, House, ackbook
 

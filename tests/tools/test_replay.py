@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ackbook.journal import Reader
-from ackbook.tools.moments import read_time
+from ackbook.tools.history.moment_syntax import read_time
 from tests.support.past import SMALL, Past, a_busy_day, make_snapshot
 from tests.support.shell import Done, ackbook
 

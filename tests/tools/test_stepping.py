@@ -9,11 +9,11 @@ import pytest
 
 from ackbook.projections.analysis.rows import agent_rows, counts
 from ackbook.projections.world.fold import World, fold
-from ackbook.tools import stepping
-from ackbook.tools.history import History
-from ackbook.tools.place import Place
-from ackbook.tools.records import Wanted
-from ackbook.tools.stepping import Stepper, View
+from ackbook.tools.cli.place import Place
+from ackbook.tools.history.journal import History
+from ackbook.tools.history.record_filter import Wanted
+from ackbook.tools.replay import stepper
+from ackbook.tools.replay.stepper import Stepper, View
 from tests.bench.history import Past as LongPast
 from tests.journal.damaged_corpus import CORPUS, SMALL
 from tests.support.past import a_busy_day
@@ -23,8 +23,8 @@ from tests.support.past import a_busy_day
 def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> History:
     """A short past, in which few records count as near."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(stepping, "NEAR", 6)
-    monkeypatch.setattr(stepping, "WINDOW", 4)
+    monkeypatch.setattr(stepper, "NEAR", 6)
+    monkeypatch.setattr(stepper, "WINDOW", 4)
     a_busy_day(tmp_path / "journal", SMALL)
     return History(Place(tmp_path / "journal"))
 

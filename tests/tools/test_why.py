@@ -12,7 +12,7 @@ from ackbook.broker.core.commands import Release, Send, Sent, SetMode, Spawn
 from ackbook.broker.history.story_query import Telling
 from ackbook.journal import Reader
 from ackbook.projections.facts import AgentName, RestartPolicy
-from ackbook.tools.story_shapes import DeliveryStory, DeliveryTold, MessageStory, WaitOfQueue
+from ackbook.tools.shapes.why import DeliveryStory, DeliveryTold, MessageStory, WaitOfQueue
 from tests.support.orders import program
 from tests.support.past import SMALL, Past
 from tests.support.shell import Done, ackbook

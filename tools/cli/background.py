@@ -1,0 +1,117 @@
+"""A broker that goes on when its caller ends: started again, detached, and watched until ready.
+
+The new process has a session of its own, no terminal, its output in `logs/broker.log`, and of the
+caller's descriptors none but one end of a pipe, on which it says one line when it is ready and
+which it closes then. The end of that pipe without a line means that it failed; then what it wrote
+to its log, and its exit code, are what the caller passes on. So a pipe that a caller reads from
+ends with the caller's command.
+
+The holders that the broker starts inherit nothing of this.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.place import Place
+
+LOG_TAIL_BYTES_MAX = 4 * 1024
+"""What a failed start said last; the rest is in the log."""
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """A broker that serves: its address, its directory, its process."""
+
+    url: str
+    directory: str
+    pid: int
+    port: int
+
+
+class FailedStart(Exception):
+    """The broker ended before it was ready; it has said why, for people."""
+
+    def __init__(self, code: int, said: str) -> None:
+        super().__init__(said)
+        self.code = code
+        self.said = said
+
+
+def start_detached(place: Place, options: Sequence[str]) -> Ready:
+    """Run `ackbook up` with these options, detached; returns when it is ready.
+
+    Raises `FailedStart` with its exit code and its words, when it ended instead.
+    """
+    log_path = _log_of(place)
+    read_end, write_end = os.pipe()
+    with open(log_path, "ab", opener=_private) as log, open(read_end, "rb") as answers:
+        before = log.tell()
+        try:
+            process = subprocess.Popen(
+                _command(place, (*options, "--ready-fd", str(write_end))),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(write_end,),
+                start_new_session=True,
+                cwd="/",
+            )
+        finally:
+            os.close(write_end)
+        try:
+            answer = answers.readline()
+        except KeyboardInterrupt:
+            process.terminate()
+            raise
+        if answer:
+            return msgspec.json.decode(answer, type=Ready)
+        code = process.wait()
+    raise FailedStart(code if code > 0 else Exit.NO, _said_since(log_path, before))
+
+
+def announce(ready_fd: int, ready: Ready) -> None:
+    """The other side: say that this process is ready, and let go of the caller."""
+    with open(ready_fd, "wb") as caller:
+        caller.write(msgspec.json.encode(ready) + b"\n")
+
+
+def keep_from_children(ready_fd: int) -> None:
+    """Holders that are started before the broker is ready must not hold the pipe open."""
+    os.set_inheritable(ready_fd, False)
+
+
+def _command(place: Place, options: Sequence[str]) -> list[str]:
+    """This program again, from wherever it was imported. `-P`: the working directory, which may
+    well hold a folder called `journal`, is no place to import from."""
+    return [sys.executable, "-P", "-m", "ackbook", "--dir", str(place.directory), "up", *options]
+
+
+def _log_of(place: Place) -> Path:
+    try:
+        for directory in (place.directory, place.directory / "logs"):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return place.directory / "logs" / "broker.log"
+    except OSError as problem:
+        raise Failure(
+            Exit.IO_ERROR,
+            f"{place.directory} cannot be used ({problem.strerror})",
+            "name a directory that can be written with --dir",
+        ) from None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _said_since(log_path: Path, before: int) -> str:
+    with open(log_path, "rb") as log:
+        end = log.seek(0, os.SEEK_END)
+        log.seek(max(before, end - LOG_TAIL_BYTES_MAX))
+        return log.read().decode(errors="replace").strip()

@@ -1,0 +1,195 @@
+"""Questions to a running broker, over its HTTP API, and answers as typed values.
+
+One question is one short connection from the standard library: a verb lives for a tenth of a
+second, and a pooling client would take longer to import than the question takes. A broker that is
+still reading its journal is waited for. Every refusal becomes a `Failure` whose exit code follows
+from one table.
+
+This module knows codes and shapes; it knows neither how answers are shown nor what they mean.
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from typing import TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.place import Connection, Place, is_alive
+
+T = TypeVar("T")
+
+ANSWER_S_MAX = 30.0
+"""An answer comes within milliseconds; a broker that is silent for so long is stuck."""
+
+START_S_MAX = 60.0
+"""A million records are replayed within seconds; after so long somebody should look."""
+
+START_POLL_S = 0.05
+
+EXIT_BY_CODE = {
+    "agent_not_found": Exit.NOT_FOUND,
+    "delivery_not_found": Exit.NOT_FOUND,
+    "dead_letter_not_found": Exit.NOT_FOUND,
+    "not_found": Exit.NOT_FOUND,
+    "unknown_agent": Exit.NOT_FOUND,
+    "empty": Exit.USAGE,
+    "invalid": Exit.USAGE,
+    "invalid_request": Exit.USAGE,
+    "invalid_mode": Exit.USAGE,
+    "invalid_revision": Exit.USAGE,
+    "invalid_format": Exit.USAGE,
+    "worker_timeout": Exit.TIMED_OUT,
+    "worker_disappeared": Exit.NO,
+    "internal_error": Exit.NO,
+    "outcome_unknown": Exit.IO_ERROR,
+}
+"""What a refusal's code means to the shell; any other one is a refusal."""
+
+EXIT_BY_STATUS = {400: Exit.USAGE, 404: Exit.NOT_FOUND, 500: Exit.NO, 504: Exit.TIMED_OUT}
+
+NEXT_STEP = {
+    "agent_not_found": "see who is there with: ackbook ls",
+    "dead_letter_not_found": "see what can be redelivered with: ackbook dead",
+    "agent_exists": "ackbook restart starts it again, ackbook release lets it go",
+    "worker_disappeared": "see how it ended with: ackbook ls",
+    "outcome_unknown": "see what is durable with: ackbook verify, then start the broker again",
+    "queue_full": "see what waits with: ackbook pending",
+    "journal_full": "make room on the disk; the broker goes on by itself",
+    "too_large": "put it into a file and send its path",
+}
+"""Said where the broker's own words end without a next step (which follows a semicolon)."""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """An answer that is none. An error is a text, and an object only where no key was shown."""
+
+    code: str = ""
+    message: str = ""
+    error: object = None
+
+
+class Client:
+    """The broker of one place. Nothing is opened before the first question."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.connection: Connection = place.connection()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        shape: type[T],
+        body: object | None = None,
+        *,
+        wait_s: float = 0.0,
+    ) -> T:
+        """The broker's answer. `wait_s`: how long it was asked to take before it answers."""
+        content = b"" if body is None else msgspec.json.encode(body)
+        deadline = time.monotonic() + START_S_MAX
+        while True:
+            status, answer, kind = self._exchange(method, path, content, wait_s + ANSWER_S_MAX)
+            if status != 503 or kind.startswith("application/json"):
+                break
+            if time.monotonic() > deadline:
+                raise Failure(
+                    Exit.TIMED_OUT,
+                    f"the broker in {self.place.directory} is still starting",
+                    f"see {self.place.directory}/logs/broker.log",
+                )
+            time.sleep(START_POLL_S)
+        if status >= 300:
+            raise self.refusal(status, answer)
+        try:
+            # Not strict: clients of this API expect some numbers as text, `generation` for one.
+            return msgspec.json.decode(answer, type=shape, strict=False)
+        except msgspec.DecodeError as problem:
+            raise Failure(
+                Exit.NO, f"the answer to {method} {path} was not understood ({problem})"
+            ) from None
+
+    def stream(self, path: str, headers: dict[str, str]) -> Iterator[bytes]:
+        """The lines of an answer that has no end, as they come, until the broker closes it."""
+        with closing(self._open(timeout_s=None)) as link:
+            try:
+                link.request("GET", path, headers=headers | self._key())
+                response = link.getresponse()
+            except OSError as problem:
+                raise self.unreachable(problem) from None
+            if response.status >= 300:
+                raise self.refusal(response.status, response.read())
+            try:
+                while line := response.readline():
+                    yield line
+            except (OSError, http.client.HTTPException):
+                return
+
+    def refusal(self, status: int, answer: bytes) -> Failure:
+        """What an answer that is no success means to the shell."""
+        if status == 401:
+            return Failure(
+                Exit.REFUSED,
+                f"{self.connection.url} does not accept the key in {self.place.connection_file}",
+                f"start the broker again with: ackbook up {self.place.flag()}",
+            )
+        try:
+            refusal = msgspec.json.decode(answer, type=Refusal)
+        except msgspec.DecodeError:
+            refusal = Refusal(message=answer.decode(errors="replace").strip())
+        what = refusal.message or str(refusal.error or "") or f"HTTP status {status}"
+        code = EXIT_BY_CODE.get(refusal.code, EXIT_BY_STATUS.get(status, Exit.REFUSED))
+        return Failure(code, what, "" if "; " in what else NEXT_STEP.get(refusal.code, ""))
+
+    def unreachable(self, problem: Exception) -> Failure:
+        """What a connection that failed means: no broker, or one that went away meanwhile."""
+        if isinstance(problem, ConnectionRefusedError) or not is_alive(self.connection.pid):
+            return self.place.no_broker(self.connection.pid)
+        return Failure(
+            Exit.IO_ERROR,
+            f"the connection to the broker at {self.connection.url} broke ({problem})",
+            f"what was recorded is in the journal: ackbook events {self.place.flag()}",
+        )
+
+    def _exchange(
+        self, method: str, path: str, content: bytes, timeout_s: float
+    ) -> tuple[int, bytes, str]:
+        headers = self._key() | {"Content-Type": "application/json"}
+        with closing(self._open(timeout_s)) as link:
+            try:
+                # A body over the limit is answered before it was read to its end: the answer is
+                # already there, unless the broker is gone.
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    link.request(method, path, content, headers)
+                response = link.getresponse()
+                return response.status, response.read(), response.headers["Content-Type"] or ""
+            except TimeoutError:
+                raise Failure(
+                    Exit.TIMED_OUT,
+                    f"the broker at {self.connection.url} did not answer",
+                    f"see {self.place.directory}/logs/broker.log",
+                ) from None
+            except (OSError, http.client.HTTPException) as problem:
+                raise self.unreachable(problem) from None
+
+    def _open(self, timeout_s: float | None) -> http.client.HTTPConnection:
+        host = self.connection.url.partition("//")[2].rpartition(":")[0] or "127.0.0.1"
+        return http.client.HTTPConnection(host.strip("[]"), self.connection.port, timeout_s)
+
+    def _key(self) -> dict[str, str]:
+        return {"X-API-Key": self.connection.api_key}
+
+
+def agent_path(name: str, rest: str = "") -> str:
+    """The path of an agent's own routes: its name is one encoded segment."""
+    return f"/api/spawned/{quote(name, safe='')}{rest}"
+
+
+def id_path(route: str, identity: str) -> str:
+    """The path of a route that names a message or a delivery."""
+    return f"{route}/{quote(identity, safe='')}"

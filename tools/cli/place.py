@@ -1,0 +1,133 @@
+"""Where a broker lives: the directory that a verb means, and what is found in it.
+
+A directory holds `journal/`, and while a broker runs `connection.json` with its address and key.
+Clients need the second, offline tools only the first, which may also be named by itself. A
+connection file whose broker is dead is recognised here and treated as no broker at all.
+
+This module reads two kinds of file and talks to nobody.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from ackbook.tools.cli.failures import Exit, Failure
+
+DIRECTORY_VARIABLE = "ACKBOOK_DIR"
+DIRECTORY_DEFAULT = ".ackbook"
+
+_JOURNAL_FILE = re.compile(r"LOCK|HEAD|\d{20}\.jsonl|snapshot-\d{20}\.jsonl|archive|quarantine")
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """How to reach a running broker, as it wrote it into `connection.json`."""
+
+    url: str
+    port: int
+    api_key: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class OfBundle:
+    """What an opened bundle is of: these records, and no others. `undecidable`: the first records
+    of decisions that cannot be made again without what was taken out."""
+
+    path: Path
+    first: int
+    last: int
+    undecidable: frozenset[int] = frozenset()
+
+    def __str__(self) -> str:
+        return f"this is a bundle of records {self.first} to {self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The directory that a command works on; absolute, and not necessarily there yet. That of an
+    opened bundle is there as long as the command."""
+
+    directory: Path
+    bundle: OfBundle | None = None
+
+    @property
+    def connection_file(self) -> Path:
+        return self.directory / "connection.json"
+
+    @property
+    def named(self) -> Path:
+        """What a person would call it: the bundle, where it is one."""
+        return self.directory if self.bundle is None else self.bundle.path
+
+    def flag(self) -> str:
+        """`--dir DIR`, to be pasted into a shell."""
+        return f"--dir {shlex.quote(str(self.named))}"
+
+    def connection(self) -> Connection:
+        """The broker that says it runs here. Raises `Failure` when there is none alive."""
+        connection = self.written()
+        if not is_alive(connection.pid):
+            raise self.no_broker(connection.pid)
+        return connection
+
+    def written(self) -> Connection:
+        """The broker that was last here and has not said goodbye. Raises `Failure` for none."""
+        try:
+            written = self.connection_file.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            raise self.no_broker() from None
+        try:
+            return msgspec.json.decode(written, type=Connection)
+        except msgspec.DecodeError as problem:
+            raise Failure(
+                Exit.NO,
+                f"{self.connection_file} cannot be read as a connection ({problem})",
+                f"remove it and start the broker again with: ackbook up {self.flag()}",
+            ) from None
+
+    def no_broker(self, dead_pid: int | None = None) -> Failure:
+        """The failure that says that nobody serves this directory."""
+        stale = f" (process {dead_pid} ended without saying goodbye)" if dead_pid else ""
+        return Failure(
+            Exit.NOT_FOUND,
+            f"no broker is running in {self.directory}{stale}",
+            f"start one with: ackbook up {self.flag()}",
+        )
+
+    def journal(self) -> Path:
+        """The journal here: `journal/` of this directory, or the directory itself."""
+        inside = self.directory / "journal"
+        if inside.is_dir():
+            return inside
+        if self.directory.is_dir() and any(
+            _JOURNAL_FILE.fullmatch(entry.name) for entry in self.directory.iterdir()
+        ):
+            return self.directory
+        raise Failure(
+            Exit.NOT_FOUND,
+            f"there is no journal in {self.directory}",
+            "name the directory that holds journal/, or a journal itself, with --dir",
+        )
+
+
+def place_of(directory: Path | None) -> Place:
+    """The place that was named, else that of the environment, else `./.ackbook`."""
+    named = directory or Path(os.environ.get(DIRECTORY_VARIABLE) or DIRECTORY_DEFAULT)
+    return Place(Path(os.path.abspath(named.expanduser())))
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process with this number exists, whoever owns it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,131 @@
+"""The past, read from the journal's files: what `why`, `events`, `replay` and `cat` share.
+
+No broker is needed and nothing is changed; on the directory of a running one only what is durable
+is shown. From a damaged journal comes everything that verifies, and what is missing is said on
+standard error, each place once. What a bundle was never meant to hold is not missing: it is said
+where an answer leans on it. This module knows positions and entries, not what they mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import msgspec
+
+from ackbook.journal import JournalError, Line, Position, Reader, position_at
+from ackbook.projections.codec import Entry, decode_block
+from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.output import dim, plain, poor, say
+from ackbook.tools.cli.place import Place
+
+
+class Block(NamedTuple):
+    """Some dozens of records that follow each other: whole lines, and what they say."""
+
+    raw: bytes
+    entries: list[Entry]
+
+
+class History:
+    """The journal of one place."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.directory = place.journal()
+        self._reader = Reader(self.directory)
+        self._said = 0
+        self._said_bundle = False
+        self._gaps: set[int] = set()
+
+    def head(self) -> int:
+        """The last position that may be shown; 0 for a journal without a record."""
+        with self._failing():
+            return self._reader.head()
+
+    def journal_id(self) -> str | None:
+        """The id of the journal, which every copy of it has, too; None where nothing says it."""
+        with self._failing():
+            return self._reader.journal_id
+
+    def oldest(self) -> int:
+        """The oldest position from which on nothing is missing, archives included; 0 for none."""
+        with self._failing():
+            return self._reader.first_seq
+
+    def lines(self, after: int = 0, through: int | None = None) -> Iterator[Line]:
+        """The verified lines with `after < seq <= through`, in order."""
+        with self._failing():
+            yield from self._reader.lines(self._meant(after), through)
+
+    def line(self, seq: int) -> Line | None:
+        """The verified line of this record; None where there is none, or it cannot be read."""
+        return next(self.lines(seq - 1, seq), None) if seq > 0 else None
+
+    def blocks(self, after: int = 0, through: int | None = None) -> Iterator[Block]:
+        """The same by the block, as bytes and as typed entries."""
+        with self._failing():
+            for block in self._reader.blocks(self._meant(after), through):
+                yield Block(block, decode_block(block))
+
+    def entries(self, after: int = 0, through: int | None = None) -> Iterator[Entry]:
+        """The same as typed entries."""
+        for block in self.blocks(after, through):
+            yield from block.entries
+
+    def lean_on(self, seqs: Iterable[int]) -> None:
+        """An answer leans on these records: where a bundle does not reach so far, say so, once."""
+        bundle = self.place.bundle
+        if bundle is None or self._said_bundle or all(seq >= bundle.first for seq in seqs):
+            return
+        self._said_bundle = True
+        say(dim(f"{bundle}: what came before is in the journal that it was made from"))
+
+    def position_at(self, at: int) -> Position | None:
+        """The last record at or before this time (microseconds UTC); None where all are later."""
+        with self._failing():
+            return position_at(self.directory, at)
+
+    @contextmanager
+    def reading(self) -> Iterator[Reader]:
+        """The reader itself; what is wrong with the journal ends the command, or is said."""
+        with self._failing():
+            yield self._reader
+
+    def _meant(self, after: int) -> int:
+        """From where on there are records; before that a bundle has only what stands for them."""
+        bundle = self.place.bundle
+        return after if bundle is None else max(after, bundle.first - 1)
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """What is wrong with a journal, as the end of a command."""
+        try:
+            yield
+        except JournalError as problem:
+            raise as_failure(problem) from None
+        except msgspec.DecodeError as problem:
+            raise Failure(
+                Exit.NEWER_FORMAT,
+                f"{self.directory} holds a record of a shape that this version does not know "
+                f"({problem})",
+                "read it with the version that wrote it, or a later one",
+            ) from None
+        finally:
+            self._say_damage()
+
+    def _say_damage(self) -> None:
+        damage = self._reader.damage
+        for one in damage[self._said :]:
+            say(f"{poor('missing:')} {plain(str(one))}")
+        self._said = len(damage)
+        for gap in self._reader.gaps:
+            if gap.first not in self._gaps and gap.last >= self._meant(0):
+                say(f"{poor('missing:')} records {gap.first} to {gap.last} are not in any file")
+                self._gaps.add(gap.first)
+
+
+def as_failure(problem: JournalError) -> Failure:
+    """The journal's own exit code, words and next step."""
+    return Failure(problem.exit_code, problem.what, f"next: {problem.next_step}")

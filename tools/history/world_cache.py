@@ -1,0 +1,205 @@
+"""Any moment of a journal's past, quickly: worlds are kept on the way and begun from again.
+
+The world at a position is the fold of every record up to it, whatever it was begun from: nothing,
+a snapshot that the journal itself has, or a world that an earlier fold left in the user's cache. A
+fold never goes over a hole, unless the journal says that somebody accepted the loss.
+
+A kept world is named by the journal and by all that it was folded from: each earlier file with its
+size and its time of change, and the checksum of its own line, which covers its file up to there. A
+history that was rewritten, cut or damaged since thus has other names, and finds nothing. What was
+folded from the journal's own snapshot is not kept: it would outlive its witness.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from hashlib import sha256
+from itertools import pairwise
+from typing import NamedTuple
+
+from ackbook.broker.history.cache import Cache, cache_directory
+from ackbook.broker.history.world_loading import begin_world
+from ackbook.journal import OsFiles
+from ackbook.journal.format.control import REPAIRED
+from ackbook.journal.format.layout import list_directory
+from ackbook.journal.format.record import parse_line
+from ackbook.journal.reading.sources import sources_of
+from ackbook.projections.codec import Entry, kind_of
+from ackbook.projections.world.fold import World, fold, fold_all
+from ackbook.projections.world.serialization import FOLD_VERSION, UnreadableWorld, dump, load
+from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.output import poor, say
+from ackbook.tools.history.gapless_ranges import known_from
+from ackbook.tools.history.journal import Block, History
+
+INTERVAL = 50_000
+"""Records between kept worlds: 0.15 s of folding, about four times what loading one takes."""
+
+_NAME = re.compile(r"(\d{20})-([0-9a-f]{8})-([0-9a-f]{32})")
+"""The position, the checksum of its line, and the foundation."""
+
+
+class Reached(NamedTuple):
+    """A world, and how it goes on. `keeps`: worlds that follow may be kept; `accepted`: it is
+    that of a repair, so there may be a hole behind it that somebody saw, and went on."""
+
+    world: World
+    keeps: bool = True
+    accepted: bool = False
+
+
+class Worlds:
+    """The worlds of one journal. Each that is given belongs to whoever asked."""
+
+    def __init__(
+        self, history: History, *, cache: Cache | None = None, interval: int = INTERVAL
+    ) -> None:
+        self._history = history
+        self._interval = interval
+        journal = history.journal_id()
+        if cache is None and journal is not None:
+            cache = Cache(cache_directory(), f"worlds/{journal}")
+        self._cache = cache
+
+    def at(self, seq: int) -> World:
+        """The world after this record; after the last one before a hole, where there is a hole."""
+        return self.reach(seq).world
+
+    def reach(self, seq: int) -> Reached:
+        """The same, and how it goes on."""
+        return self.go_on(self._begin(seq), seq)
+
+    def go_on(self, reached: Reached, through: int) -> Reached:
+        """Fold on from there up to this record or a hole; the world that was reached moves along.
+        Now and then one is kept."""
+        world, keeps, accepted = reached
+        kept = world.seq
+        for block in self._history.blocks(world.seq, through):
+            if not _fold_block(world, block.entries, accepted):
+                return Reached(world, keeps)
+            accepted = kind_of(block.entries[-1]) == REPAIRED
+            if keeps and self._is_due(world, kept):
+                self._keep(world, block)
+                kept = world.seq
+        return Reached(world, keeps, accepted)
+
+    def since(self, seq: int) -> Iterator[tuple[Entry, World]]:
+        """Every entry after this record, each with the world that it led to, up to the end or to
+        a hole. It is one world that goes on: it has to be looked at before the next is taken."""
+        world, _, accepted = self.reach(seq)
+        if world.seq < seq:
+            return
+        for entry in self._history.entries(seq):
+            if entry.seq != world.seq + 1 and not accepted:
+                return
+            fold(world, entry)
+            yield entry, world
+            accepted = kind_of(entry) == REPAIRED
+
+    def _begin(self, seq: int) -> Reached:
+        """The latest beginning at or before this record."""
+        kept = self._newest_kept(seq)
+        listing = list_directory(OsFiles(), self._history.directory)
+        own = max((at for at in listing.snapshots if at <= seq), default=0)
+        if own > (kept.world.seq if kept else 0):
+            world, snapshot = begin_world(self._history.directory, seq)
+            if snapshot is not None:
+                return self._reached(world, keeps=False)
+        return kept or Reached(World())
+
+    def _newest_kept(self, seq: int) -> Reached | None:
+        """The latest kept world of this history, as it is now, at or before this record."""
+        if self._cache is None:
+            return None
+        for name in reversed(self._cache.names()):
+            named = _NAME.fullmatch(name)
+            if named is None or int(named[1]) > seq or named[3] != self._foundation(int(named[1])):
+                continue
+            line = self._history.line(int(named[1]))
+            content = self._cache.get(name) if line and line.crc == named[2] else None
+            if content is not None:
+                with suppress(UnreadableWorld):
+                    return self._reached(load([content]), keeps=True)
+        return None
+
+    def _reached(self, world: World, *, keeps: bool) -> Reached:
+        line = self._history.line(world.seq)
+        return Reached(world, keeps, accepted=line is not None and line.kind == REPAIRED)
+
+    def _is_due(self, world: World, kept: int) -> bool:
+        """Whether loading this world would be quicker than folding up to it from the last one."""
+        step = max(self._interval, len(world.deliveries))
+        return world.seq // step > kept // step
+
+    def _keep(self, world: World, block: Block) -> None:
+        line = parse_line(block.raw[block.raw.rfind(b"\n", 0, -1) + 1 : -1])
+        assert line is not None, "the block was verified"
+        foundation = self._foundation(line.seq)
+        if self._cache is not None and foundation is not None:
+            content = b"".join(entity + b"\n" for entity in dump(world))
+            self._cache.put(f"{line.seq:020d}-{line.crc}-{foundation}", content)
+
+    def _foundation(self, seq: int) -> str | None:
+        """What the files before the one that holds this record are: their names, sizes and times
+        of change, as a digest; None where one of them is just being replaced."""
+        told = [f"fold {FOLD_VERSION}"]
+        directory = self._history.directory
+        sources = sources_of(list_directory(OsFiles(), directory))
+        for source, following in pairwise(sources):
+            if following.base > seq:
+                break
+            try:
+                status = (directory / source.name).stat()
+            except FileNotFoundError:
+                return None
+            told.append(f"{source.name} {status.st_size} {status.st_mtime_ns}")
+        return sha256("\n".join(told).encode()).hexdigest()[:32]
+
+
+def world_at(history: History, seq: int) -> World:
+    """The world after this record. Where a hole is in the way, that is said."""
+    return _named_where_short(Worlds(history).at(seq), seq)
+
+
+def known_world(history: History, seq: int) -> World:
+    """The same. Raises `Failure` where nothing is known of that moment: an empty world would be an
+    answer, and a wrong one."""
+    world = Worlds(history).at(seq)
+    if world.seq < seq and not world.seq:
+        raise nothing_known(history, f"the world at record {seq} is not known")
+    return _named_where_short(world, seq)
+
+
+def _named_where_short(world: World, seq: int) -> World:
+    if world.seq < seq:
+        say(f"{poor('missing:')} the world can be shown up to record {world.seq} only")
+    return world
+
+
+def nothing_known(history: History, what: str) -> Failure:
+    """What to say of a moment before all that is known: why, and where knowledge begins."""
+    oldest, known = history.oldest(), known_from(history)
+    why = f": records before {oldest} are no longer kept" if oldest > 1 else ""
+    if known is None:
+        step = "look into a backup, or bring back its archives"
+        return Failure(Exit.NOT_FOUND, f"{what}{why}; no snapshot here tells a later one", step)
+    return Failure(
+        Exit.NOT_FOUND,
+        f"{what}{why}; the first world that is known is that at record {known}",
+        f"ackbook replay --to {known} {history.place.flag()}",
+    )
+
+
+def _fold_block(world: World, entries: list[Entry], accepted: bool) -> bool:
+    """Fold these entries, up to the first hole that nobody accepted; whether there was none."""
+    if entries[-1].seq == world.seq + len(entries):
+        fold_all(world, entries)
+        return True
+    for entry in entries:
+        if entry.seq != world.seq + 1 and not accepted:
+            return False
+        fold(world, entry)
+        accepted = kind_of(entry) == REPAIRED
+    return True

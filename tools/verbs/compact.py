@@ -1,0 +1,165 @@
+"""`ackbook compact`: lets sealed history go into compressed archives, offline or through a broker.
+
+Where a broker runs, it does the work and is asked how far it is; else the journal is opened here.
+Both come to the same report. Nothing is forgotten by that, unless `--keep-audit` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+
+import click
+import msgspec
+
+from ackbook.broker.runtime.maintenance.compaction_schedule import (
+    SNAPSHOTS,
+    foretell,
+    is_held_back,
+    is_worth_sealing,
+)
+from ackbook.broker.runtime.maintenance.snapshot_worker import make_snapshot
+from ackbook.broker.wire.retention import SPELLINGS, parse_retention
+from ackbook.journal import (
+    CompactionPlan,
+    CompactionReport,
+    JournalError,
+    Locked,
+    Log,
+    OsClock,
+    Progress,
+    Retention,
+    open_log,
+    plan_compaction,
+)
+from ackbook.journal import compact as compact_log
+from ackbook.projections.facts import KINDS
+from ackbook.projections.world.serialization import FOLD_VERSION
+from ackbook.tools.cli.client import Client
+from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.options import json_option, place_option
+from ackbook.tools.cli.output import bold, dim, emit, say, tell
+from ackbook.tools.cli.place import Place
+from ackbook.tools.history.journal import as_failure
+
+
+class RunRow(msgspec.Struct, frozen=True):
+    """What the broker says of a compaction."""
+
+    run: int
+    over: bool
+    done: int
+    total: int
+    failed: str | None = None
+    report: CompactionReport | None = None
+
+
+def _check_retention(_: click.Context, __: click.Parameter, text: str) -> str:
+    if parse_retention(text) is None:
+        raise click.BadParameter(f"it must be {SPELLINGS}")
+    return text
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option(
+    "--keep-audit",
+    default="forever",
+    show_default=True,
+    metavar="HOW",
+    callback=_check_retention,
+    help=f"How much of the archives is kept: {SPELLINGS}.",
+)
+@json_option
+@place_option
+def compact(dry_run: bool, keep_audit: str, as_json: bool, place: Place) -> None:
+    """Move what is settled and sealed from the journal into compressed archives.
+
+    `why`, `replay`, `events`, `cat` and `verify` read the archives as if nothing had happened.
+    Works while the broker runs and while it does not. The exit code is 8 when it could not be
+    finished, and 4, 7 or 10 when the journal is damaged or newer.
+    """
+    directory = place.journal()
+    keep = parse_retention(keep_audit)
+    assert keep is not None, "it was checked"
+    with _failing():
+        if dry_run:
+            report = foretell(directory, _plan(directory, keep))
+        else:
+            try:
+                report = compact_here(directory, keep)
+            except Locked:
+                report = _ask_broker(place, keep_audit)
+    if as_json:
+        emit(msgspec.to_builtins(report) | {"dry_run": dry_run})
+    else:
+        _show(directory, report, dry_run)
+
+
+def compact_here(directory: Path, keep: Retention) -> CompactionReport:
+    """Compact a journal that nobody has open. Raises `JournalError`."""
+    log = open_log(directory, kinds=KINDS, fold_version=FOLD_VERSION)
+    with closing(log):
+        plan = _plan(directory, keep)
+        if is_worth_sealing(directory, plan):
+            log.seal()
+            plan = _plan(directory, keep)
+        for _ in range(SNAPSHOTS):
+            if not is_held_back(plan):
+                break
+            _make_snapshot(log)
+            plan = _plan(directory, keep)
+        return compact_log(log, fold_version=FOLD_VERSION, keep_audit=keep, progress=_say_progress)
+
+
+def _make_snapshot(log: Log) -> None:
+    say(dim(f"making a snapshot at {log.head.seq}"))
+    log.note_snapshot(make_snapshot(log.directory))
+
+
+def _plan(directory: Path, keep: Retention) -> CompactionPlan:
+    now = OsClock().wall()
+    return plan_compaction(directory, fold_version=FOLD_VERSION, keep_audit=keep, now=now)
+
+
+def _say_progress(progress: Progress) -> None:
+    say(dim(f"archived {progress.piece.name} ({progress.done} of {progress.total})"))
+
+
+def _ask_broker(place: Place, keep_audit: str) -> CompactionReport:
+    client = Client(place)
+    row = client.ask("POST", "/api/compact", RunRow, {"keep_audit": keep_audit})
+    said = 0
+    while not row.over:
+        row = client.ask("GET", f"/api/compact?{urlencode({'run': row.run})}", RunRow)
+        if row.done != said:
+            said = row.done
+            say(dim(f"{row.done} of {row.total} segments are gone"))
+    if row.report is None:
+        why = row.failed or "the broker did not say why"
+        raise Failure(Exit.REFUSED, f"the compaction did not come to its end: {why}")
+    return row.report
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    try:
+        yield
+    except JournalError as problem:
+        raise as_failure(problem) from None
+
+
+def _show(directory: Path, report: CompactionReport, dry_run: bool) -> None:
+    verb = "would remove" if dry_run else "removed"
+    count = f"{len(report.removed)} segment{'' if len(report.removed) == 1 else 's'}"
+    tell(f"{bold(str(directory))}: {verb} {count}, {report.removed_bytes} bytes")
+    if report.archived:
+        many = f"{len(report.archived)} archive{'' if len(report.archived) == 1 else 's'}"
+        tell(f"  archived through record {report.through}: {report.archived_bytes} bytes in {many}")
+    if report.forgotten:
+        verb = "would forget" if dry_run else "forgot"
+        tell(f"  {verb} {len(report.forgotten)} of the oldest archives")
+    for each in report.pinned:
+        tell(f"  {each.name} stays ({each.bytes} bytes): {each.why}")

@@ -1,0 +1,70 @@
+"""`ackbook down`: the graceful end of a broker, over only when its process is gone."""
+
+from __future__ import annotations
+
+import os
+import select
+from contextlib import closing
+
+import click
+
+from ackbook.tools.cli.client import Client
+from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.options import json_option, place_option
+from ackbook.tools.cli.output import emit, tell
+from ackbook.tools.cli.place import Place
+from ackbook.tools.shapes.broker import Done
+
+END_S_MAX = 60.0
+"""Programs get some seconds to end, many of them at once; after so long something hangs."""
+
+
+@click.command()
+@click.option("--keep-agents", is_flag=True, help="Leave the programs running for the next start.")
+@json_option
+@place_option
+def down(keep_agents: bool, as_json: bool, place: Place) -> None:
+    """End the broker. What is pending is kept, and typed after the next start."""
+    client = Client(place)
+    pid = client.connection.pid
+    with closing(Process(pid)) as process:
+        client.ask("POST", "/api/shutdown", Done, {"keep_agents": keep_agents})
+        if not process.ended_within(END_S_MAX):
+            raise Failure(
+                Exit.TIMED_OUT,
+                f"the broker (pid {pid}) has not ended after {END_S_MAX:.0f} s",
+                f"see {place.directory}/logs/broker.log",
+            )
+        if place.connection_file.exists() and client.connection == place.written():
+            raise Failure(
+                Exit.NO,
+                f"the broker (pid {pid}) was killed before its end; programs may run on",
+                f"start it again, then end it: ackbook up --background {place.flag()}",
+            )
+    if as_json:
+        emit({"stopped": True, "pid": pid, "agents_kept": keep_agents})
+    else:
+        kept = "; its agents run on" if keep_agents else ""
+        tell(f"the broker in {place.directory} ended{kept}")
+
+
+class Process:
+    """A process that is not our child, held by descriptor: its number cannot come to mean another.
+
+    A zombie has ended, whether or not its parent has noticed.
+    """
+
+    def __init__(self, pid: int) -> None:
+        try:
+            self._handle: int | None = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._handle = None
+
+    def ended_within(self, seconds: float) -> bool:
+        if self._handle is None:
+            return True
+        return bool(select.select([self._handle], [], [], seconds)[0])
+
+    def close(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)

@@ -1,0 +1,152 @@
+"""`ackbook send`: a message for an agent or a channel, and how far it came.
+
+Without `--wait` the verb ends when the message is durable. With it the broker is asked to answer
+only when every delivery reached the level that is needed, failed, or the time is over, and the exit
+code says which.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from ackbook.tools.cli.client import Client
+from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.options import json_option, place_option, recipient_argument
+from ackbook.tools.cli.output import (
+    bad,
+    bold,
+    dim,
+    emit,
+    evidence_text,
+    good,
+    plain,
+    poor,
+    say,
+    tell,
+)
+from ackbook.tools.cli.place import Place
+from ackbook.tools.shapes.broker import DeliveryRow, SendReply
+
+SENDER_VARIABLE = "RELAY_AGENT_NAME"
+
+EXIT_BY_OUTCOME = {
+    "confirmed": Exit.DONE,
+    "unconfirmed": Exit.UNCONFIRMED,
+    "failed": Exit.NO,
+    "timed_out": Exit.TIMED_OUT,
+}
+
+
+@click.command()
+@recipient_argument
+@click.argument("text", metavar="TEXT")
+@click.option(
+    "--from", "sender", metavar="NAME", help=f"Who sends it: ${SENDER_VARIABLE}, else human."
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["wait", "steer"]),
+    default="wait",
+    help="steer interrupts what the agent does first.",
+)
+@click.option(
+    "--priority", type=click.IntRange(0, 4), help="0 is most urgent; 2, in a channel 3, else."
+)
+@click.option("--ttl", type=click.FloatRange(min=0), metavar="S", help="Drop it when so old.")
+@click.option("--idempotency-key", "key", metavar="K", help="The same key is the same message.")
+@click.option("--wait", type=click.FloatRange(min=0), metavar="S", help="Wait for the level.")
+@click.option(
+    "--need",
+    type=click.Choice(["written", "seen", "submitted"]),
+    default="seen",
+    show_default=True,
+    help="The level that counts as arrived.",
+)
+@json_option
+@place_option
+def send(
+    to: str,
+    text: str,
+    sender: str | None,
+    mode: str,
+    priority: int | None,
+    ttl: float | None,
+    key: str | None,
+    wait: float | None,
+    need: str,
+    as_json: bool,
+    place: Place,
+) -> Exit:
+    """Send TEXT to TO, which is the name of an agent or a #channel.
+
+    TEXT - is read from standard input. Put -- before a TEXT that begins with a dash.
+
+    With --wait the exit code is 0 when it arrived everywhere, 9 when it was typed but never seen, 1
+    when it failed, and 6 when the time was over first.
+    """
+    wish = {
+        "to": to,
+        "text": _body(text),
+        "from": sender or os.environ.get(SENDER_VARIABLE) or "human",
+        "mode": mode,
+        "priority": priority,
+        "ttl_ms": _milliseconds(ttl),
+        "idempotency_key": key,
+        "need": need,
+        "wait_ms": None if wait is None else max(_milliseconds(wait) or 0, 1),
+    }
+    given = {name: value for name, value in wish.items() if value is not None}
+    reply = Client(place).ask("POST", "/api/send", SendReply, given, wait_s=wait or 0.0)
+    outcome = reply.outcome if wait is not None else None
+    if as_json:
+        emit({"event_id": reply.event_id, "seq": reply.seq, "deliveries": reply.deliveries})
+    else:
+        _show(reply, outcome)
+    for refused in reply.refused:
+        say(f"{poor('refused:')} {plain(refused.agent)} ({refused.reason})")
+    if outcome is None:
+        return Exit.DONE
+    # A recipient that did not take the message is one that it will not reach.
+    return Exit.NO if reply.refused else EXIT_BY_OUTCOME[outcome]
+
+
+def _body(text: str) -> str:
+    """The message: the argument, or standard input without its last newline."""
+    if text == "-":
+        try:
+            text = sys.stdin.buffer.read().decode().removesuffix("\n")
+        except UnicodeDecodeError as problem:
+            raise Failure(
+                Exit.USAGE, f"standard input is not UTF-8 at byte {problem.start}"
+            ) from None
+    if not text:
+        raise Failure(Exit.USAGE, "the message is empty", "give a text, or - to read one")
+    return text
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
+
+
+def _show(reply: SendReply, outcome: str | None) -> None:
+    again = " before, under the same key" if reply.repeated else ""
+    tell(f"{bold(reply.event_id)} {dim(f'recorded at {reply.seq}{again}')}")
+    width = max((len(row.agent) for row in reply.deliveries), default=0)
+    for row in reply.deliveries:
+        said = dim("on its way") if outcome is None else _progress(row)
+        tell(f"  {plain(row.agent):<{width}}  {dim(row.delivery_id)}  {said}")
+
+
+def _progress(row: DeliveryRow) -> str:
+    """The level and its evidence, or what is in the way."""
+    because = f" ({plain(row.reason)})" if row.reason else ""
+    if row.verification == "echo":
+        return f"{good(row.level or '')}  {dim(evidence_text(row.evidence))}"
+    if row.verification is not None:
+        return f"{poor('unconfirmed')}{because}"
+    state = row.state or "unknown"
+    colour = bad if state in ("dead_letter", "dropped", "evicted", "expired") else poor
+    return f"{colour(state)}{because}"

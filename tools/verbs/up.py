@@ -1,0 +1,143 @@
+"""`ackbook up`: a broker, in the foreground or detached, and what its last end left behind.
+
+Standard output has one line, when requests are answered: where it is reached, its directory, its
+process. Agents that ended with the last broker are named on standard error, with the command that
+brings each back. Why a start failed is said by the broker itself, with its exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import threading
+
+import click
+
+from ackbook.tools.cli.background import (
+    FailedStart,
+    Ready,
+    announce,
+    keep_from_children,
+    start_detached,
+)
+from ackbook.tools.cli.client import Client
+from ackbook.tools.cli.failures import Failure
+from ackbook.tools.cli.options import json_option, place_option
+from ackbook.tools.cli.output import bold, dim, emit, plain, say, tell
+from ackbook.tools.cli.place import Place
+from ackbook.tools.shapes.broker import AgentRow, Agents
+
+ENDED_WITH_BROKER = ("ended_with_broker", "broker_stopped")
+LOCALHOST = "127.0.0.1"
+
+
+@click.command()
+@click.option("--background", is_flag=True, help="Return when it is ready; it runs on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="Where to listen on this machine; any free port, unless said.",
+)
+@click.option(
+    "--respawn", is_flag=True, help="Start again the agents that ended with the last broker."
+)
+@click.option("--ready-fd", type=int, hidden=True)
+@json_option
+@place_option
+def up(
+    background: bool,
+    port: int,
+    respawn: bool,
+    ready_fd: int | None,
+    as_json: bool,
+    place: Place,
+) -> int:
+    """Run the broker of a directory.
+
+    The exit code is 5 when another broker runs there, 1 when the port is in use, 4, 7 or 10 when
+    the journal is damaged or newer, and 74 when the disk refuses.
+    """
+    if background:
+        return _in_background(place, port, respawn, as_json)
+    if ready_fd is not None:
+        keep_from_children(ready_fd)
+    return _in_this_process(place, port, respawn, ready_fd, as_json)
+
+
+def _in_background(place: Place, port: int, respawn: bool, as_json: bool) -> int:
+    options = ["--port", str(port), *(["--respawn"] if respawn else [])]
+    try:
+        ready = start_detached(place, options)
+    except FailedStart as failed:
+        say(failed.said or f"ackbook: the broker ended at once; see {place.directory}/logs")
+        return failed.code
+    _say_ready(ready, as_json)
+    _say_ended(place)
+    return 0
+
+
+def _in_this_process(
+    place: Place, port: int, respawn: bool, ready_fd: int | None, as_json: bool
+) -> int:
+    from ackbook.broker.runtime.app import serve
+    from ackbook.broker.runtime.broker_directory import Connection
+
+    def on_ready(connection: Connection) -> None:
+        ready = Ready(connection.url, connection.directory, connection.pid, connection.port)
+        if ready_fd is not None:
+            announce(ready_fd, ready)
+            return
+        _say_ready(ready, as_json)
+        # The broker answers on this thread, so the question has to come from another.
+        threading.Thread(target=_say_ended, args=(place,), daemon=True).start()
+
+    _be_found_by_agents()
+    _end_with_the_terminal()
+    return serve(place.directory, host=LOCALHOST, port=port, respawn=respawn, ready=on_ready)
+
+
+def _be_found_by_agents() -> None:
+    """Agents answer with `ackbook send`, so the command has to be on the path that they inherit,
+    also when it was started here by its full name. It comes last: it must not change what they
+    find otherwise."""
+    beside_python = os.path.dirname(sys.executable)
+    if shutil.which("ackbook") is None and os.path.exists(os.path.join(beside_python, "ackbook")):
+        path = os.environ.get("PATH", os.defpath)
+        os.environ["PATH"] = f"{path}{os.pathsep}{beside_python}"
+
+
+def _end_with_the_terminal() -> None:
+    """A window that is closed asks for the same graceful end as Ctrl-C in it. Whoever started us
+    to outlive it (nohup) has said so already."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def _say_ready(ready: Ready, as_json: bool) -> None:
+    if as_json:
+        emit(ready)
+    else:
+        tell(f"ackbook is up at {bold(ready.url)} in {ready.directory} {dim(f'(pid {ready.pid})')}")
+
+
+def _say_ended(place: Place) -> None:
+    """Who ended with the last broker, and how each comes back."""
+    try:
+        agents = Client(place).ask("GET", "/api/spawned", Agents).agents
+    except Failure:
+        return  # the broker was told to end meanwhile
+    ended = [row for row in agents if _ended_with_broker(row)]
+    if not ended:
+        return
+    say("ended with the last broker; what waits for them is kept:")
+    width = max(len(row.name) for row in ended)
+    for row in ended:
+        say(f"  {plain(row.name):<{width}}  ackbook restart {plain(row.name)} {place.flag()}")
+
+
+def _ended_with_broker(row: AgentRow) -> bool:
+    return row.state == "gone" and row.exit is not None and row.exit.reason in ENDED_WITH_BROKER
