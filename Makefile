@@ -12,7 +12,7 @@ WORKERS ?= 4
 ROUNDS ?= 200
 HISTORIES ?= 20000
 
-.PHONY: help demo test lint bench crash long histories planted lock clean
+.PHONY: help demo test coverage lint bench crash long histories planted lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -22,6 +22,11 @@ demo: $(READY) ## the whole story on real programs, in under two minutes, proofs
 
 test: $(READY) ## run every test
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+coverage: $(READY) ## run every test and report the lines that none of them reaches
+	@rm -rf build/coverage && mkdir -p build/coverage
+	-$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup
+	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 lint: $(READY) ## ruff and mypy, as the tests ask for them
 	$(BIN)/ruff check .

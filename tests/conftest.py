@@ -1,4 +1,8 @@
-"""What holds for every test: nothing that a test module started is left when it ends.
+"""What holds for every test: the same surroundings anywhere, and nothing is left when it ends.
+
+Who runs the tests may ignore and block signals (`nohup`), have a umask, a locale, settings of bash
+or readline at home, a proxy, a narrow terminal. None of that is what a test is about, so that tests
+and what they start begin without it; a test that is about it makes it itself.
 
 Each module runs under a mark of its own in the environment. Children inherit it, holders and the
 programs in their terminals too, so that whoever still carries it afterwards was left over: it is
@@ -19,8 +23,23 @@ import pytest
 from hypothesis import settings
 
 MARK = "ACKBOOK_TEST_MARK"
-GRACE_S = 20.0
+GRACE_S = 60.0
 """For a holder to notice that its broker is gone, on a machine that is busy with other tests."""
+
+NEEDED = (
+    "PATH",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "PYENV_",
+    "PYTEST_",
+    "HYPOTHESIS_",
+    "COVERAGE_",
+    "CI",
+)
+"""What a variable's name begins with that tests, and those who measure them, cannot do without."""
+
+OF_PYTHON = {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}
+"""Nobody can ignore the first two; Python itself ignores the others."""
 
 # A machine shared with other work is slow now and then, which says nothing about the code.
 # In CI the same examples are tried each time: a rare find belongs to whoever searches for one.
@@ -43,10 +62,23 @@ def carriers(mark: str) -> dict[int, str]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def a_cache_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What tools keep for this user's next question must not come from, nor stay for, another."""
+def the_same_surroundings_anywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Signals, umask, and an environment of what is needed to run; a home and a cache of our own:
+    what tools keep for this user's next question must not come from, nor stay for, another."""
+    for number in signal.valid_signals() - OF_PYTHON:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            own = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, own)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.umask(0o022)
     with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if not name.startswith(NEEDED):
+                patch.delenv(name)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("LC_ALL", "C.UTF-8")
+        patch.setenv("TERM", "xterm-256color")
         yield
 
 

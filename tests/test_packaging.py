@@ -27,7 +27,7 @@ TOPS = ("journal", "projections", "broker", "tools")
 FACE = Path("tools", "package")
 """What installs as `ackbook` itself."""
 
-pytestmark = [pytest.mark.xdist_group("packaging"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("packaging"), pytest.mark.timeout(900)]
 
 
 def run(*command: object, cwd: Path) -> str:

@@ -19,10 +19,12 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from pathlib import Path
 
+from ackbook.broker.runtime import inherited
 from ackbook.broker.runtime.api.server import listen
 from ackbook.broker.runtime.broker_directory import Connection, Place
 from ackbook.broker.runtime.broker_run import Life, Settings
 from ackbook.broker.runtime.maintenance.snapshot_schedule import Upkeep
+from ackbook.broker.wire.frames import UMASK
 from ackbook.journal import Files, JournalError, Locked, OsFiles, ending_of
 from ackbook.projections.facts import Policy
 
@@ -55,6 +57,7 @@ def serve(
     ready: Callable[[Connection], None] | None = None,
     upkeep: Upkeep | None = None,
     files: Files | None = None,
+    umask: int = UMASK,
 ) -> int:
     """Run a broker until it is told to end, and return the exit code of the process.
 
@@ -63,11 +66,15 @@ def serve(
     are the numbers of delivery. `ready` is called once, on the loop, when the journal is replayed,
     holders are adopted, and requests are answered; without it a line on stdout says so. `upkeep`
     says when a snapshot or a compaction is due. `files` is the journal's door to the disk; None:
-    the real one.
+    the real one. `umask` is what programs begin with, whatever that of this process is.
+
+    The process must have no other thread yet: what its caller ignores or blocks is seen to, so that
+    nobody who is started here inherits it.
 
     0: a graceful end. 1: the port is taken. 5: another broker has the directory. 4, 7, 8, 10, 74
     and 1: what the journal's error says. 74: the disk failed while it ran.
     """
+    inherited.settle_in()
     place = Place(directory)
     if (few := resource.getrlimit(resource.RLIMIT_NOFILE)[0]) < DESCRIPTORS_MIN:
         said = f"only {few} files may be open at once, and a broker needs {DESCRIPTORS_MIN}"
@@ -86,23 +93,24 @@ def serve(
         respawn=respawn,
         upkeep=upkeep or Upkeep(),
         files=files,
+        umask=umask,
     )
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     sys.setswitchinterval(SWITCH_S)
-
-    async def live() -> None:
-        life = Life(place, settings, listener, ready or _say_ready)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, life.stop, "signal")
-        await life.run()
-
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(live())
+            runner.run(_live(Life(place, settings, listener, ready or _say_ready)))
     except (JournalError, OSError, MemoryError, RuntimeError) as error:
         return _cannot_go_on(place, error)
     return EXIT_DONE
+
+
+async def _live(life: Life) -> None:
+    """The life of a broker, until it ends by itself or a signal ends it."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, life.stop, "signal")
+    await life.run()
 
 
 def _cannot_go_on(place: Place, error: JournalError | OSError | MemoryError | RuntimeError) -> int:

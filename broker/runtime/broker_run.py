@@ -71,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     respawn: bool
     upkeep: Upkeep
     files: Files | None
+    umask: int
 
 
 class _Over(Exception):
@@ -152,7 +153,7 @@ class Life:
         holders = Holders(place.holders, place.journal, hello, attachments)
         engine = Engine(journal, world, (feed, bell, holders.dues))
         holders.work_for(engine, tasks)
-        spawner = Spawner(engine, holders, bell, place.directory, os.environ)
+        spawner = Spawner(engine, holders, bell, place.directory, os.environ, settings.umask)
         holders.restart = lambda start: _restart(tasks, spawner, start, journal)
         snapshots = Snapshots(engine, journal, since, settings.upkeep)
         compactor = Compactor(engine, journal, snapshots, settings.upkeep)

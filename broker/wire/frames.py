@@ -23,6 +23,10 @@ FRAME_BYTES_MAX = 8 * 1024 * 1024
 """A body of 512 KiB grows at most sixfold when escaped; output chunks are far smaller."""
 
 
+UMASK = 0o022
+"""Of programs, unless somebody says otherwise: others read what they write, as is usual."""
+
+
 class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Base of all frames."""
 
@@ -34,7 +38,8 @@ class Launch(Frame, frozen=True, tag_field="frame", tag="launch"):
     """What to run, on the holder's standard input before any socket exists. Never on disk.
 
     `screens`: the file that keeps screens of evidence; none are kept where it is empty. `stay_s`:
-    how long the holder waits for a broker that names it before it ends itself.
+    how long the holder waits for a broker that names it before it ends itself. `umask`: of the
+    program, whatever that of its broker is.
     """
 
     name: AgentName
@@ -51,6 +56,7 @@ class Launch(Frame, frozen=True, tag_field="frame", tag="launch"):
     profile: str = "generic"
     idle_threshold_s: int = 30
     stay_s: int = 30
+    umask: int = UMASK
 
 
 class Hello(Frame, frozen=True, tag_field="frame", tag="hello"):

@@ -29,6 +29,7 @@ from tests.support.holders import (
     start,
     transcript,
 )
+from tests.support.inherited import CLEAN, inherited_by, spoil
 
 
 @pytest.fixture
@@ -79,9 +80,27 @@ def test_the_program_gets_exactly_the_given_environment_and_place(tmp_path: Path
         assert os.readlink(f"/proc/{pid}/cwd") == str(tmp_path)
         opened = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
         assert all(each.startswith("/dev/") for each in opened)
-        ignored = re.search(r"SigIgn:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
-        assert ignored is not None
-        assert int(ignored[1], 16) & (1 << (signal.SIGPIPE - 1)) == 0
+
+
+def test_the_program_inherits_nothing_of_what_its_holder_was_started_with() -> None:
+    with (
+        short_directory() as directory,
+        start(launch(directory, "cat"), before_exec=spoil) as holder,
+    ):
+        link = holder.join()
+        link.ready()
+        assert inherited_by(link.wait(Welcome).pid) == CLEAN
+        link.send(Input(request=1, data=b"\x03"))
+        assert link.wait(Ended).signal == signal.SIGINT, (
+            "the end of its child is told to the holder"
+        )
+        holder.process.send_signal(signal.SIGTERM)
+        assert holder.wait() == 0
+
+
+def test_the_program_has_the_umask_of_its_order() -> None:
+    with running("cat", umask=0o007) as (_, link):
+        assert inherited_by(link.wait(Welcome).pid).umask == 0o007
 
 
 def test_a_socket_path_of_any_length_works_and_is_for_its_owner_only() -> None:
@@ -131,6 +150,20 @@ def test_a_program_that_ignores_the_hang_up_is_killed_with_its_children() -> Non
         assert link.wait(Ended).signal == signal.SIGKILL
         assert holder.wait() == 0
         assert all(map(gone, children))
+
+
+def test_when_a_holder_has_ended_so_has_everything_in_the_session() -> None:
+    """Children that ignore the hang-up and beget others while they are killed."""
+    child = "(trap '' HUP; while :; do /bin/true & sleep 0.001; done) &"
+    with running("bash", "--norc", "-c", f"{child} {child} echo 'ready> '; read line") as (
+        holder,
+        link,
+    ):
+        pid = link.wait(Welcome).pid
+        assert descendants(pid)
+        link.send(End())
+        assert holder.wait() == 0
+        assert descendants(pid) == []
 
 
 def test_sigterm_ends_the_holder_and_its_program() -> None:

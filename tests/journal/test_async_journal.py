@@ -44,7 +44,7 @@ class WatchedFiles(OsFiles):
             raise self.error
         if not self.go.is_set():
             self.arrived.set()
-        assert self.go.wait(20)
+        assert self.go.wait(150)
         super().sync(handle)
         if Path(os.readlink(f"/proc/self/fd/{handle}")).name == "HEAD":
             self.synced_head.set()

@@ -274,7 +274,7 @@ def test_the_worker_archives_beside_the_writer(log: Log) -> None:
         command = worker_command(log.directory, [piece.first for piece in due])
         worker = subprocess.Popen(command, stdout=subprocess.PIPE)
         add(log, 3)
-        answers, _ = worker.communicate(timeout=60)
+        answers, _ = worker.communicate(timeout=150)
         assert worker.returncode == 0
         run.step([read_answer(line) for line in answers.splitlines()])
     run.forget()
@@ -285,7 +285,7 @@ def test_the_worker_archives_beside_the_writer(log: Log) -> None:
 
 def test_a_worker_that_fails_says_why(log: Log) -> None:
     command = worker_command(log.directory, [4711])
-    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=150, check=False)
     assert done.returncode == 74
     assert b"was not archived" in done.stderr
     log.close()

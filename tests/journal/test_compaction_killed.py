@@ -33,7 +33,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def compact_in_a_process(directory: Path, *call: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.support.compact_process", str(directory), *call]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150)
 
 
 def test_every_change_of_a_compaction_can_be_the_last_of_its_process(
@@ -93,7 +93,7 @@ def test_a_worker_writes_under_a_name_that_no_other_one_has(history: Path, tmp_p
     made = archive_segment(shutil.copytree(history, tmp_path / "other"), 1)
     # Whoever wrote under the plain name would fail here.
     (directory / "archive" / f"{made.name}.tmp").mkdir(parents=True)
-    done = subprocess.run(worker_command(directory, [1]), capture_output=True, timeout=60)
+    done = subprocess.run(worker_command(directory, [1]), capture_output=True, timeout=150)
     assert read_answer(done.stdout).name == made.name, done.stderr
 
 

@@ -252,7 +252,7 @@ def test_a_follower_in_the_same_process_need_not_look_to_hear_of_a_record(
         threading.Thread(target=follow, daemon=True).start()
         for _ in range(20):
             orders.append("order.placed", TEA)
-            assert turns.acquire(timeout=20)
+            assert turns.acquire(timeout=150)
 
 
 def test_a_ring_between_a_look_and_the_wait_is_heard() -> None:
@@ -279,7 +279,7 @@ def test_a_follower_sees_nothing_that_is_not_durable(tmp_path: Path) -> None:
         files.go.clear()
         thread = threading.Thread(target=journal.append, args=("order.placed", TEA))
         thread.start()
-        assert files.arrived.wait(20)
+        assert files.arrived.wait(150)
         assert b"tea" in next(iter(tmp_path.glob("0*.jsonl"))).read_bytes(), "it is written"
         assert list(journal.follow(quiet_s_max=0.02)) == []
         assert list(read_journal(tmp_path).follow(quiet_s_max=0.02)) == []
@@ -300,7 +300,7 @@ class HeldFiles(OsFiles):
     def sync(self, handle: Handle) -> None:
         if not self.go.is_set():
             self.arrived.set()
-        assert self.go.wait(20)
+        assert self.go.wait(150)
         super().sync(handle)
 
 
@@ -520,7 +520,7 @@ def test_the_witness_of_the_last_append_is_durable_soon_without_another_one(
     files = WitnessFiles()
     with open_journal(tmp_path, files=files) as journal:
         journal.append("order.placed", TEA)
-        assert files.synced_head.wait(20)
+        assert files.synced_head.wait(150)
 
 
 class WitnessFiles(OsFiles):

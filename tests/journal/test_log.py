@@ -51,7 +51,7 @@ class SlowFiles(OsFiles):
 
     def sync(self, handle: Handle) -> None:
         self.syncs += 1
-        assert self.go.wait(20)
+        assert self.go.wait(150)
         super().sync(handle)
 
 

@@ -71,7 +71,7 @@ history.append("order.placed", {})  # type: ignore[attr-defined]
 """
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_type_checker_tells_right_use_from_wrong(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)

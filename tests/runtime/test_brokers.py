@@ -54,14 +54,22 @@ def test_a_graceful_end_ends_the_programs_and_leaves_nothing_but_the_records() -
         assert kinds[-3:] == ["agent.exited", "broker.stopped", "journal.closed"]
 
 
-def test_a_holder_that_hangs_is_not_left_over() -> None:
+def test_a_holder_that_hangs_is_not_left_over_nor_is_anything_in_its_session(
+    tmp_path: Path,
+) -> None:
+    """The child ignores the hang-up that the end of its terminal is to it."""
+    told = tmp_path / "child"
+    script = f"(trap '' HUP; exec sleep 1000) & echo $! > '{told}'; cat"
     with running() as broker:
-        pid = broker.spawn("cat", "cat")["pid"]
+        pid = broker.spawn("cat", "sh", "-c", script)["pid"]
+        eventually(lambda: told.exists() and told.read_text() != "", "the child")
+        child = int(told.read_text())
         holder = parent_of(pid)
         os.kill(holder, signal.SIGSTOP)
         assert broker.stop() == 0
         assert gone(holder)
         eventually(lambda: gone(pid), "the end of the program")
+        eventually(lambda: gone(child), "the end of its child")
         assert list((broker.directory / "holders").iterdir()) == []
 
 
@@ -303,7 +311,7 @@ def test_a_restart_keeps_what_waits_and_runs_the_recorded_command() -> None:
         first = broker.spawn("bot", *chat(kept), env={"MINE": "1"})
         broker.http.put("/api/spawned/bot/delivery-mode", json={"mode": "manual_flush"})
         broker.send("bot", "waits")
-        row = broker.post("/api/spawned/bot/restart", wait_ms=30_000)
+        row = broker.post("/api/spawned/bot/restart", wait_ms=150_000)
         assert row["generation"] == "2"
         assert row["command"] == first["command"]
         assert gone(first["pid"])

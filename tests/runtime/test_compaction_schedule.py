@@ -265,7 +265,7 @@ def park(broker: Running, count: int) -> None:
 def output(broker: Running, *words: str) -> str:
     """What a command says on standard output when it succeeds."""
     command = [sys.executable, "-m", "ackbook", *words, "--dir", str(broker.directory)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -23,7 +23,7 @@ def burst(broker: Running, names: list[str], count: int) -> dict[str, list[int]]
     url, headers = broker.http.base_url, broker.http.headers
 
     def send(name: str) -> None:
-        with httpx.Client(base_url=url, headers=headers, timeout=60) as http:
+        with httpx.Client(base_url=url, headers=headers, timeout=150) as http:
             for number in range(count):
                 body = {"to": name, "text": f"number {number} for {name}"}
                 try:
@@ -242,7 +242,7 @@ def test_a_failed_sync_publishes_nothing_and_ends_the_process() -> None:
         disk.write_text("fine")
         broker.start("--disk", str(disk))
         broker.spawn("cat", "cat")
-        kept = broker.send("cat", "durable", wait_ms=30_000)
+        kept = broker.send("cat", "durable", wait_ms=150_000)
         disk.write_text("dying")
         answer = broker.http.post("/api/send", json={"to": "cat", "text": "not durable"})
         assert (answer.status_code, answer.json()["code"]) == (500, "outcome_unknown")

@@ -76,7 +76,7 @@ def history(broker: Running, since: int = 0) -> list[Row]:
 def test_events_of_a_message_come_in_their_order_with_its_ids() -> None:
     with running() as broker:
         broker.spawn("cat", "cat")
-        reply = broker.send("cat", "hello", wait_ms=30_000)
+        reply = broker.send("cat", "hello", wait_ms=150_000)
         mine = [e["kind"] for e in history(broker) if e.get("event_id") == reply["event_id"]]
         assert [kind for kind in mine if kind != "delivery_advanced"] == [
             "relay_inbound",
@@ -214,14 +214,14 @@ def test_a_graceful_end_closes_streams_after_the_last_event() -> None:
 def test_why_and_the_journal_are_told_over_http() -> None:
     with running() as broker:
         broker.spawn("cat", "cat")
-        reply = broker.send("cat", "hello", wait_ms=30_000)
+        reply = broker.send("cat", "hello", wait_ms=150_000)
         story = broker.get(f"/api/why/{reply['event_id']}")
         assert story["id"] == reply["event_id"]
         assert story["state"] == "acked"
         assert story["deliveries"][0]["delivery_id"] == reply["deliveries"][0]["delivery_id"]
         assert broker.http.get("/api/why/evt_ffff").status_code == 404
-        keyed = broker.send("cat", "again", idempotency_key="order/1", wait_ms=30_000)
-        other = broker.send("cat", "once more", idempotency_key="order-2", wait_ms=30_000)
+        keyed = broker.send("cat", "again", idempotency_key="order/1", wait_ms=150_000)
+        other = broker.send("cat", "once more", idempotency_key="order-2", wait_ms=150_000)
         for question in ("?key=order/1", "?key=order/1&from=human", f"?id={keyed['event_id']}"):
             [by_key] = broker.get(f"/api/why{question}")["stories"]
             assert (by_key["id"], by_key["state"]) == (keyed["event_id"], "acked")

@@ -346,7 +346,7 @@ def test_a_broker_that_stood_still_answers_what_was_asked_meanwhile() -> None:
 
         def ask(number: int) -> None:
             with httpx.Client(
-                base_url=broker.http.base_url, headers=broker.http.headers, timeout=60
+                base_url=broker.http.base_url, headers=broker.http.headers, timeout=150
             ) as http:
                 body = {"to": "ann", "text": f"number {number}"}
                 answers.append(http.post("/api/send", json=body).status_code)

@@ -38,7 +38,7 @@ OFFLINE = {
 def limited(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """A command that may use little more than it does when its work begins."""
     command = [sys.executable, "-m", "tests.support.limited", *map(str, words)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150)
 
 
 @pytest.fixture(scope="module")

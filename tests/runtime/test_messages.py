@@ -35,7 +35,7 @@ def park(broker: Running, name: str) -> None:
 def test_a_sender_that_waits_is_told_level_and_evidence(broker: Running) -> None:
     broker.spawn("waits", "cat")
     for need in ("written", "seen", "submitted"):
-        reply = broker.send("waits", f"until {need}", wait_ms=30_000, need=need)
+        reply = broker.send("waits", f"until {need}", wait_ms=150_000, need=need)
         assert reply["outcome"] == "confirmed"
         [row] = reply["deliveries"]
         assert row["delivery_id"].startswith("del_")
@@ -73,7 +73,7 @@ def test_a_message_that_is_taken_back_while_waited_for_has_failed(broker: Runnin
     park(broker, "back")
     replies = []
     waiter = threading.Thread(
-        target=lambda: replies.append(broker.send("back", "never mind", wait_ms=30_000))
+        target=lambda: replies.append(broker.send("back", "never mind", wait_ms=150_000))
     )
     waiter.start()
     eventually(lambda: broker.get("/api/spawned/back/pending")["pending"] != [], "it waits")
@@ -94,7 +94,7 @@ def test_a_waiting_sender_is_answered_when_the_broker_ends() -> None:
         park(broker, "cat")
         replies = []
         waiter = threading.Thread(
-            target=lambda: replies.append(broker.send("cat", "held", wait_ms=60_000))
+            target=lambda: replies.append(broker.send("cat", "held", wait_ms=150_000))
         )
         waiter.start()
         eventually(lambda: broker.get("/api/pending")["pending"] != [], "it waits")
@@ -112,7 +112,7 @@ def test_a_channel_reaches_its_subscribers_and_says_who(broker: Running) -> None
         broker.spawn(name, "cat", channels=["team"])
     left = broker.post("/api/spawned/c3/unsubscribe", channels=["team"])
     assert left == {"name": "c3", "channels": []}
-    reply = broker.send("#team", "all of you", wait_ms=30_000)
+    reply = broker.send("#team", "all of you", wait_ms=150_000)
     assert (reply["targets"], reply["delivered"]) == (["c1", "c2"], 2)
     assert reply["outcome"] == "confirmed"
     joined = broker.post("/api/spawned/c3/subscribe", channels=["#team", "other"])

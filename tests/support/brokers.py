@@ -61,7 +61,7 @@ class Running:
         self.http = httpx.Client(
             base_url=connection["url"],
             headers={"X-API-Key": connection["api_key"]},
-            timeout=60,
+            timeout=150,
         )
         return connection
 
@@ -122,7 +122,7 @@ class Running:
 
     def spawn(self, name: str, *command: str, **more: object) -> Row:
         """A program that is ready."""
-        body = {"name": name, "cli": command[0], "args": list(command[1:]), "wait_ms": 30_000}
+        body = {"name": name, "cli": command[0], "args": list(command[1:]), "wait_ms": 150_000}
         row = self.post("/api/spawn", **(body | {"cwd": str(self.directory)} | more))
         assert row["state"] == "ready", row
         return row
@@ -133,7 +133,7 @@ class Running:
 
     def deliver(self, to: str, text: str, **more: object) -> Row:
         """A message that arrives; its first delivery."""
-        reply = self.send(to, text, wait_ms=30_000, **more)
+        reply = self.send(to, text, wait_ms=150_000, **more)
         assert reply["outcome"] == "confirmed", reply
         row: Row = reply["deliveries"][0]
         return row

@@ -107,7 +107,7 @@ def test_keys_go_to_the_program_and_ctrl_right_bracket_leaves_it_running(
     lived_in: House, joined: Callable[..., Person]
 ) -> None:
     lived_in("spawn", "echoes", "--", "cat")
-    lived_in("send", "echoes", "said before", "--wait", "60")
+    lived_in("send", "echoes", "said before", "--wait", "140")
     person = joined("attach", "ECHOES")
     person.sees(b"joined to echoes")
     person.sees(b"said before")
@@ -145,7 +145,7 @@ def test_a_watcher_sees_and_cannot_type(lived_in: House, joined: Callable[..., P
     person = joined("attach", "--view", "shown")
     person.sees(b"watching shown")
     person.type(b"typed by a watcher\r")
-    lived_in("send", "shown", "for all to see", "--wait", "60")
+    lived_in("send", "shown", "for all to see", "--wait", "140")
     person.sees(b"for all to see")
     person.type(CTRL_RIGHT_BRACKET)
     assert person.leaves() == 0
@@ -244,7 +244,7 @@ def test_run_starts_a_program_in_the_terminal_of_its_caller(
 
 def test_a_watcher_whose_reader_goes_away_ends_quietly(lived_in: House) -> None:
     lived_in("spawn", "piped", "--", "cat")
-    lived_in("send", "piped", "hello", "--wait", "60")
+    lived_in("send", "piped", "hello", "--wait", "140")
     watch = shlex.join((*ACKBOOK, "attach", "--view", "piped", "--dir", str(lived_in.directory)))
     with subprocess.Popen(
         ["sh", "-c", f"{{ {watch}; echo $? >&2; }} | head -c 1"],
@@ -255,7 +255,7 @@ def test_a_watcher_whose_reader_goes_away_ends_quietly(lived_in: House) -> None:
     ) as watcher:
         assert watcher.stdout is not None
         assert watcher.stdout.read(1)
-        lived_in("send", "piped", "more", "--wait", "60")
+        lived_in("send", "piped", "more", "--wait", "140")
         _, said = watcher.communicate(timeout=PATIENCE_S)
     assert b"Traceback" not in said
     assert said.split()[-1] == b"0"

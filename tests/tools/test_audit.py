@@ -382,8 +382,8 @@ def test_what_cannot_be_bundled_is_said(told: tuple[Path, dict[str, str]], tmp_p
 
 def test_what_stood_on_the_screen_is_shown_and_bundled(house: House, tmp_path: Path) -> None:
     house.up()
-    assert house("spawn", "bob", "--wait", "60", "--", "cat").code == 0
-    sent = house("send", "bob", "a text to be seen", "--wait", "60", "--json").json()
+    assert house("spawn", "bob", "--wait", "140", "--", "cat").code == 0
+    sent = house("send", "bob", "a text to be seen", "--wait", "140", "--json").json()
     assert house("down").code == 0
     told = house("why", sent["event_id"], "--screen")
     assert "a text to be seen" in told.out

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.support.holders import parent_of
-from tests.support.shell import ACKBOOK, House, environment, wait_for_end, wait_until
+from tests.support.shell import ACKBOOK, PATIENCE_S, House, environment, wait_for_end, wait_until
 
 READY_KEYS = {"url", "directory", "pid", "port"}
 
@@ -62,7 +62,7 @@ def test_in_the_foreground_the_ready_line_comes_when_it_serves_and_a_signal_ends
         assert f"pid {broker.pid}" in line
         pid = house("spawn", "bob", "--json", "--", "cat").json()["pid"]
         broker.send_signal(number)
-        assert broker.wait(60) == 0
+        assert broker.wait(PATIENCE_S) == 0
         assert b"Traceback" not in broker.stderr.read()
     assert house.broker_pid is None
     wait_for_end(pid)
@@ -109,7 +109,7 @@ def test_up_in_the_background_keeps_no_descriptor_of_its_caller(house: House) ->
         os.close(descriptor)
     with open(read_end, "rb") as output:
         said = output.read()  # ends when nobody holds the other end any more
-    assert caller.wait(60) == 0
+    assert caller.wait(PATIENCE_S) == 0
     assert str(house.directory) in said.decode()
 
     spawned = house("spawn", "bob", "--json", "--", "cat").json()
@@ -193,7 +193,7 @@ def test_a_directory_whose_name_is_too_long_for_a_socket_works(tmp_path: Path) -
     try:
         house.up()
         assert house("spawn", "bob", "--", "cat").code == 0
-        assert house("send", "bob", "hello", "--wait", "30").code == 0
+        assert house("send", "bob", "hello", "--wait", "140").code == 0
     finally:
         house.close()
 
@@ -299,7 +299,7 @@ def test_a_start_that_is_interrupted_leaves_no_broker(house: House) -> None:
     )
     wait_until(lambda: (house.directory / "logs" / "broker.log").exists(), "a start that began")
     caller.send_signal(signal.SIGINT)
-    if caller.wait(60) == 0:  # it was ready before the signal came
+    if caller.wait(PATIENCE_S) == 0:  # it was ready before the signal came
         return
     assert caller.returncode == 130
     log = str(house.directory / "logs" / "broker.log")
@@ -340,5 +340,5 @@ def test_in_the_foreground_the_ready_line_is_json_for_programs(house: House) -> 
         assert set(ready) == READY_KEYS
         assert ready["pid"] == broker.pid
         assert house("down").code == 0
-        assert broker.wait(60) == 0
+        assert broker.wait(PATIENCE_S) == 0
         assert broker.stdout.read() == b""

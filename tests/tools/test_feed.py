@@ -7,7 +7,7 @@ import subprocess
 import threading
 from typing import Any
 
-from tests.support.shell import ACKBOOK, House, environment, wait_until
+from tests.support.shell import ACKBOOK, PATIENCE_S, House, environment, wait_until
 
 
 class Follower:
@@ -41,7 +41,7 @@ class Follower:
         return [event["kind"] for event in self.events]
 
     def ends(self) -> tuple[int, str]:
-        code = self._process.wait(60)
+        code = self._process.wait(PATIENCE_S)
         self._listener.join(60)
         assert self._process.stderr is not None
         return code, self._process.stderr.read().decode()
@@ -60,7 +60,7 @@ def test_the_feed_goes_on_live_and_across_the_end_of_the_broker(house: House) ->
     first = Follower(house, "0")
     try:
         house("spawn", "bob", "--", "cat")
-        house("send", "bob", "hello", "--wait", "60")
+        house("send", "bob", "hello", "--wait", "140")
         wait_until(lambda: "delivery_verified" in first.kinds(), "the message on the feed")
         house.kill_broker()
         code, said = first.ends()
@@ -73,7 +73,7 @@ def test_the_feed_goes_on_live_and_across_the_end_of_the_broker(house: House) ->
     house.up()
     second = Follower(house, str(last))
     try:
-        house("send", "bob", "and again", "--wait", "60")
+        house("send", "bob", "and again", "--wait", "140")
         wait_until(lambda: "delivery_verified" in second.kinds(), "the next message on the feed")
         house("down")
         second.ends()

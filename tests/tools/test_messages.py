@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.shell import ACKBOOK, House, environment, wait_until
+from tests.support.shell import ACKBOOK, PATIENCE_S, House, environment, wait_until
 
 DELIVERY_KEYS = {
     "delivery_id",
@@ -47,7 +47,7 @@ def test_a_message_that_arrived_everywhere_ends_with_0_and_says_how_it_is_known(
 ) -> None:
     for name in ("one", "two"):
         spawned(lived_in, name, channel="pair")
-    done = lived_in("send", "#pair", "hello you two", "--wait", "60", "--json")
+    done = lived_in("send", "#pair", "hello you two", "--wait", "140", "--json")
     assert done.code == 0
     reply = done.json()
     assert set(reply) == {"event_id", "seq", "deliveries"}
@@ -58,7 +58,7 @@ def test_a_message_that_arrived_everywhere_ends_with_0_and_says_how_it_is_known(
         assert row["level"] in ("seen", "submitted")
         assert row["evidence"]["how"]
     assert "hello you two" in lived_in("screen", "one").out
-    people = lived_in("send", "one", "and again", "--wait", "60")
+    people = lived_in("send", "one", "and again", "--wait", "140")
     assert people.code == 0
     assert "seen" in people.out or "submitted" in people.out
 
@@ -76,7 +76,7 @@ def test_without_wait_a_message_is_recorded_and_nothing_more_is_claimed(lived_in
 
 def test_a_message_that_is_typed_but_never_seen_ends_with_9(lived_in: House) -> None:
     spawned(lived_in, "mute", sys.executable, str(PROGRAMS / "quiet_keys.py"), "kept")
-    done = lived_in("send", "mute", "hello?", "--wait", "60", "--json")
+    done = lived_in("send", "mute", "hello?", "--wait", "140", "--json")
     assert done.code == 9
     [row] = done.json()["deliveries"]
     assert row["verification"] == "timeout_fallback"
@@ -103,7 +103,7 @@ def test_a_message_that_is_dropped_while_it_is_waited_for_ends_with_1(lived_in: 
     ) as sender:
         wait_until(lambda: pending(lived_in, "leaving"), "the message in its queue")
         assert lived_in("release", "leaving").code == 0
-        assert sender.wait(60) == 1
+        assert sender.wait(PATIENCE_S) == 1
 
 
 def test_a_recipient_whose_queue_is_full_is_named_and_makes_it_1(lived_in: House) -> None:
@@ -119,7 +119,7 @@ def test_a_recipient_whose_queue_is_full_is_named_and_makes_it_1(lived_in: House
             )
             assert link.getresponse().read()
     lived_in("auto", "roomy")
-    sent = lived_in("send", "#crowd", "one of you has no room", "--wait", "60", "--json")
+    sent = lived_in("send", "#crowd", "one of you has no room", "--wait", "140", "--json")
     assert sent.code == 1
     assert [row["agent"] for row in sent.json()["deliveries"]] == ["roomy"]
     assert "refused: full (queue_full)" in sent.err

@@ -1,10 +1,10 @@
 """A broker that goes on when its caller ends: started again, detached, and watched until ready.
 
-The new process has a session of its own, no terminal, its output in `logs/broker.log`, and of the
-caller's descriptors none but one end of a pipe, on which it says one line when it is ready and
-which it closes then. The end of that pipe without a line means that it failed; then what it wrote
-to its log, and its exit code, are what the caller passes on. So a pipe that a caller reads from
-ends with the caller's command.
+The new process has a session of its own, no terminal, its output in `logs/broker.log`, nothing of
+what the caller ignores or blocks, and of the caller's descriptors none but one end of a pipe, on
+which it says one line when it is ready and which it closes then. The end of that pipe without a
+line means that it failed; then what it wrote to its log, and its exit code, are what the caller
+passes on. So a pipe that a caller reads from ends with the caller's command.
 
 The holders that the broker starts inherit nothing of this.
 """
@@ -49,6 +49,9 @@ def start_detached(place: Place, options: Sequence[str]) -> Ready:
 
     Raises `FailedStart` with its exit code and its words, when it ended instead.
     """
+    from ackbook.broker.runtime.inherited import forget, settle_in
+
+    settle_in()  # a caller that ignores the ends of its children would not hear how this one ended
     log_path = _log_of(place)
     read_end, write_end = os.pipe()
     with open(log_path, "ab", opener=_private) as log, open(read_end, "rb") as answers:
@@ -62,6 +65,7 @@ def start_detached(place: Place, options: Sequence[str]) -> Ready:
                 pass_fds=(write_end,),
                 start_new_session=True,
                 cwd="/",
+                preexec_fn=forget,
             )
         finally:
             os.close(write_end)

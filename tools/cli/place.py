@@ -26,12 +26,14 @@ _JOURNAL_FILE = re.compile(r"LOCK|HEAD|\d{20}\.jsonl|snapshot-\d{20}\.jsonl|arch
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """How to reach a running broker, as it wrote it into `connection.json`."""
+    """How to reach a running broker, as it wrote it into `connection.json`. `directory`: as it
+    names its own, which is what its agents are told."""
 
     url: str
     port: int
     api_key: str
     pid: int
+    directory: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""`ackbook down`: the graceful end of a broker, over only when its process is gone."""
+"""`ackbook down`: the graceful end of a broker, over only when its process is gone.
+
+What its agents started is gone then too, or is named.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,14 @@ import click
 
 from ackbook.tools.cli.client import Client
 from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.left_over import LeftOver, left_over
 from ackbook.tools.cli.options import json_option, place_option
-from ackbook.tools.cli.output import emit, tell
+from ackbook.tools.cli.output import emit, plain, tell
 from ackbook.tools.cli.place import Place
-from ackbook.tools.shapes.broker import Done
+from ackbook.tools.shapes.broker import Agents, Done
+
+NAMED_MAX = 20
+"""Of what runs on; more would hide the first."""
 
 END_S_MAX = 60.0
 """Programs get some seconds to end, many of them at once; after so long something hangs."""
@@ -24,9 +31,13 @@ END_S_MAX = 60.0
 @json_option
 @place_option
 def down(keep_agents: bool, as_json: bool, place: Place) -> None:
-    """End the broker. What is pending is kept, and typed after the next start."""
+    """End the broker. What is pending is kept, and typed after the next start.
+
+    The exit code is 1 when something that its agents started runs on; it is named.
+    """
     client = Client(place)
     pid = client.connection.pid
+    rows = client.ask("GET", "/api/spawned", Agents).agents
     with closing(Process(pid)) as process:
         client.ask("POST", "/api/shutdown", Done, {"keep_agents": keep_agents})
         if not process.ended_within(END_S_MAX):
@@ -41,11 +52,29 @@ def down(keep_agents: bool, as_json: bool, place: Place) -> None:
                 f"the broker (pid {pid}) was killed before its end; programs may run on",
                 f"start it again, then end it: ackbook up --background {place.flag()}",
             )
+    sessions = {row.pid: row.name for row in rows if row.pid is not None}
+    left = [] if keep_agents else left_over(client.connection.directory, sessions)
     if as_json:
-        emit({"stopped": True, "pid": pid, "agents_kept": keep_agents})
+        named = left[:NAMED_MAX]
+        emit({"stopped": True, "pid": pid, "agents_kept": keep_agents, "left_over": named})
     else:
         kept = "; its agents run on" if keep_agents else ""
         tell(f"the broker in {place.directory} ended{kept}")
+    if left:
+        raise _runs_on(left)
+
+
+def _runs_on(left: list[LeftOver]) -> Failure:
+    """Who they are, and how they are ended. None of them belongs to a terminal any more."""
+    more = f" and {len(left) - NAMED_MAX} more" if len(left) > NAMED_MAX else ""
+    named = left[:NAMED_MAX]
+    told = ", ".join(
+        f"{plain(each.command)} (pid {each.pid}, of {plain(each.agent)})" for each in named
+    )
+    pids = " ".join(str(each.pid) for each in named)
+    return Failure(
+        Exit.NO, f"what agents started runs on: {told}{more}", f"end it with: kill {pids}"
+    )
 
 
 class Process:

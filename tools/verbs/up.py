@@ -8,6 +8,7 @@ brings each back. Why a start failed is said by the broker itself, with its exit
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -15,6 +16,7 @@ import threading
 
 import click
 
+from ackbook.broker.wire.frames import UMASK
 from ackbook.tools.cli.background import (
     FailedStart,
     Ready,
@@ -33,6 +35,13 @@ ENDED_WITH_BROKER = ("ended_with_broker", "broker_stopped")
 LOCALHOST = "127.0.0.1"
 
 
+def _mask(_: click.Context, __: click.Parameter, value: str) -> int:
+    """A file mode creation mask, in octal digits."""
+    if not re.fullmatch("0?[0-7]{1,3}", value):
+        raise click.BadParameter(f"{value!r} is not a mask such as 022 or 077")
+    return int(value, 8)
+
+
 @click.command()
 @click.option("--background", is_flag=True, help="Return when it is ready; it runs on.")
 @click.option(
@@ -45,6 +54,14 @@ LOCALHOST = "127.0.0.1"
 @click.option(
     "--respawn", is_flag=True, help="Start again the agents that ended with the last broker."
 )
+@click.option(
+    "--umask",
+    default=f"{UMASK:03o}",
+    callback=_mask,
+    show_default=True,
+    metavar="MODE",
+    help="What programs begin with, whatever it is here.",
+)
 @click.option("--ready-fd", type=int, hidden=True)
 @json_option
 @place_option
@@ -52,6 +69,7 @@ def up(
     background: bool,
     port: int,
     respawn: bool,
+    umask: int,
     ready_fd: int | None,
     as_json: bool,
     place: Place,
@@ -62,14 +80,14 @@ def up(
     the journal is damaged or newer, and 74 when the disk refuses.
     """
     if background:
-        return _in_background(place, port, respawn, as_json)
+        return _in_background(place, port, respawn, umask, as_json)
     if ready_fd is not None:
         keep_from_children(ready_fd)
-    return _in_this_process(place, port, respawn, ready_fd, as_json)
+    return _in_this_process(place, port, respawn, umask, ready_fd, as_json)
 
 
-def _in_background(place: Place, port: int, respawn: bool, as_json: bool) -> int:
-    options = ["--port", str(port), *(["--respawn"] if respawn else [])]
+def _in_background(place: Place, port: int, respawn: bool, umask: int, as_json: bool) -> int:
+    options = ["--port", str(port), "--umask", f"{umask:03o}", *(["--respawn"] if respawn else [])]
     try:
         ready = start_detached(place, options)
     except FailedStart as failed:
@@ -81,7 +99,7 @@ def _in_background(place: Place, port: int, respawn: bool, as_json: bool) -> int
 
 
 def _in_this_process(
-    place: Place, port: int, respawn: bool, ready_fd: int | None, as_json: bool
+    place: Place, port: int, respawn: bool, umask: int, ready_fd: int | None, as_json: bool
 ) -> int:
     from ackbook.broker.runtime.app import serve
     from ackbook.broker.runtime.broker_directory import Connection
@@ -97,7 +115,9 @@ def _in_this_process(
 
     _be_found_by_agents()
     _end_with_the_terminal()
-    return serve(place.directory, host=LOCALHOST, port=port, respawn=respawn, ready=on_ready)
+    return serve(
+        place.directory, host=LOCALHOST, port=port, respawn=respawn, ready=on_ready, umask=umask
+    )
 
 
 def _be_found_by_agents() -> None:

@@ -48,7 +48,8 @@ class Audience(Protocol):
 
 
 class Keeper:
-    """See the module. `run` is its life; it returns when the holder is gone and that is told."""
+    """See the module. `run` is its life; it returns when the holder is gone and that is told. `pid`
+    is the program's, once the holder has said it."""
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class Keeper:
         self._speaker = Speaker(name, generation)
         self.path = path
         self.link: Link | None = None
+        self.pid: int | None = None
         self.settled_in = asyncio.Event()
         self.gone = asyncio.Event()
         self._engine = engine
@@ -166,6 +168,7 @@ class Keeper:
         commands = self._speaker.welcome(welcome, adopting=adopting)
         self._open = {(report.delivery_id, report.attempt): report for report in welcome.reports}
         self._ended = welcome.ended is not None
+        self.pid = welcome.pid
         assert self.link is not None
         if self._named and not welcome.named:
             self.link.send(frames.Named())

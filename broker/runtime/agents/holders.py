@@ -23,6 +23,7 @@ from ackbook.broker.runtime.agents.holder_session import Audience, Keeper
 from ackbook.broker.runtime.engine.effect_dispatch import Dues
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
+from ackbook.broker.runtime.holder.process import kill_session
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.frames import Hello, Welcome
 from ackbook.projections.world.fold import World, key_of
@@ -123,7 +124,7 @@ class Holders:
     async def end_all(self, reason: str) -> None:
         """End every program, and wait until each end is durable.
 
-        A holder that hangs is killed; its program dies with it.
+        A holder that hangs is killed, and everything in its program's session with it.
         """
         for keeper in self:
             keeper.end(reason)
@@ -131,6 +132,8 @@ class Holders:
         for keeper in self:
             log.error("the holder of %s does not end; killing it", keeper.name)
             with contextlib.suppress(OSError):
+                if keeper.pid is not None:  # while the holder is there the pid is its program's
+                    kill_session(keeper.pid)
                 unix_sockets.kill_listener(keeper.path)
         await self._all_gone(KILLED_S_MAX)
 

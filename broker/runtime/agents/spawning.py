@@ -50,7 +50,8 @@ class Spawned(msgspec.Struct, frozen=True):
 
 
 class Spawner:
-    """Carries out orders. `environment` is what programs inherit besides their own values."""
+    """Carries out orders. `environment` is what programs inherit besides their own values, and
+    `umask` what they begin with."""
 
     def __init__(
         self,
@@ -59,12 +60,14 @@ class Spawner:
         bell: Bell,
         directory: Path,
         environment: Mapping[str, str],
+        umask: int,
     ) -> None:
         self._engine = engine
         self._bell = bell
         self._holders = holders
         self._directory = directory
         self._environment = clean_environment(environment)
+        self._umask = umask
         self._busy: dict[str, asyncio.Lock] = {}
         self._values: dict[str, dict[str, str]] = {}
 
@@ -178,6 +181,7 @@ class Spawner:
             cols=program.cols,
             profile=program.profile,
             idle_threshold_s=order.idle_threshold_s,
+            umask=self._umask,
         )
 
 

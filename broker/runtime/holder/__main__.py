@@ -16,6 +16,7 @@ import sys
 
 import msgspec
 
+from ackbook.broker.runtime import inherited
 from ackbook.broker.runtime.agents import unix_sockets
 from ackbook.broker.runtime.holder.process import CannotStart, Program
 from ackbook.broker.wire.frames import FRAME_BYTES_MAX, Launch, decode_launch
@@ -23,6 +24,7 @@ from ackbook.broker.wire.frames import FRAME_BYTES_MAX, Launch, decode_launch
 
 def main() -> int:
     """Start what is ordered and hold it. The exit code is 0 only after a start that succeeded."""
+    inherited.settle_in()
     try:
         launch = decode_launch(sys.stdin.buffer.readline(FRAME_BYTES_MAX))
         listener = unix_sockets.listen(launch.socket)

@@ -49,6 +49,10 @@ INPUT_STALL_S = 2.0
 GRACE_MS = 2_000
 """Between hanging up and killing, where nobody said how long."""
 
+KILLED_LOOK_S = 0.02
+KILLED_LOOKS_MAX = 150
+"""Who is not gone so long after the kill hangs in the kernel, or is another user's (`sudo`)."""
+
 IDLE_CHECK_S = 1.0
 
 
@@ -269,3 +273,8 @@ class Holder:
                     await self._exited.wait()
         self._program.kill()
         await self._finished.wait()
+        # A process may be born while the others are ended, and each takes a moment to be gone.
+        for _ in range(KILLED_LOOKS_MAX):
+            if not self._program.kill():
+                break
+            await asyncio.sleep(KILLED_LOOK_S)

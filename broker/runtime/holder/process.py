@@ -1,8 +1,10 @@
 """Process: one program in a pseudo-terminal of its own, from fork to the last of its descendants.
 
-The program does not outlive this process: the kernel kills it when we die, and when it is to end,
-everything in its session ends. Program and terminal are two things: a program can die while an
-orphan keeps the terminal open, and can close its terminal and live on; both are told apart here.
+The program begins with every signal at its default, none blocked, the umask of its order, and no
+descriptor but its three. It does not outlive this process: the kernel kills it when we die, and
+when it is to end, everything in its session ends. Program and terminal are two things: a program
+can die while an orphan keeps the terminal open, and can close its terminal and live on; both are
+told apart here.
 
 This module knows Linux: ptys, sessions, pidfds and `/proc`. It knows no messages and no loop.
 """
@@ -18,10 +20,12 @@ import shutil
 import signal
 import struct
 import termios
+from collections.abc import Iterator
 
 import msgspec
 from ptyprocess import PtyProcess
 
+from ackbook.broker.runtime import inherited
 from ackbook.broker.wire.frames import Launch
 from ackbook.broker.wire.profiles import SHELLS
 
@@ -66,8 +70,8 @@ class Program:
             _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != holder:
                 os._exit(1)
-            for inherited in (signal.SIGPIPE, signal.SIGXFSZ):
-                signal.signal(inherited, signal.SIG_DFL)
+            inherited.forget()
+            os.umask(launch.umask)
             attributes = termios.tcgetattr(0)
             attributes[0] |= IUTF8
             termios.tcsetattr(0, termios.TCSANOW, attributes)
@@ -159,14 +163,12 @@ class Program:
         self._signal(signal.SIGHUP)
         self._signal(signal.SIGCONT)
 
-    def kill(self) -> None:
-        """End everything in the session."""
-        self._signal(signal.SIGKILL)
+    def kill(self) -> bool:
+        """End everything in the session. False when there was nothing left to end."""
+        return kill_session(self.pid)
 
     def _signal(self, number: signal.Signals) -> None:
-        for pid in session_members(self.pid):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
+        _send(number, session_members(self.pid))
 
 
 class Stat(msgspec.Struct, frozen=True):
@@ -199,13 +201,34 @@ def stat(pid: int) -> Stat | None:
 
 def everyone() -> list[Stat]:
     """Every living process."""
-    found = (stat(int(name)) for name in os.listdir("/proc") if name.isdigit())
-    return [each for each in found if each is not None]
+    return list(_living())
+
+
+def _living() -> Iterator[Stat]:
+    """Every living process, looked up when it is asked for."""
+    with os.scandir("/proc") as entries:
+        for entry in entries:
+            if entry.name.isdigit() and (found := stat(int(entry.name))) is not None:
+                yield found
 
 
 def session_members(leader: int) -> list[int]:
     """The living processes of the session that `leader` opened."""
     return [each.pid for each in everyone() if each.session == leader]
+
+
+def kill_session(leader: int) -> bool:
+    """End everything in the session that `leader` opened. False when there is nothing in it.
+
+    The pid must not have come to mean somebody else's: its parent has not collected it yet. Each is
+    ended as soon as it is found, before it can beget another one that was not there to be found.
+    """
+    members = 0
+    for each in _living():
+        if each.session == leader:
+            members += 1
+            _send(signal.SIGKILL, [each.pid])
+    return members > 0
 
 
 def in_front(group: int) -> Stat | None:
@@ -223,6 +246,12 @@ def in_front(group: int) -> Stat | None:
             break
         program = children[0]
     return program
+
+
+def _send(number: signal.Signals, pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
 
 
 def _executable(launch: Launch) -> str:

@@ -1,8 +1,9 @@
 """Workers: processes that do for the broker what must not take time from its loop.
 
 A worker reads files, may leave new ones, and answers on standard output. It inherits no descriptor
-but its three and nothing of ours that is secret, has a limited time, and is ended when its broker
-ends. Its failure is an exception for whoever wanted the work, and nothing else.
+but its three and nothing of ours that is secret, has a session of its own, so that neither Ctrl-C
+nor a terminal that is closed ends it, has a limited time, and is ended when its broker ends. Its
+failure is an exception for whoever wanted the work, and nothing else.
 
 Workers look after themselves when their broker is killed: they end when their parent changes.
 """
@@ -46,6 +47,7 @@ async def work(command: Sequence[str]) -> bytes:
             stderr=PIPE,
             cwd="/",
             env=clean_environment(os.environ),
+            start_new_session=True,
             limit=ANSWER_BYTES_MAX,
         )
     except OSError as error:

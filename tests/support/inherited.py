@@ -1,0 +1,61 @@
+"""What a process inherits through exec: made as bad as a caller can make it, and read back."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import msgspec
+
+UNWANTED = (
+    *(signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT),
+    *(signal.SIGPIPE, signal.SIGCHLD, signal.SIGTSTP, signal.SIGUSR1, signal.SIGRTMIN),
+)
+"""What a caller ignores and blocks here."""
+
+
+class Inherited(msgspec.Struct, frozen=True):
+    """Of a process: which signals it ignores and blocks, its umask, and its descriptors."""
+
+    ignored: frozenset[int]
+    blocked: frozenset[int]
+    umask: int
+    descriptors: frozenset[int]
+
+
+CLEAN = Inherited(frozenset(), frozenset(), 0o022, frozenset({0, 1, 2}))
+
+
+def spoil() -> None:
+    """What a thoughtless caller leaves to whom it starts. Between fork and exec."""
+    for number in UNWANTED:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, UNWANTED)
+    os.umask(0o077)
+    for descriptor in (7, 8):
+        os.dup2(2, descriptor)
+
+
+def inherited_by(pid: int) -> Inherited:
+    """How a process began that has changed nothing of it: `cat` and `sleep` are such."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    listed = os.listdir(f"/proc/{pid}/fd")
+    return Inherited(
+        ignored=_numbers(status, "SigIgn"),
+        blocked=_numbers(status, "SigBlk"),
+        umask=int(_field(status, "Umask"), 8),
+        descriptors=frozenset(map(int, listed)),
+    )
+
+
+def _numbers(status: str, field: str) -> frozenset[int]:
+    mask = int(_field(status, field), 16)
+    return frozenset(number for number in range(1, 65) if mask >> (number - 1) & 1)
+
+
+def _field(status: str, name: str) -> str:
+    found = re.search(rf"^{name}:\s*(\w+)", status, re.MULTILINE)
+    assert found is not None, status
+    return found[1]
