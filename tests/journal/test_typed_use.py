@@ -20,7 +20,7 @@ from typing import TypedDict, assert_type
 
 from msgspec import Struct
 
-from journal import AsyncJournal, History, Journal, Record, open_journal, read_journal
+from ackbook.journal import AsyncJournal, History, Journal, Record, open_journal, read_journal
 
 
 @dataclass
