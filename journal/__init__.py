@@ -56,9 +56,9 @@ from ackbook.journal.maintenance.archive import ArchiveFile, archive_segment
 from ackbook.journal.maintenance.compaction import (
     Compaction,
     CompactionPlan,
+    CompactionProgress,
     CompactionReport,
     Pinned,
-    Progress,
     compact,
     plan_compaction,
 )
@@ -69,7 +69,7 @@ from ackbook.journal.maintenance.statistics import SegmentStatistics, statistics
 from ackbook.journal.maintenance.verify import VerifyReport, verify
 from ackbook.journal.reading.follow import Follow
 from ackbook.journal.reading.reader import Reader
-from ackbook.journal.reading.snapshot_choice import SetAside, Snapshots, newest_snapshots
+from ackbook.journal.reading.snapshot_choice import SetAside, SnapshotChoice, newest_snapshots
 from ackbook.journal.reading.time_lookup import position_at
 from ackbook.journal.recovery.open_log import open_log
 from ackbook.journal.repair.backup import BackupReport, backup
@@ -90,6 +90,7 @@ __all__ = [
     "Clock",
     "Compaction",
     "CompactionPlan",
+    "CompactionProgress",
     "CompactionReport",
     "Corrupt",
     "Damage",
@@ -122,7 +123,6 @@ __all__ = [
     "Pinned",
     "Poisoned",
     "Position",
-    "Progress",
     "ReadOnly",
     "Reader",
     "Record",
@@ -136,9 +136,9 @@ __all__ = [
     "SegmentStarted",
     "SegmentStatistics",
     "SetAside",
+    "SnapshotChoice",
     "SnapshotFile",
     "SnapshotUnusable",
-    "Snapshots",
     "State",
     "TargetTaken",
     "TornTail",

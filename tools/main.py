@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import click
 
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.options import place_before_verb
 
 
@@ -142,25 +142,25 @@ def main() -> int:
     _open_closed_streams()
     try:
         code = cli.main(prog_name="ackbook", standalone_mode=False, color=_colour())
-        return Exit.DONE if code is None else int(code)
+        return ExitCode.DONE if code is None else int(code)
     except Failure as failure:
         return _fail(failure.code, str(failure))
     except click.ClickException as problem:
         problem.show()
         return problem.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return Exit.INTERRUPTED
+        return ExitCode.INTERRUPTED
     except UnicodeEncodeError:
-        return _fail(Exit.USAGE, "an argument is not UTF-8, and cannot be passed on")
+        return _fail(ExitCode.USAGE, "an argument is not UTF-8, and cannot be passed on")
     except ReaderGone:
         _discard_output()
-        return Exit.READER_GONE
+        return ExitCode.READER_GONE
     except MemoryError:
-        return _fail(Exit.IO_ERROR, "there is not enough memory")
+        return _fail(ExitCode.IO_ERROR, "there is not enough memory")
     except OSError as problem:
         _discard_output()
         where = f": {problem.filename}" if problem.filename else ""
-        return _fail(Exit.IO_ERROR, f"{problem.strerror or problem}{where}")
+        return _fail(ExitCode.IO_ERROR, f"{problem.strerror or problem}{where}")
 
 
 def _fail(code: int, what: str) -> int:

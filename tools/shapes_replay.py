@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
-from ackbook.projections.analysis.world_diff import Change, Moved
+from ackbook.projections.analysis.world_diff import FieldChange, Moved
 
 
-class SideRow(msgspec.Struct, frozen=True):
+class MomentRow(msgspec.Struct, frozen=True):
     """One of two moments that are compared; `seq` is less than `asked_seq` before a hole."""
 
     directory: str
@@ -27,11 +27,11 @@ class DifferenceReply(msgspec.Struct, frozen=True, kw_only=True):
     null or an object of `state`, `reason`, `attempts`, `level` and `verification`."""
 
     same: bool
-    a: SideRow
-    b: SideRow
-    broker: list[Change]
-    agents: list[Change]
-    counts: list[Change]
+    a: MomentRow
+    b: MomentRow
+    broker: list[FieldChange]
+    agents: list[FieldChange]
+    counts: list[FieldChange]
     deliveries: list[Moved]
 
 

@@ -6,11 +6,11 @@ from ackbook.broker.core.commands import (
     Accepted,
     Cancel,
     Cancelled,
+    DecidedFact,
     Original,
     Redeliver,
     Redelivery,
     Refused,
-    Said,
     Verdict,
 )
 from ackbook.broker.core.limits import REDELIVER_MAX
@@ -42,7 +42,8 @@ def cancel(world: World, command: Cancel, at: int) -> Verdict:
             message=f"{command.id} is {kept[0][1]}: it is too late to take it back",
         )
     facts = tuple(
-        Said(DeliveryCancelled(**d.ref_fields(), by=command.by), (d.joined,)) for d in waiting
+        DecidedFact(DeliveryCancelled(**d.ref_fields(), by=command.by), (d.joined,))
+        for d in waiting
     )
     answer = Cancelled(cancelled=tuple(d.delivery_id for d in waiting), kept=kept)
     return Accepted(facts=facts, answer=answer)
@@ -65,7 +66,7 @@ def redeliver(world: World, command: Redeliver, at: int) -> Verdict:
     """Queue ended deliveries again, at the back, in the order in which they are named."""
     originals = {original.delivery_id: original for original in command.originals}
     wanted = command.ids or tuple(world.dead_letters)
-    facts: list[Said] = []
+    facts: list[DecidedFact] = []
     made: list[tuple[DeliveryId, DeliveryId, AgentName, EventId]] = []
     skipped: list[tuple[DeliveryId, AgentName, str]] = []
     joining: dict[str, int] = {}
@@ -85,7 +86,7 @@ def redeliver(world: World, command: Redeliver, at: int) -> Verdict:
             continue
         joining[agent.name] = taken + 1
         fact = _redelivered(source, delivery_id(world.seq + 1 + len(facts), 1))
-        facts.append(Said(fact, _cause(source)))
+        facts.append(DecidedFact(fact, _cause(source)))
         made.append((old, fact.new_delivery_id, agent.name, fact.event_id))
     answer = Redelivery(redelivered=tuple(made), skipped=tuple(skipped))
     return Accepted(facts=tuple(facts), answer=answer)

@@ -221,7 +221,7 @@ class ReportAttempt(Command, frozen=True, tag_field="command", tag="report_attem
     report: Report
 
 
-Wish: TypeAlias = (
+AnyCommand: TypeAlias = (
     StartBroker
     | StopBroker
     | NoteClock
@@ -309,7 +309,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 Answer: TypeAlias = Sent | ModeAnswer | Redelivery | Cancelled | Flushed | Channels | Done
 
 
-class Said(msgspec.Struct, frozen=True, gc=False):
+class DecidedFact(msgspec.Struct, frozen=True, gc=False):
     """A fact that a rule decided, and the earlier records that led to it."""
 
     fact: Fact
@@ -319,7 +319,7 @@ class Said(msgspec.Struct, frozen=True, gc=False):
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Yes: these facts, in this order, and this answer once they are durable."""
 
-    facts: tuple[Said, ...] = ()
+    facts: tuple[DecidedFact, ...] = ()
     answer: Answer = Done()
 
 
@@ -328,7 +328,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     reason: RefusedReason | RefusalReason
     message: str
-    facts: tuple[Said, ...] = ()
+    facts: tuple[DecidedFact, ...] = ()
 
 
 Verdict: TypeAlias = Accepted | Refused

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from itertools import islice, takewhile
 
-from ackbook.broker.core.commands import Accepted, Said, Tick, Verdict
+from ackbook.broker.core.commands import Accepted, DecidedFact, Tick, Verdict
 from ackbook.broker.core.limits import TICK_DEADLINES_MAX
 from ackbook.broker.core.reporting import window_over
 from ackbook.broker.core.standing_rules import fitting
@@ -21,7 +21,7 @@ from ackbook.projections.world.fold import World
 
 def tick(world: World, command: Tick, at: int) -> Verdict:
     """Meet what is due at `at`, at most `TICK_DEADLINES_MAX` deadlines at once."""
-    facts: list[Said] = []
+    facts: list[DecidedFact] = []
     for kind, key in islice(world.agenda.due(at), TICK_DEADLINES_MAX):
         match kind:
             case "ttl":
@@ -33,19 +33,19 @@ def tick(world: World, command: Tick, at: int) -> Verdict:
     return Accepted(facts=tuple(facts))
 
 
-def _expired(world: World, delivery_id: DeliveryId) -> Said:
+def _expired(world: World, delivery_id: DeliveryId) -> DecidedFact:
     delivery = world.deliveries[delivery_id]
     assert delivery.expires_at is not None
     fact = DeliveryExpired(**delivery.ref_fields(), expires_at=delivery.expires_at)
-    return Said(fact, (delivery.joined,))
+    return DecidedFact(fact, (delivery.joined,))
 
 
-def _forgotten(world: World, at: int) -> Said:
+def _forgotten(world: World, at: int) -> DecidedFact:
     old = (key for key, _ in takewhile(lambda item: item[1].until <= at, world.keys.items()))
-    return Said(KeysForgotten(keys=fitting(old), reason="window"))
+    return DecidedFact(KeysForgotten(keys=fitting(old), reason="window"))
 
 
-def _agent(world: World, agent: Agent, at: int) -> list[Said]:
+def _agent(world: World, agent: Agent, at: int) -> list[DecidedFact]:
     flowing = agent.flowing
     if flowing is not None:
         over = (
@@ -57,4 +57,4 @@ def _agent(world: World, agent: Agent, at: int) -> list[Said]:
     if not (agent.state == "blocked" and blocked) and not (agent.state == "ready" and occupied):
         return []
     fact = AgentReady(name=agent.name, generation=agent.generation, how="deadline")
-    return [Said(fact, (agent.state_seq,))]
+    return [DecidedFact(fact, (agent.state_seq,))]

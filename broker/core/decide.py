@@ -24,7 +24,9 @@ from ackbook.broker.core import (
 )
 from ackbook.broker.core.commands import (
     Adopt,
+    AnyCommand,
     Cancel,
+    DecidedFact,
     Flush,
     NoteClock,
     NoteUpkeep,
@@ -34,7 +36,6 @@ from ackbook.broker.core.commands import (
     ReportCondition,
     ReportEnded,
     ReportIdle,
-    Said,
     Send,
     SetMode,
     Spawn,
@@ -44,7 +45,6 @@ from ackbook.broker.core.commands import (
     Tick,
     Unsubscribe,
     Verdict,
-    Wish,
 )
 from ackbook.broker.core.deadlines import tick
 from ackbook.broker.core.limits import (
@@ -82,7 +82,7 @@ _RULES: dict[type, Callable[[World, Any, int], Verdict]] = {
 }
 
 
-class Outcome(msgspec.Struct, frozen=True, gc=False):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """A verdict and every entry of the decision, already folded. `touched`: keys of agents."""
 
     verdict: Verdict
@@ -90,21 +90,21 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     touched: frozenset[str]
 
 
-def decide(world: World, command: Wish, at: int) -> Verdict:
+def decide(world: World, command: AnyCommand, at: int) -> Verdict:
     """What the rules say to this wish at the time `at` (microseconds UTC). Changes nothing."""
     return _RULES[type(command)](world, command, at)
 
 
-def carry_out(world: World, command: Wish, at: int) -> Outcome:
+def carry_out(world: World, command: AnyCommand, at: int) -> Decision:
     """Decide, fold, and let the standing rules follow. The entries begin at `world.seq + 1`."""
     verdict = decide(world, command, at)
     touched: set[str] = set()
     entries = tuple(unfold(world, command, verdict, at, touched))
-    return Outcome(verdict, entries, frozenset(touched))
+    return Decision(verdict, entries, frozenset(touched))
 
 
 def unfold(
-    world: World, command: Wish, verdict: Verdict, at: int, touched: set[str]
+    world: World, command: AnyCommand, verdict: Verdict, at: int, touched: set[str]
 ) -> Iterator[Entry]:
     """The entries of a decision, one at a time. Each is folded, and the agents that it touches are
     added to `touched`, when the next is asked for: until then it can still be passed over."""
@@ -122,8 +122,8 @@ def unfold(
 
 
 def _what_follows(
-    world: World, command: Wish, verdict: Verdict, touched: set[str], at: int
-) -> Iterator[Said]:
+    world: World, command: AnyCommand, verdict: Verdict, touched: set[str], at: int
+) -> Iterator[DecidedFact]:
     """What the standing rules say, one at a time: each is folded before the next is asked for. It
     begins when the facts of the verdict are folded, and asks the agents that those touched. From a
     wish that changed nothing nothing follows; only for a tick it is enough that time has passed."""
@@ -159,7 +159,7 @@ def _touches(world: World, fact: Fact) -> Iterable[str]:
     return map(key_of, names)
 
 
-def room_needed(world: World, command: Wish) -> tuple[int, bool]:
+def room_needed(world: World, command: AnyCommand) -> tuple[int, bool]:
     """An upper bound of the bytes of all records of this decision, and whether it is essential.
 
     Essential decisions (reports, ends, evictions) may use the journal's reserve; a new message may

@@ -71,4 +71,4 @@ class End(Effect, frozen=True):
     generation: int
 
 
-Owed: TypeAlias = Type | Ask | Find | Start | End
+AnyEffect: TypeAlias = Type | Ask | Find | Start | End

@@ -11,6 +11,7 @@ import msgspec
 from ackbook.broker.core.commands import (
     Accepted,
     Adopt,
+    DecidedFact,
     NoteClock,
     NoteUpkeep,
     Refused,
@@ -18,7 +19,6 @@ from ackbook.broker.core.commands import (
     ReportCondition,
     ReportEnded,
     ReportIdle,
-    Said,
     Spawn,
     StartBroker,
     StopBroker,
@@ -58,16 +58,16 @@ def start_broker(world: World, command: StartBroker, at: int) -> Verdict:
     started = BrokerStarted(
         epoch=command.epoch, pid=command.pid, version=command.version, instance=command.instance
     )
-    facts = [Said(started)]
+    facts = [DecidedFact(started)]
     if command.policy != world.policy:
-        facts.append(Said(PolicyChanged(policy=command.policy)))
+        facts.append(DecidedFact(PolicyChanged(policy=command.policy)))
     return Accepted(facts=tuple(facts))
 
 
 def stop_broker(world: World, command: StopBroker, at: int) -> Verdict:
     """Nothing is dropped: what is pending waits for the next start."""
     return Accepted(
-        facts=(Said(BrokerStopped(reason=command.reason, agents_kept=command.agents_kept)),)
+        facts=(DecidedFact(BrokerStopped(reason=command.reason, agents_kept=command.agents_kept)),)
     )
 
 
@@ -76,12 +76,12 @@ def note_clock(world: World, command: NoteClock, at: int) -> Verdict:
     ahead = command.wall_at - at
     if abs(ahead - world.clock_ahead_us) <= CLOCK_AHEAD_US_MAX:
         return Accepted()
-    return Accepted(facts=(Said(ClockDiverged(wall_at=command.wall_at, ahead_us=ahead)),))
+    return Accepted(facts=(DecidedFact(ClockDiverged(wall_at=command.wall_at, ahead_us=ahead)),))
 
 
 def note_upkeep(world: World, command: NoteUpkeep, at: int) -> Verdict:
     """Something that can be done without was not done; somebody should know."""
-    return Accepted(facts=(Said(UpkeepFailed(what=command.what, error=command.error)),))
+    return Accepted(facts=(DecidedFact(UpkeepFailed(what=command.what, error=command.error)),))
 
 
 def spawn(world: World, command: Spawn, at: int) -> Verdict:
@@ -105,7 +105,7 @@ def spawn(world: World, command: Spawn, at: int) -> Verdict:
         )
     name = program.name if agent is None else agent.name
     fact = AgentSpawned(**msgspec.structs.asdict(program) | {"name": name})
-    return Accepted(facts=(Said(fact),))
+    return Accepted(facts=(DecidedFact(fact),))
 
 
 def wrong_name(name: str) -> str | None:
@@ -130,14 +130,14 @@ def adopt(world: World, command: Adopt, at: int) -> Verdict:
     facts = []
     if agent.state == "unknown":
         adopted = AgentAdopted(name=agent.name, generation=agent.generation, pid=command.pid)
-        facts.append(Said(adopted, (agent.spawned_seq,)))
+        facts.append(DecidedFact(adopted, (agent.spawned_seq,)))
     facts += _never_begun(agent, command.began, at, "the order to type was lost on its way")
     return Accepted(facts=tuple(facts))
 
 
 def _never_begun(
     agent: Agent, began: tuple[tuple[DeliveryId, int], ...], at: int, error: str
-) -> list[Said]:
+) -> list[DecidedFact]:
     """What was intended, and is not among what the holder began."""
     flowing = agent.flowing
     if flowing is None or flowing.state != "typing":
@@ -163,7 +163,7 @@ def report_condition(world: World, command: ReportCondition, at: int) -> Verdict
             return _blocked(world, agent, command, at)
 
 
-def _ready(agent: Agent, command: ReportCondition) -> Said:
+def _ready(agent: Agent, command: ReportCondition) -> DecidedFact:
     spawned = agent.spawned
     fact = AgentReady(
         name=agent.name,
@@ -175,7 +175,7 @@ def _ready(agent: Agent, command: ReportCondition) -> Said:
         model=spawned.model,
         session_id=spawned.session_id,
     )
-    return Said(fact, (agent.state_seq,) if agent.state_seq else ())
+    return DecidedFact(fact, (agent.state_seq,) if agent.state_seq else ())
 
 
 def _blocked(world: World, agent: Agent, command: ReportCondition, at: int) -> Verdict:
@@ -192,7 +192,7 @@ def _blocked(world: World, agent: Agent, command: ReportCondition, at: int) -> V
         reason=command.reason,
         until=at + world.policy.input_hold_ms * 1_000 if guess else None,
     )
-    return Accepted(facts=(Said(fact),))
+    return Accepted(facts=(DecidedFact(fact),))
 
 
 def report_ended(world: World, command: ReportEnded, at: int) -> Verdict:
@@ -216,7 +216,7 @@ def report_ended(world: World, command: ReportEnded, at: int) -> Verdict:
         uptime_ms=command.uptime_ms,
     )
     cause = world.leaving[(command.name, command.generation)] if leaving else 0
-    facts.append(Said(fact, (cause,) if cause else ()))
+    facts.append(DecidedFact(fact, (cause,) if cause else ()))
     return Accepted(facts=tuple(facts))
 
 
@@ -231,7 +231,7 @@ def report_idle(world: World, command: ReportIdle, at: int) -> Verdict:
         idle_secs=command.idle_s,
         since=at - command.idle_s * 1_000_000,
     )
-    return Accepted(facts=(Said(fact),))
+    return Accepted(facts=(DecidedFact(fact),))
 
 
 def release(world: World, command: Release, at: int) -> Verdict:
@@ -248,14 +248,14 @@ def release(world: World, command: Release, at: int) -> Verdict:
             queued_at=flowing.queued_at,
             error=f"the agent was released while the delivery was {flowing.state}",
         )
-        facts.append(Said(dead, (flowing.running.seq,)))
+        facts.append(DecidedFact(dead, (flowing.running.seq,)))
     fact = AgentReleased(
         name=agent.name,
         generation=agent.generation,
         reason=command.reason,
         dropped=tuple(Ref(**d.ref_fields()) for d in agent.queue),
     )
-    facts.append(Said(fact, (agent.spawned_seq,)))
+    facts.append(DecidedFact(fact, (agent.spawned_seq,)))
     return Accepted(facts=tuple(facts))
 
 

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ackbook.broker.core.effects import Ask, End, Find, Owed, Start, Type
+from ackbook.broker.core.effects import AnyEffect, Ask, End, Find, Start, Type
 from ackbook.projections.world.agents import Agent
 from ackbook.projections.world.deliveries import Delivery, Message
 from ackbook.projections.world.fold import World
 
 
-def plan(world: World) -> Iterator[Owed]:
+def plan(world: World) -> Iterator[AnyEffect]:
     """Everything owed now, agent by agent."""
     yield from plan_for(world, sorted(world.agents))
     for name, generation in world.leaving:
         yield End(agent=name, generation=generation)
 
 
-def plan_for(world: World, keys: Iterable[str]) -> Iterator[Owed]:
+def plan_for(world: World, keys: Iterable[str]) -> Iterator[AnyEffect]:
     """What is owed for these agents, by their keys; `plan` has also the ends of released ones."""
     for key in keys:
         agent = world.agents.get(key)
@@ -29,7 +29,7 @@ def plan_for(world: World, keys: Iterable[str]) -> Iterator[Owed]:
             yield from _owed(agent)
 
 
-def _owed(agent: Agent) -> Iterator[Owed]:
+def _owed(agent: Agent) -> Iterator[AnyEffect]:
     if agent.state == "unknown":
         yield Find(agent=agent.name, generation=agent.generation)
     if agent.state == "restarting":

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 import msgspec
 
-from ackbook.broker.core.commands import Accepted, Command, Send, Spawn, Verdict, Wish
+from ackbook.broker.core.commands import Accepted, AnyCommand, Command, Send, Spawn, Verdict
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import (
     AgentName,
@@ -48,7 +48,7 @@ class Told(msgspec.Struct, frozen=True, gc=False):
     """A wish, as its first record tells it. `whole`: nothing that a rule reads is missing; records
     of versions that wrote less of a send are not."""
 
-    wish: Wish
+    wish: AnyCommand
     whole: bool = True
 
 
@@ -67,7 +67,7 @@ class _SpawnAsked(Command, frozen=True, tag_field="command", tag="spawn"):
     name: AgentName | None = None
 
 
-def describe(command: Wish, verdict: Verdict) -> bytes:
+def describe(command: AnyCommand, verdict: Verdict) -> bytes:
     """The `by` of the first record of this decision."""
     match command:
         case Send():
@@ -147,4 +147,4 @@ _encoder = msgspec.json.Encoder()
 _sends = _decoder(_SendAsked)
 _spawns = _decoder(_SpawnAsked)
 _refusals = _decoder(Send)
-_wishes: msgspec.json.Decoder[Wish] = msgspec.json.Decoder(Wish)
+_wishes: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)

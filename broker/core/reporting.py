@@ -18,7 +18,7 @@ is recorded as refused, where it claims anything.
 from __future__ import annotations
 
 from ackbook.broker.core import throttle
-from ackbook.broker.core.commands import Accepted, Refused, ReportAttempt, Said, Verdict
+from ackbook.broker.core.commands import Accepted, DecidedFact, Refused, ReportAttempt, Verdict
 from ackbook.broker.core.limits import ERROR_BYTES_MAX
 from ackbook.broker.wire.frames import Report
 from ackbook.projections.facts import (
@@ -38,7 +38,7 @@ from ackbook.projections.facts import (
     rank,
 )
 from ackbook.projections.world.agents import Agent
-from ackbook.projections.world.deliveries import Delivery, Settled
+from ackbook.projections.world.deliveries import Delivery, SettledDelivery
 from ackbook.projections.world.fold import World
 
 GUESSES: frozenset[HeldReason] = frozenset(
@@ -69,16 +69,16 @@ def report_attempt(world: World, command: ReportAttempt, at: int) -> Verdict:
     return _refuse(world, command, "stale_attempt" if delivery is not None else "unknown")
 
 
-def window_over(world: World, agent: Agent, delivery: Delivery, at: int) -> Said:
+def window_over(world: World, agent: Agent, delivery: Delivery, at: int) -> DecidedFact:
     """The verification window ended without evidence: settled, honestly unconfirmed."""
     seconds = delivery.running.intent.window_ms / 1_000
     reason = f"echo not detected within {seconds:g}s window"
     occupied = not delivery.running.input_empty
     fact = _acked(world, agent, delivery, "written", "timeout_fallback", None, occupied, at, reason)
-    return Said(fact, (delivery.running.seq, delivery.running.written_seq))
+    return DecidedFact(fact, (delivery.running.seq, delivery.running.written_seq))
 
 
-def not_begun(agent: Agent, delivery: Delivery, at: int, error: str) -> Said:
+def not_begun(agent: Agent, delivery: Delivery, at: int, error: str) -> DecidedFact:
     """An attempt that its holder never heard of: no failure, and it may be typed at once."""
     fact = DeliveryRetried(
         **delivery.ref_fields(),
@@ -88,10 +88,12 @@ def not_begun(agent: Agent, delivery: Delivery, at: int, error: str) -> Said:
         error=error,
         throttle=agent.throttle,
     )
-    return Said(fact, (delivery.running.seq,))
+    return DecidedFact(fact, (delivery.running.seq,))
 
 
-def _typing(world: World, agent: Agent, delivery: Delivery, report: Report, at: int) -> list[Said]:
+def _typing(
+    world: World, agent: Agent, delivery: Delivery, report: Report, at: int
+) -> list[DecidedFact]:
     cause = (delivery.running.seq,)
     match report.phase:
         case "typing":
@@ -101,7 +103,7 @@ def _typing(world: World, agent: Agent, delivery: Delivery, report: Report, at: 
             held = DeliveryHeld(
                 **delivery.ref_fields(), reason=report.held, undone=True, until=until
             )
-            return [Said(held, cause)]
+            return [DecidedFact(held, cause)]
         case "not_begun" | "not_written" | "cleared":
             return [_failed(world, agent, delivery, report, at)]
         case "unknown":
@@ -112,12 +114,14 @@ def _typing(world: World, agent: Agent, delivery: Delivery, report: Report, at: 
                 error=report.error[:ERROR_BYTES_MAX]
                 or "the holder cannot say what the program read",
             )
-            return [Said(dead, cause)]
+            return [DecidedFact(dead, cause)]
         case "written":
             return _written(world, agent, delivery, report, at)
 
 
-def _written(world: World, agent: Agent, delivery: Delivery, report: Report, at: int) -> list[Said]:
+def _written(
+    world: World, agent: Agent, delivery: Delivery, report: Report, at: int
+) -> list[DecidedFact]:
     assert report.written is not None
     written = report.written
     fact = DeliveryWritten(
@@ -132,12 +136,15 @@ def _written(world: World, agent: Agent, delivery: Delivery, report: Report, at:
         salted_body=written.salted_body,
         salted_typed=written.salted_typed,
     )
-    return [Said(fact, (delivery.running.seq,)), *_awaiting(world, agent, delivery, report, at)]
+    return [
+        DecidedFact(fact, (delivery.running.seq,)),
+        *_awaiting(world, agent, delivery, report, at),
+    ]
 
 
 def _awaiting(
     world: World, agent: Agent, delivery: Delivery, report: Report, at: int
-) -> list[Said]:
+) -> list[DecidedFact]:
     if report.phase != "written":
         return []
     level, evidence = _level(report)
@@ -145,27 +152,27 @@ def _awaiting(
     if level is not None:
         free = report.input_empty or delivery.running.input_empty or level == "submitted"
         fact = _acked(world, agent, delivery, level, "echo", evidence, not free, at)
-        return [Said(fact, cause)]
+        return [DecidedFact(fact, cause)]
     if report.input_empty and not delivery.running.input_empty:
-        return [Said(_advanced(delivery, "written", INPUT_EMPTIED), cause)]
+        return [DecidedFact(_advanced(delivery, "written", INPUT_EMPTIED), cause)]
     return []
 
 
-def _late(agent: Agent | None, settled: Settled, report: Report) -> list[Said]:
+def _late(agent: Agent | None, settled: SettledDelivery, report: Report) -> list[DecidedFact]:
     """Evidence after the settling raises the level, and may free the terminal."""
     if settled.state != "acked" or report.phase != "written":
         return []
     level, evidence = _level(report)
     if level is not None and rank(level) > rank(settled.level):
-        return [Said(_advanced(settled, level, evidence), (settled.seq,))]
+        return [DecidedFact(_advanced(settled, level, evidence), (settled.seq,))]
     occupies = agent is not None and agent.occupied == settled.delivery_id
     if occupies and report.input_empty:
         fact = _advanced(settled, settled.level, INPUT_EMPTIED)
-        return [Said(fact, (settled.seq,))]
+        return [DecidedFact(fact, (settled.seq,))]
     return []
 
 
-def _failed(world: World, agent: Agent, delivery: Delivery, report: Report, at: int) -> Said:
+def _failed(world: World, agent: Agent, delivery: Delivery, report: Report, at: int) -> DecidedFact:
     """Provably nothing typed: once more later, until the failures are used up."""
     failures = delivery.failures + 1
     error = report.error[:ERROR_BYTES_MAX] or report.phase.replace("_", " ")
@@ -176,7 +183,7 @@ def _failed(world: World, agent: Agent, delivery: Delivery, report: Report, at: 
             queued_at=delivery.queued_at,
             error=f"{failures} failed attempts in a row; the last: {error}",
         )
-        return Said(dead, (delivery.running.seq,))
+        return DecidedFact(dead, (delivery.running.seq,))
     delay_ms = throttle.retry_delay_ms(failures, world.policy)
     fact = DeliveryRetried(
         **delivery.ref_fields(),
@@ -186,7 +193,7 @@ def _failed(world: World, agent: Agent, delivery: Delivery, report: Report, at: 
         error=error,
         throttle=throttle.after(agent.throttle, "failed", at, world.policy),
     )
-    return Said(fact, (delivery.running.seq,))
+    return DecidedFact(fact, (delivery.running.seq,))
 
 
 def _level(report: Report) -> tuple[Level | None, Evidence | None]:
@@ -209,7 +216,7 @@ def _acked(
     at: int,
     reason: str | None = None,
 ) -> DeliveryAcked:
-    outcome: throttle.Outcome = "success" if verification == "echo" else "unverified"
+    outcome: throttle.TypingOutcome = "success" if verification == "echo" else "unverified"
     return DeliveryAcked(
         **delivery.ref_fields(),
         generation=delivery.generation,
@@ -224,7 +231,7 @@ def _acked(
 
 
 def _advanced(
-    delivery: Delivery | Settled, level: Level, evidence: Evidence | None
+    delivery: Delivery | SettledDelivery, level: Level, evidence: Evidence | None
 ) -> DeliveryAdvanced:
     return DeliveryAdvanced(
         **delivery.ref_fields(), generation=delivery.generation, level=level, evidence=evidence
@@ -249,4 +256,4 @@ def _refuse(world: World, command: ReportAttempt, reason: str) -> Verdict:
         reason=reason,
     )
     message = f"a report of attempt {report.attempt} of {report.delivery_id}: {reason}"
-    return Refused(reason="stale", message=message, facts=(Said(fact),))
+    return Refused(reason="stale", message=message, facts=(DecidedFact(fact),))

@@ -12,7 +12,7 @@ from typing import assert_never
 
 import msgspec
 
-from ackbook.broker.core.commands import Accepted, Refused, Said, Send, Sent, Verdict
+from ackbook.broker.core.commands import Accepted, DecidedFact, Refused, Send, Sent, Verdict
 from ackbook.broker.core.limits import DATA_BYTES_MAX, FIELD_BYTES_MAX, KEY_BYTES_MAX, exceeds
 from ackbook.projections.facts import (
     MessageEnqueued,
@@ -125,7 +125,7 @@ def _enqueue(world: World, command: Send, at: int, content: str) -> Verdict:
         deliveries=tuple([(each.delivery_id, each.agent) for each in taken]),
         refused=fact.refused,
     )
-    return Accepted(facts=(Said(fact),), answer=answer)
+    return Accepted(facts=(DecidedFact(fact),), answer=answer)
 
 
 def _recipients(world: World, command: Send) -> tuple[str, list[Agent]]:
@@ -223,7 +223,7 @@ def _refuse(
         key=command.key,
         refused=refused,
     )
-    return Refused(reason=reason, message=message, facts=(Said(fact),))
+    return Refused(reason=reason, message=message, facts=(DecidedFact(fact),))
 
 
 def _nobody(target: str) -> str:

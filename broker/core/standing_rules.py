@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-from ackbook.broker.core.commands import Said
+from ackbook.broker.core.commands import DecidedFact
 from ackbook.broker.core.limits import HINT_AGAIN_BYTES, HINT_AGAIN_MS, KEYS_FORGOTTEN_BYTES
 from ackbook.projections.facts import (
     AgentDied,
@@ -29,10 +29,10 @@ from ackbook.projections.world.agents import Agent, AgentState, Held
 from ackbook.projections.world.deliveries import Delivery
 from ackbook.projections.world.fold import World
 
-Rule = Callable[[World, Agent, int], Said | None]
+Rule = Callable[[World, Agent, int], DecidedFact | None]
 
 
-def owed_fact(world: World, agent: Agent, at: int) -> Said | None:
+def owed_fact(world: World, agent: Agent, at: int) -> DecidedFact | None:
     """The next fact that the standing rules of this agent demand, or None."""
     for rule in RULES[agent.state]:
         said = rule(world, agent, at)
@@ -41,7 +41,7 @@ def owed_fact(world: World, agent: Agent, at: int) -> Said | None:
     return None
 
 
-def overflow(world: World) -> Said | None:
+def overflow(world: World) -> DecidedFact | None:
     """The oldest make room where more is remembered than the policy allows."""
     if len(world.dead_letters) > world.policy.dead_letters_max:
         return _dead_letter_dropped(world)
@@ -50,17 +50,17 @@ def overflow(world: World) -> Said | None:
     return None
 
 
-def _dead_letter_dropped(world: World) -> Said:
+def _dead_letter_dropped(world: World) -> DecidedFact:
     letter = next(iter(world.dead_letters.values()))
     fact = DeliveryDropped(
         **letter.ref_fields(), reason="dead_letters_full", cap=world.policy.dead_letters_max
     )
-    return Said(fact, (letter.seq,))
+    return DecidedFact(fact, (letter.seq,))
 
 
-def _keys_forgotten(world: World) -> Said:
+def _keys_forgotten(world: World) -> DecidedFact:
     oldest = islice(world.keys, len(world.keys) - world.policy.keys_max)
-    return Said(KeysForgotten(keys=fitting(oldest), reason="too_many"))
+    return DecidedFact(KeysForgotten(keys=fitting(oldest), reason="too_many"))
 
 
 def fitting(keys: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
@@ -75,7 +75,7 @@ def fitting(keys: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     return tuple(taken)
 
 
-def _lost_in_flight(world: World, agent: Agent, at: int) -> Said | None:
+def _lost_in_flight(world: World, agent: Agent, at: int) -> DecidedFact | None:
     """The generation ended and nobody can say what it read: never typed again by itself."""
     delivery = agent.flowing
     if delivery is None:
@@ -87,10 +87,10 @@ def _lost_in_flight(world: World, agent: Agent, at: int) -> Said | None:
         queued_at=delivery.queued_at,
         error=f"the program ended ({ended}) while the delivery was {delivery.state}",
     )
-    return Said(fact, (delivery.running.seq,))
+    return DecidedFact(fact, (delivery.running.seq,))
 
 
-def _restart(world: World, agent: Agent, at: int) -> Said | None:
+def _restart(world: World, agent: Agent, at: int) -> DecidedFact | None:
     """A program that crashed is started again, while its policy has restarts left."""
     exited, policy = agent.exited, agent.spawned.restart
     if exited is None or not policy.enabled or agent.dead:
@@ -106,7 +106,7 @@ def _restart(world: World, agent: Agent, at: int) -> Said | None:
     if used_up:
         reason = f"{agent.restart_count} restarts, {agent.crashes} crashes in a row"
         died = AgentDied(name=agent.name, generation=agent.generation, reason=reason)
-        return Said(died, (agent.state_seq,))
+        return DecidedFact(died, (agent.state_seq,))
     fact = AgentRestarting(
         name=agent.name,
         generation=agent.generation,
@@ -116,10 +116,10 @@ def _restart(world: World, agent: Agent, at: int) -> Said | None:
         delay_ms=policy.cooldown_ms,
         due_at=at + policy.cooldown_ms * 1_000,
     )
-    return Said(fact, (agent.state_seq,))
+    return DecidedFact(fact, (agent.state_seq,))
 
 
-def _recipient_gone(world: World, agent: Agent, at: int) -> Said | None:
+def _recipient_gone(world: World, agent: Agent, at: int) -> DecidedFact | None:
     """Past its hold time, what waits for a gone agent is given up, one record each."""
     if agent.hold_until is None or agent.hold_until > at:
         return None
@@ -129,10 +129,10 @@ def _recipient_gone(world: World, agent: Agent, at: int) -> Said | None:
     fact = DeliveryDeadLettered(
         **delivery.ref_fields(), reason="recipient_gone", queued_at=delivery.queued_at
     )
-    return Said(fact, (agent.state_seq,))
+    return DecidedFact(fact, (agent.state_seq,))
 
 
-def _evict(world: World, agent: Agent, at: int) -> Said | None:
+def _evict(world: World, agent: Agent, at: int) -> DecidedFact | None:
     """A queue over its cap loses the oldest of its least urgent."""
     if len(agent.queue) <= world.policy.queue_length_max:
         return None
@@ -144,10 +144,10 @@ def _evict(world: World, agent: Agent, at: int) -> Said | None:
         cap=world.policy.queue_length_max,
         by=agent.newest,
     )
-    return Said(fact, (delivery.joined,))
+    return DecidedFact(fact, (delivery.joined,))
 
 
-def _move_head(world: World, agent: Agent, at: int) -> Said | None:
+def _move_head(world: World, agent: Agent, at: int) -> DecidedFact | None:
     """Say what the head of the queue waits for, when that changes; type it as soon as nothing is
     in the way."""
     if agent.flowing is not None:
@@ -164,7 +164,7 @@ def _move_head(world: World, agent: Agent, at: int) -> Said | None:
     if held is not None and held.reason == reason:
         return None
     fact = DeliveryHeld(**delivery.ref_fields(), reason=reason, until=until)
-    return Said(fact, (cause,) if cause else ())
+    return DecidedFact(fact, (cause,) if cause else ())
 
 
 def why_held(agent: Agent, delivery: Delivery) -> tuple[HeldReason | None, int, int | None]:
@@ -190,12 +190,12 @@ def why_held(agent: Agent, delivery: Delivery) -> tuple[HeldReason | None, int, 
     return None, 0, None
 
 
-def _resumed(delivery: Delivery, held: Held) -> Said:
+def _resumed(delivery: Delivery, held: Held) -> DecidedFact:
     fact = DeliveryResumed(**delivery.ref_fields(), reason=held.reason)
-    return Said(fact, (held.seq,))
+    return DecidedFact(fact, (held.seq,))
 
 
-def _attempt(world: World, agent: Agent, delivery: Delivery, at: int) -> Said | None:
+def _attempt(world: World, agent: Agent, delivery: Delivery, at: int) -> DecidedFact | None:
     if max(delivery.due_at, agent.throttle.next_at) > at:
         return None
     if delivery.expires_at is not None and delivery.expires_at <= at:
@@ -207,7 +207,7 @@ def _attempt(world: World, agent: Agent, delivery: Delivery, at: int) -> Said | 
         settle_ms=world.policy.settle_ms,
         hint=_hint_due(agent, at),
     )
-    return Said(fact, (delivery.joined,))
+    return DecidedFact(fact, (delivery.joined,))
 
 
 def _hint_due(agent: Agent, at: int) -> bool:

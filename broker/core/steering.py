@@ -7,11 +7,11 @@ from typing import Literal
 from ackbook.broker.core.commands import (
     Accepted,
     Channels,
+    DecidedFact,
     Flush,
     Flushed,
     ModeAnswer,
     Refused,
-    Said,
     SetMode,
     Subscribe,
     Unsubscribe,
@@ -46,11 +46,11 @@ def set_mode(world: World, command: SetMode, at: int) -> Verdict:
         revision=agent.revision + 1,
         by=command.by,
     )
-    facts = [Said(fact)]
+    facts = [DecidedFact(fact)]
     parked = sum(1 for d in agent.queue if agent.parked(d))
     flushed = parked if command.mode == "auto_inject" else 0
     if flushed:
-        facts.append(Said(_flush(world, agent, flushed, "delivery_mode_transition")))
+        facts.append(DecidedFact(_flush(world, agent, flushed, "delivery_mode_transition")))
     answer = ModeAnswer(
         mode=command.mode, revision=agent.revision + 1, matched=True, flushed=flushed
     )
@@ -64,7 +64,7 @@ def flush(world: World, command: Flush, at: int) -> Verdict:
         return not_found(command.name)
     count = sum(1 for d in agent.queue if agent.parked(d))
     fact = _flush(world, agent, count, "explicit_flush")
-    return Accepted(facts=(Said(fact),), answer=Flushed(count=count))
+    return Accepted(facts=(DecidedFact(fact),), answer=Flushed(count=count))
 
 
 def _flush(
@@ -94,7 +94,7 @@ def subscribe(world: World, command: Subscribe, at: int) -> Verdict:
     added = tuple(sorted(wanted - agent.channels))
     after = tuple(sorted(agent.channels | wanted))
     fact = AgentSubscribed(name=agent.name, generation=agent.generation, channels=added, all=after)
-    return Accepted(facts=(Said(fact),) if added else (), answer=Channels(channels=after))
+    return Accepted(facts=(DecidedFact(fact),) if added else (), answer=Channels(channels=after))
 
 
 def unsubscribe(world: World, command: Unsubscribe, at: int) -> Verdict:
@@ -106,4 +106,4 @@ def unsubscribe(world: World, command: Unsubscribe, at: int) -> Verdict:
     gone = tuple(sorted(unwanted & agent.channels))
     after = tuple(sorted(agent.channels - unwanted))
     fact = AgentUnsubscribed(name=agent.name, generation=agent.generation, channels=gone, all=after)
-    return Accepted(facts=(Said(fact),) if gone else (), answer=Channels(channels=after))
+    return Accepted(facts=(DecidedFact(fact),) if gone else (), answer=Channels(channels=after))

@@ -15,13 +15,13 @@ from typing import Literal
 
 from ackbook.projections.facts import Policy, Throttle
 
-Outcome = Literal["success", "unverified", "failed"]
+TypingOutcome = Literal["success", "unverified", "failed"]
 
 FAILURE_DELAYS_MS = (100, 200, 500, 1_000, 2_000, 5_000)
 SUCCESSES_PER_STEP = 3
 
 
-def after(before: Throttle, outcome: Outcome, at: int, policy: Policy) -> Throttle:
+def after(before: Throttle, outcome: TypingOutcome, at: int, policy: Policy) -> Throttle:
     """The throttle after this outcome at the time `at` (microseconds UTC)."""
     delay = max(before.delay_ms, policy.throttle_ms_min)
     failures, successes = before.failures, before.successes

@@ -37,7 +37,7 @@ READ_PER_KEPT = 4
 LIVE_BYTES = 300
 """About what one delivery takes in a dump; to see without a dump that it is too early for one."""
 
-Progress = Callable[[int], None]
+IndexProgress = Callable[[int], None]
 """Told the seq up to which the journal was read, now and then."""
 
 
@@ -75,7 +75,7 @@ class Chapters:
         """The last record of the last chapter; what comes after it is in none."""
         return self._chapters[-1].end - 1 if self._chapters else 0
 
-    def prepare(self, progress: Progress) -> bool:
+    def prepare(self, progress: IndexProgress) -> bool:
         """Load what is kept and make what is missing. False where this journal has no chapters;
         then nothing else may be asked."""
         if self._bases[:1] != (1,):
@@ -120,7 +120,7 @@ class Chapters:
         fits = linked and self._digest(linked[-1].end) == linked[-1].following
         return linked if fits else []
 
-    def _make_missing(self, progress: Progress) -> bool:
+    def _make_missing(self, progress: IndexProgress) -> bool:
         missing = [(base, end) for base, end in pairwise(self._bases) if base > self.tail]
         if not missing:
             return True

@@ -17,9 +17,9 @@ import msgspec
 
 from ackbook.broker.history.cache import Cache, cache_directory
 from ackbook.broker.history.index_terms import agent_word, key_word
-from ackbook.broker.history.segment_index import Chapters, Progress
+from ackbook.broker.history.segment_index import Chapters, IndexProgress
 from ackbook.broker.history.world_loading import begin_audit
-from ackbook.broker.runtime.remembered import Snapshots
+from ackbook.broker.runtime.remembered import SnapshotWorlds
 from ackbook.journal import Reader
 from ackbook.projections.codec import Entry, decode_block
 from ackbook.projections.facts import (
@@ -69,7 +69,7 @@ class Telling:
         cache: Cache | None,
         head: int | None = None,
         first: int = 1,
-        progress: Progress = _silent,
+        progress: IndexProgress = _silent,
     ) -> None:
         self._first = first
         self._reader = reader
@@ -156,7 +156,7 @@ class Telling:
 
     def _by_all(self, wanted: str) -> Story | None:
         """Read everything there is, past what cannot be read."""
-        known = Snapshots(self._directory, self._head)
+        known = SnapshotWorlds(self._directory, self._head)
         return why(self._entries(0, self._head), wanted, self.fetch, remembered=known.at)
 
     def _hear(self, teller: Teller, world: World, through: int) -> None:

@@ -38,7 +38,7 @@ class Meant(NamedTuple):
     note: str = ""
 
 
-class Asked(msgspec.Struct, frozen=True):
+class WhyQuestion(msgspec.Struct, frozen=True):
     """The words of one question, as they were given."""
 
     id: str | None = None

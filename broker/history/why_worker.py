@@ -1,9 +1,9 @@
 """Tells why in a process of its own, so that reading history takes no time from the broker.
 
 `python -m ackbook.broker.history.why_worker JOURNAL HEAD QUESTION` prints the stories that are
-asked for up to the record HEAD, which has to be durable, as one line of JSON: an `Answer`. It reads
-like any reader and keeps what it learns in the user's cache. Where it fails it says why on standard
-error and ends with the exit code of the error; it is ended when nobody waits any more.
+asked for up to the record HEAD, which has to be durable, as one line of JSON: an `WhyAnswer`. It
+reads like any reader and keeps what it learns in the user's cache. Where it fails it says why on
+standard error and ends with the exit code of the error; it is ended when nobody waits any more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from ackbook.broker.history.story_query import Telling, kept_of
-from ackbook.broker.history.why_question import Asked, Misasked, NothingKnown
+from ackbook.broker.history.why_question import Misasked, NothingKnown, WhyQuestion
 from ackbook.journal import AttemptFailed, JournalError, Reader
 from ackbook.projections.analysis.rows import Row
 
@@ -30,7 +30,7 @@ UNKNOWN_SHAPE = 10
 """The exit code where a record has a shape that this version does not know."""
 
 
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+class WhyAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """The stories, as `ackbook why --json` tells them; or why the question has no answer.
     `misasked`: it could not be understood; else no record is about it."""
 
@@ -39,13 +39,13 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     misasked: bool = False
 
 
-def historian_command(journal: Path, head: int, asked: Asked) -> list[str]:
+def historian_command(journal: Path, head: int, asked: WhyQuestion) -> list[str]:
     """What to run to be told the stories that are asked for."""
     module = [sys.executable, "-P", "-m", "ackbook.broker.history.why_worker"]
     return [*module, str(journal), str(head), msgspec.json.encode(asked).decode()]
 
 
-def tell(journal: Path, head: int, asked: Asked) -> Answer:
+def tell(journal: Path, head: int, asked: WhyQuestion) -> WhyAnswer:
     """The answer up to this record. Raises `JournalError` and `msgspec.DecodeError`; the first also
     when the process that asked is gone."""
     parent = os.getppid()
@@ -60,8 +60,8 @@ def tell(journal: Path, head: int, asked: Asked) -> Answer:
         asked.check()
         stories = map(telling.story, asked.resolve(telling).ids)
     except Misasked as problem:
-        return Answer(problem=problem.what, misasked=not isinstance(problem, NothingKnown))
-    return Answer([story.to_dict() for story in stories if story is not None])
+        return WhyAnswer(problem=problem.what, misasked=not isinstance(problem, NothingKnown))
+    return WhyAnswer([story.to_dict() for story in stories if story is not None])
 
 
 def main(arguments: list[str]) -> int:
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> int:
     gc.disable()  # it lives for one question
     journal, head, question = arguments
     try:
-        asked = msgspec.json.decode(question, type=Asked)
+        asked = msgspec.json.decode(question, type=WhyQuestion)
         answer = tell(Path(journal), int(head), asked)
     except JournalError as error:
         sys.stderr.write(f"{error}\n")

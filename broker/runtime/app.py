@@ -21,8 +21,8 @@ from pathlib import Path
 
 from ackbook.broker.runtime import inherited
 from ackbook.broker.runtime.api.server import listen
-from ackbook.broker.runtime.broker_directory import Connection, Place
-from ackbook.broker.runtime.broker_run import Life, Settings
+from ackbook.broker.runtime.broker_directory import BrokerDirectory, Connection
+from ackbook.broker.runtime.broker_run import BrokerRun, Settings
 from ackbook.broker.runtime.maintenance.snapshot_schedule import Upkeep
 from ackbook.broker.wire.frames import UMASK
 from ackbook.journal import Files, JournalError, Locked, OsFiles, ending_of
@@ -75,7 +75,7 @@ def serve(
     and 1: what the journal's error says. 74: the disk failed while it ran.
     """
     inherited.settle_in()
-    place = Place(directory)
+    place = BrokerDirectory(directory)
     if (few := resource.getrlimit(resource.RLIMIT_NOFILE)[0]) < DESCRIPTORS_MIN:
         said = f"only {few} files may be open at once, and a broker needs {DESCRIPTORS_MIN}"
         return _refuse(f"{said}; allow more with: ulimit -n 1024", EXIT_IO)
@@ -99,13 +99,13 @@ def serve(
     sys.setswitchinterval(SWITCH_S)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_live(Life(place, settings, listener, ready or _say_ready)))
+            runner.run(_live(BrokerRun(place, settings, listener, ready or _say_ready)))
     except (JournalError, OSError, MemoryError, RuntimeError) as error:
         return _cannot_go_on(place, error)
     return EXIT_DONE
 
 
-async def _live(life: Life) -> None:
+async def _live(life: BrokerRun) -> None:
     """The life of a broker, until it ends by itself or a signal ends it."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -113,7 +113,9 @@ async def _live(life: Life) -> None:
     await life.run()
 
 
-def _cannot_go_on(place: Place, error: JournalError | OSError | MemoryError | RuntimeError) -> int:
+def _cannot_go_on(
+    place: BrokerDirectory, error: JournalError | OSError | MemoryError | RuntimeError
+) -> int:
     match error:
         case Locked():
             return _refuse(f"{_another(place)} ({error.what})", EXIT_LOCKED)
@@ -127,7 +129,7 @@ def _cannot_go_on(place: Place, error: JournalError | OSError | MemoryError | Ru
             return _refuse(f"the broker cannot go on: {ending_of(error)[0]}", EXIT_IO)
 
 
-def _cannot_begin(place: Place, host: str, port: int, error: OSError) -> int:
+def _cannot_begin(place: BrokerDirectory, host: str, port: int, error: OSError) -> int:
     """A second broker with the same port is told about the first one, not about the port."""
     if error.errno != errno.EADDRINUSE:
         return _refuse(f"cannot begin in {place.directory}: {error}", EXIT_IO)
@@ -137,7 +139,7 @@ def _cannot_begin(place: Place, host: str, port: int, error: OSError) -> int:
     return _refuse(said, EXIT_NO)
 
 
-def _another(place: Place) -> str:
+def _another(place: BrokerDirectory) -> str:
     return (
         "another broker instance is already running in this directory"
         f" ({place.directory}); end it with: ackbook down --dir {place.directory}"

@@ -33,7 +33,7 @@ class Connection(msgspec.Struct, frozen=True):
     directory: str
 
 
-class Place:
+class BrokerDirectory:
     """The directory of one broker."""
 
     def __init__(self, directory: Path) -> None:

@@ -26,22 +26,26 @@ from ackbook.broker.core.effects import Start
 from ackbook.broker.core.lifecycle import CLOCK_AHEAD_US_MAX
 from ackbook.broker.history.why_worker import HISTORIANS_MAX
 from ackbook.broker.history.world_loading import begin_world, fold_rest
-from ackbook.broker.runtime.agents.holder_session import Keeper
+from ackbook.broker.runtime.agents.holder_session import HolderSession
 from ackbook.broker.runtime.agents.holders import Holders
 from ackbook.broker.runtime.agents.spawning import Spawner
 from ackbook.broker.runtime.agents.viewers import Attachments
 from ackbook.broker.runtime.api.guard import Guard
-from ackbook.broker.runtime.api.server import Server, application
+from ackbook.broker.runtime.api.server import ApiServer, application
 from ackbook.broker.runtime.api.service import Service
-from ackbook.broker.runtime.broker_directory import Connection, Place
+from ackbook.broker.runtime.broker_directory import BrokerDirectory, Connection
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.feed import Feed
 from ackbook.broker.runtime.engine.inbox import Stopped
-from ackbook.broker.runtime.engine.state_waiter import QUIET_S_MAX, Bell
+from ackbook.broker.runtime.engine.state_waiter import QUIET_S_MAX, StateWaiter
 from ackbook.broker.runtime.maintenance.compaction_schedule import Compactor
-from ackbook.broker.runtime.maintenance.health import Health
+from ackbook.broker.runtime.maintenance.health import HealthSources
 from ackbook.broker.runtime.maintenance.scrub_schedule import Checker
-from ackbook.broker.runtime.maintenance.snapshot_schedule import Since, Snapshots, Upkeep
+from ackbook.broker.runtime.maintenance.snapshot_schedule import (
+    SnapshotSchedule,
+    SnapshotStart,
+    Upkeep,
+)
 from ackbook.broker.wire.frames import Hello
 from ackbook.journal import Files, Log, open_log
 from ackbook.projections.facts import KINDS, Policy
@@ -78,12 +82,12 @@ class _Over(Exception):
     """The graceful end is done; whatever still runs belongs to nobody."""
 
 
-class Life:
+class BrokerRun:
     """One run. `stop` may be called at any time, also before it is ready."""
 
     def __init__(
         self,
-        place: Place,
+        place: BrokerDirectory,
         settings: Settings,
         listener: socket.socket,
         ready: Callable[[Connection], None],
@@ -94,7 +98,7 @@ class Life:
         self._port = listener.getsockname()[1]
         self._service: Service | None = None
         self._guard = Guard(application(self._serving), settings.key, (settings.host,))
-        self._server = Server(self._guard, listener)
+        self._server = ApiServer(self._guard, listener)
         self._ending = asyncio.Event()
         self._published = False
         self._keep_agents = False
@@ -143,11 +147,11 @@ class Life:
             journal.close()
 
     async def _serve(
-        self, journal: Log, world: World, since: Since, tasks: asyncio.TaskGroup
+        self, journal: Log, world: World, since: SnapshotStart, tasks: asyncio.TaskGroup
     ) -> None:
         settings, place = self._settings, self._place
         instance = settings.instance or secrets.token_hex(8)
-        feed, bell = Feed(place.journal, world.seq), Bell()
+        feed, bell = Feed(place.journal, world.seq), StateWaiter()
         attachments = Attachments(feed)
         hello = Hello(epoch=journal.epoch, journal_id=journal.journal_id, instance=instance)
         holders = Holders(place.holders, place.journal, hello, attachments)
@@ -155,7 +159,7 @@ class Life:
         holders.work_for(engine, tasks)
         spawner = Spawner(engine, holders, bell, place.directory, os.environ, settings.umask)
         holders.restart = lambda start: _restart(tasks, spawner, start, journal)
-        snapshots = Snapshots(engine, journal, since, settings.upkeep)
+        snapshots = SnapshotSchedule(engine, journal, since, settings.upkeep)
         compactor = Compactor(engine, journal, snapshots, settings.upkeep)
         checker = Checker(engine, journal, settings.upkeep)
         running = tasks.create_task(engine.run())
@@ -168,7 +172,7 @@ class Life:
             attachments=attachments,
             compactor=compactor,
             historians=asyncio.Semaphore(HISTORIANS_MAX),
-            health=Health(engine, snapshots, compactor, checker),
+            health=HealthSources(engine, snapshots, compactor, checker),
             directory=place.directory,
             version=settings.version,
             started=time.monotonic(),
@@ -230,7 +234,7 @@ class Life:
         return self._service
 
 
-async def replay(directory: Path, journal: Log) -> tuple[World, Since]:
+async def replay(directory: Path, journal: Log) -> tuple[World, SnapshotStart]:
     """The world as the journal tells it, block by block so that `/health` answers, and what was
     folded beyond a snapshot."""
     head = journal.head.seq
@@ -242,7 +246,7 @@ async def replay(directory: Path, journal: Log) -> tuple[World, Since]:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTOR)
-    return world, Since(snapshot.seq if snapshot else 0, folded)
+    return world, SnapshotStart(snapshot.seq if snapshot else 0, folded)
 
 
 async def _keep_house(engine: Engine, journal: Log) -> None:
@@ -259,7 +263,7 @@ async def _keep_house(engine: Engine, journal: Log) -> None:
 async def _let_settle(service: Service) -> None:
     """End each program when nothing is on its way into it: what is cut off cannot be proven."""
 
-    async def settle(keeper: Keeper) -> None:
+    async def settle(keeper: HolderSession) -> None:
         await keeper.leave("broker_stopped")
         await service.bell.until_quiet(service.engine, keeper.name, QUIET_S_MAX)
         keeper.end("broker_stopped")

@@ -17,7 +17,7 @@ SNAPSHOTS_MAX = 64
 """More than a journal keeps."""
 
 
-class Snapshots:
+class SnapshotWorlds:
     """The worlds of one journal's snapshots, up to the record `head`."""
 
     def __init__(self, directory: Path, head: int) -> None:

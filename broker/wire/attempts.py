@@ -16,7 +16,7 @@ from collections import OrderedDict
 from ackbook.broker.wire.frames import Report
 from ackbook.projections.facts import DeliveryId
 
-Key = tuple[DeliveryId, int]
+AttemptKey = tuple[DeliveryId, int]
 
 OPEN_MAX = 1_024
 """Reports that no broker has settled. One delivery is in flight per agent, so more than a few mean
@@ -30,15 +30,15 @@ class Attempts:
     """The reports of one holder."""
 
     def __init__(self) -> None:
-        self._open: dict[Key, Report] = {}
-        self._settled: OrderedDict[Key, Report] = OrderedDict()
-        self._late: set[Key] = set()
+        self._open: dict[AttemptKey, Report] = {}
+        self._settled: OrderedDict[AttemptKey, Report] = OrderedDict()
+        self._late: set[AttemptKey] = set()
 
     @property
     def full(self) -> bool:
         return len(self._open) >= OPEN_MAX
 
-    def known(self, key: Key) -> Report | None:
+    def known(self, key: AttemptKey) -> Report | None:
         """The report of an attempt that was ordered before."""
         return self._open.get(key) or self._settled.get(key)
 
@@ -52,7 +52,7 @@ class Attempts:
             self._late.add(key)
         return news
 
-    def settle(self, key: Key) -> None:
+    def settle(self, key: AttemptKey) -> None:
         """The record is durable: no longer tell of this attempt by ourselves."""
         self._late.discard(key)
         report = self._open.pop(key, None)
@@ -67,6 +67,6 @@ class Attempts:
         late = (self._settled[key] for key in sorted(self._late))
         return (*self._open.values(), *late)
 
-    def began(self) -> tuple[Key, ...]:
+    def began(self) -> tuple[AttemptKey, ...]:
         """The attempts of those reports."""
         return tuple((report.delivery_id, report.attempt) for report in self.unsettled())

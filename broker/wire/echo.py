@@ -43,7 +43,7 @@ _INVISIBLE = re.compile(
 )
 
 
-class Place(msgspec.Struct, frozen=True):
+class Span(msgspec.Struct, frozen=True):
     """Where something stands: half open, in characters or bytes as the function says."""
 
     begins: int
@@ -80,7 +80,7 @@ def tail_of(parts: Sequence[str], size: int) -> tuple[str, ...]:
     return tuple(tail)
 
 
-def find(parts: Sequence[str], text: str, start: int = 0) -> Place | None:
+def find(parts: Sequence[str], text: str, start: int = 0) -> Span | None:
     """The first place in squashed `text` where all `parts` stand, one after the other."""
     begins = text.find(parts[0], start)
     while begins >= 0:
@@ -91,7 +91,7 @@ def find(parts: Sequence[str], text: str, start: int = 0) -> Place | None:
                 break
             ends = at + len(part)
         else:
-            return Place(begins, ends)
+            return Span(begins, ends)
         begins = text.find(parts[0], begins + 1)
     return None
 
@@ -160,7 +160,7 @@ class Search:
         self._strip = Stripper()
         self._window = ""
         self._window_max = sum(map(len, parts)) + GAP_MAX * len(parts)
-        self._pieces: deque[tuple[int, Place]] = deque()
+        self._pieces: deque[tuple[int, Span]] = deque()
         self._offset = offset
 
     @property
@@ -172,23 +172,23 @@ class Search:
     def size_max(self) -> int:
         return self._window_max + CARRY_BYTES_MAX
 
-    def feed(self, data: bytes) -> Place | None:
+    def feed(self, data: bytes) -> Span | None:
         """The place of the text in bytes of the stream, to the precision of the pieces fed."""
         begins, self._offset = self._offset, self._offset + len(data)
         text = squash(self._strip.feed(data))
         if not text:
             return None
         self._window += text
-        self._pieces.append((len(text), Place(begins, self._offset)))
+        self._pieces.append((len(text), Span(begins, self._offset)))
         while (place := find(self._parts, self._window)) is not None:
             self._missing -= 1
             if self._missing <= 0:
-                return Place(self._piece(place.begins).begins, self._piece(place.ends - 1).ends)
+                return Span(self._piece(place.begins).begins, self._piece(place.ends - 1).ends)
             self._forget(place.ends)
         self._forget(len(self._window) - self._window_max)
         return None
 
-    def _piece(self, index: int) -> Place:
+    def _piece(self, index: int) -> Span:
         for length, place in self._pieces:
             if index < length:
                 return place

@@ -33,7 +33,7 @@ TAIL_ROWS = 4
 """Rows above the cursor that such a tail can reach up to, in the narrowest useful terminal."""
 
 
-class View(msgspec.Struct, frozen=True, kw_only=True):
+class TerminalView(msgspec.Struct, frozen=True, kw_only=True):
     """A look at the terminal. `cursor` is (row, column) from 1, `cols` the width of a row.
 
     `unread`: bytes of whole lines that the program has not read yet; None outside line mode.
@@ -49,7 +49,9 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 class Witness:
     """Watches one attempt. `before` is the screen at the moment before the first byte."""
 
-    def __init__(self, event_id: EventId, shown: str, before: View, profile: Profile) -> None:
+    def __init__(
+        self, event_id: EventId, shown: str, before: TerminalView, profile: Profile
+    ) -> None:
         self.seen: Evidence | None = None
         self.submitted: Evidence | None = None
         self.input_empty = False
@@ -88,13 +90,13 @@ class Witness:
                 matched=self._token,
             )
 
-    def entered(self, view: View) -> None:
+    def entered(self, view: TerminalView) -> None:
         """Enter is about to be typed; the screen stands as in `view`."""
         self.look(view)
         self._entered_at = view.offset
         self._line_mode = view.unread is not None
 
-    def look(self, view: View) -> None:
+    def look(self, view: TerminalView) -> None:
         """What the screen shows now."""
         at_cursor = stands_at_cursor(self._tail, view)
         now = _Counts.of(self._parts, self._tail, self._profile, view)
@@ -110,7 +112,7 @@ class Witness:
             at_cursor if self._at_cursor else self.drawn
         )
 
-    def _seen_on(self, view: View, now: _Counts) -> Evidence | None:
+    def _seen_on(self, view: TerminalView, now: _Counts) -> Evidence | None:
         if now.whole > self._before.whole:
             first, last = _rows_of(self._parts, view.rows)
             return Evidence(
@@ -129,7 +131,7 @@ class Witness:
             )
         return None
 
-    def _submitted_on(self, view: View, at_cursor: bool) -> Evidence | None:
+    def _submitted_on(self, view: TerminalView, at_cursor: bool) -> Evidence | None:
         assert self._entered_at is not None
         if self._line_mode:
             done, how, note = view.unread == 0, "input_emptied", "the line was read"
@@ -151,7 +153,9 @@ class _Counts(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
 
     @classmethod
-    def of(cls, parts: Sequence[str], tail: Sequence[str], profile: Profile, view: View) -> _Counts:
+    def of(
+        cls, parts: Sequence[str], tail: Sequence[str], profile: Profile, view: TerminalView
+    ) -> _Counts:
         text = "\n".join(view.rows)
         squashed = echo.squash(text)
         return cls(
@@ -162,7 +166,7 @@ class _Counts(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def stands_at_cursor(tail: Sequence[str], view: View) -> bool:
+def stands_at_cursor(tail: Sequence[str], view: TerminalView) -> bool:
     """Whether a text that ends in the parts of `tail` stands right before the cursor."""
     row, column = view.cursor
     here = echo.squash(before_column(view.rows[row - 1], column)) if row <= len(view.rows) else ""

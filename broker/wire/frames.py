@@ -4,8 +4,8 @@ The broker speaks first, with `Hello`; a holder obeys the highest epoch that it 
 it answers `Welcome` it closes every older connection and throws away what it has not read from it.
 Reports are cumulative: a `Report` says all that the holder knows of one attempt, so that repeating
 one is harmless and losing one is made good by the next. A holder keeps the report of an attempt
-until `Settled` says that its record is durable, and begins an attempt, named by its delivery and
-number, at most once.
+until `AttemptSettled` says that its record is durable, and begins an attempt, named by its delivery
+and number, at most once.
 
 This module knows the shapes and their bytes; it knows neither sockets nor terminals.
 """
@@ -72,7 +72,7 @@ class Named(Frame, frozen=True, tag_field="frame", tag="named"):
     """The agent's `agent.spawned` is durable: from now on the holder outlives its broker."""
 
 
-class Type(Frame, frozen=True, tag_field="frame", tag="type"):
+class TypeOrder(Frame, frozen=True, tag_field="frame", tag="type"):
     """Type this message and watch for it. Refused when the generation is not the holder's.
 
     `override`: the deadline of a heuristic has passed, so a guess (busy, an unknown screen, an
@@ -92,7 +92,7 @@ class Type(Frame, frozen=True, tag_field="frame", tag="type"):
     override: bool = False
 
 
-class Settled(Frame, frozen=True, tag_field="frame", tag="settled"):
+class AttemptSettled(Frame, frozen=True, tag_field="frame", tag="settled"):
     """The record of this attempt is durable and final: its report may be forgotten."""
 
     delivery_id: DeliveryId
@@ -120,20 +120,30 @@ class ScreenAsked(Frame, frozen=True, tag_field="frame", tag="screen_asked"):
     format: Literal["plain", "ansi"] = "plain"
 
 
-class Watch(Frame, frozen=True, tag_field="frame", tag="watch"):
+class WatchOrder(Frame, frozen=True, tag_field="frame", tag="watch"):
     """Send output as it comes (`on`), and whether a human's terminal is attached to it."""
 
     on: bool
     human: bool = False
 
 
-class End(Frame, frozen=True, tag_field="frame", tag="end"):
+class EndOrder(Frame, frozen=True, tag_field="frame", tag="end"):
     """End the program (hang up, then kill after `grace_ms`) and then the holder."""
 
     grace_ms: int = 2_000
 
 
-BrokerFrame: TypeAlias = Hello | Named | Type | Settled | Input | Resize | ScreenAsked | Watch | End
+BrokerFrame: TypeAlias = (
+    Hello
+    | Named
+    | TypeOrder
+    | AttemptSettled
+    | Input
+    | Resize
+    | ScreenAsked
+    | WatchOrder
+    | EndOrder
+)
 
 
 # --- holder to broker
@@ -179,7 +189,7 @@ class Report(Frame, frozen=True, tag_field="frame", tag="report"):
     error: str = ""
 
 
-class Condition(Frame, frozen=True, tag_field="frame", tag="condition"):
+class TerminalCondition(Frame, frozen=True, tag_field="frame", tag="condition"):
     """Whether the terminal takes input now.
 
     `state`: `starting` (not ready yet), `ready`, `blocked` (by `reason`). `how` says what made it
@@ -193,7 +203,7 @@ class Condition(Frame, frozen=True, tag_field="frame", tag="condition"):
     heuristic: bool = False
 
 
-class Ended(Frame, frozen=True, tag_field="frame", tag="ended"):
+class ProgramEnded(Frame, frozen=True, tag_field="frame", tag="ended"):
     """The program ended (`code` or `signal`), or its terminal closed (`terminal_closed`).
 
     `began`: every attempt that the holder has a report of; it begins no other from here on. None:
@@ -219,9 +229,9 @@ class Welcome(Frame, frozen=True, tag_field="frame", tag="welcome"):
     pid: int
     named: bool
     offset: int
-    condition: Condition
+    condition: TerminalCondition
     reports: tuple[Report, ...] = ()
-    ended: Ended | None = None
+    ended: ProgramEnded | None = None
     protocol: int = PROTOCOL
 
 
@@ -261,7 +271,7 @@ class Idle(Frame, frozen=True, tag_field="frame", tag="idle"):
     idle_s: int
 
 
-class Refusal(Frame, frozen=True, tag_field="frame", tag="refusal"):
+class EpochRefusal(Frame, frozen=True, tag_field="frame", tag="refusal"):
     """The holder does not obey: a higher epoch was seen, or the protocol is another."""
 
     reason: Literal["older_epoch", "other_protocol", "bad_frame"]
@@ -270,7 +280,15 @@ class Refusal(Frame, frozen=True, tag_field="frame", tag="refusal"):
 
 
 HolderFrame: TypeAlias = (
-    Welcome | Report | Condition | Ended | InputDone | ScreenShown | Output | Idle | Refusal
+    Welcome
+    | Report
+    | TerminalCondition
+    | ProgramEnded
+    | InputDone
+    | ScreenShown
+    | Output
+    | Idle
+    | EpochRefusal
 )
 
 _encoder = msgspec.json.Encoder()

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from ackbook.broker.core.commands import (
     Adopt,
+    AnyCommand,
     ReportAttempt,
     ReportCondition,
     ReportEnded,
     ReportIdle,
-    Wish,
 )
-from ackbook.broker.wire.frames import Condition, Ended, Idle, Welcome
+from ackbook.broker.wire.frames import Idle, ProgramEnded, TerminalCondition, Welcome
 from ackbook.projections.facts import AgentName
 
 
@@ -29,9 +29,9 @@ class Speaker:
         self.generation = generation
         self.leaving: str | None = None
 
-    def welcome(self, frame: Welcome, *, adopting: bool) -> list[Wish]:
+    def welcome(self, frame: Welcome, *, adopting: bool) -> list[AnyCommand]:
         """Everything that a holder knows, to be decided with no other command in between."""
-        said: list[Wish] = []
+        said: list[AnyCommand] = []
         if adopting:
             began = tuple((report.delivery_id, report.attempt) for report in frame.reports)
             said.append(
@@ -43,16 +43,16 @@ class Speaker:
             said.append(self.ended(frame.ended))
         return said
 
-    def condition(self, frame: Condition) -> list[Wish]:
+    def condition(self, frame: TerminalCondition) -> list[AnyCommand]:
         """Whether the terminal takes input. Of one that is leaving nobody needs to know."""
         return [] if self.leaving is not None else [self._condition(frame)]
 
     def leave(self, reason: str) -> ReportCondition:
         """It is decided that the program ends: whatever the terminal says, nothing is typed."""
         self.leaving = self.leaving or reason
-        return self._condition(Condition(state="blocked", reason="agent_gone"))
+        return self._condition(TerminalCondition(state="blocked", reason="agent_gone"))
 
-    def ended(self, frame: Ended) -> ReportEnded:
+    def ended(self, frame: ProgramEnded) -> ReportEnded:
         """The program is gone; where we wanted that, the journal says so."""
         return ReportEnded(
             name=self.name,
@@ -74,7 +74,7 @@ class Speaker:
         """No output for a while."""
         return ReportIdle(name=self.name, generation=self.generation, idle_s=frame.idle_s)
 
-    def _condition(self, frame: Condition) -> ReportCondition:
+    def _condition(self, frame: TerminalCondition) -> ReportCondition:
         return ReportCondition(
             name=self.name,
             generation=self.generation,

@@ -25,7 +25,7 @@ from typing import Literal
 
 import msgspec
 
-from ackbook.broker.wire.frames import Type
+from ackbook.broker.wire.frames import TypeOrder
 from ackbook.broker.wire.profiles import Profile
 
 Form = Literal["plain", "paste", "folded", "spooled"]
@@ -72,7 +72,7 @@ class Limit(msgspec.Struct, frozen=True):
 
 
 def keystrokes(
-    order: Type, manner: Manner, profile: Profile, spool_path: str
+    order: TypeOrder, manner: Manner, profile: Profile, spool_path: str
 ) -> Keystrokes | Limit:
     """The message of `order` as this terminal takes it now."""
     header = fold(clean(order.header))

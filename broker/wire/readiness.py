@@ -29,8 +29,8 @@ from typing import Literal
 
 import msgspec
 
-from ackbook.broker.wire.evidence import View, before_column, width
-from ackbook.broker.wire.frames import Condition
+from ackbook.broker.wire.evidence import TerminalView, before_column, width
+from ackbook.broker.wire.frames import TerminalCondition
 from ackbook.broker.wire.profiles import Profile
 
 Front = Literal["home", "child", "lost"]
@@ -48,7 +48,7 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     dialog, behind its question. `ours_at_cursor`: the text before the cursor was typed by us.
     """
 
-    view: View
+    view: TerminalView
     canonical: bool
     echo: bool
     paste: bool
@@ -65,7 +65,7 @@ class Readiness:
     """The condition of one terminal, as it goes on."""
 
     def __init__(self, profile: Profile) -> None:
-        self.told = Condition(state="starting")
+        self.told = TerminalCondition(state="starting")
         """The last condition worth telling."""
         self.was_ready = False
         self._profile = profile
@@ -73,23 +73,27 @@ class Readiness:
         self._takes_pastes = False
         self._guess_since: int | None = None
 
-    def now(self, sight: Sight) -> Condition:
+    def now(self, sight: Sight) -> TerminalCondition:
         """The condition at this moment."""
         if (veto := self._veto(sight)) is not None:
             return veto
         if not self.was_ready:
             how = self._first_sign(sight)
-            return Condition(state="ready", how=how) if how else Condition(state="starting")
+            return (
+                TerminalCondition(state="ready", how=how)
+                if how
+                else TerminalCondition(state="starting")
+            )
         if sight.front == "lost":
-            return Condition(state="blocked", reason="foreground_changed")
+            return TerminalCondition(state="blocked", reason="foreground_changed")
         elsewhere = (self._reads_keys and sight.canonical) or (
             self._takes_pastes and not sight.paste
         )
         if sight.front == "child" or elsewhere:
-            return Condition(state="blocked", reason="busy", heuristic=True)
-        return Condition(state="ready", how="unblocked")
+            return TerminalCondition(state="blocked", reason="busy", heuristic=True)
+        return TerminalCondition(state="ready", how="unblocked")
 
-    def look(self, sight: Sight) -> Condition | None:
+    def look(self, sight: Sight) -> TerminalCondition | None:
         """The condition, when it is another one than was told last."""
         condition = self.now(sight)
         if condition.state == "ready":
@@ -107,13 +111,13 @@ class Readiness:
         self.told = condition
         return condition
 
-    def _veto(self, sight: Sight) -> Condition | None:
+    def _veto(self, sight: Sight) -> TerminalCondition | None:
         if sight.canonical and not sight.echo:
-            return Condition(state="blocked", reason="echo_off")
+            return TerminalCondition(state="blocked", reason="echo_off")
         if sight.answering or self._asks(sight):
-            return Condition(state="blocked", reason="dialog")
+            return TerminalCondition(state="blocked", reason="dialog")
         if sight.human:
-            return Condition(state="blocked", reason="human_typing")
+            return TerminalCondition(state="blocked", reason="human_typing")
         return None
 
     def _asks(self, sight: Sight) -> bool:
@@ -138,7 +142,7 @@ class Readiness:
         return "deadline" if sight.age_ms >= profile.ready_ms_max else ""
 
 
-def asks_at_cursor(profile: Profile, view: View) -> bool:
+def asks_at_cursor(profile: Profile, view: TerminalView) -> bool:
     """Whether a dialog stands before the cursor, where an answer to it would be typed."""
     here = input_line(view)
     return any(
@@ -146,7 +150,7 @@ def asks_at_cursor(profile: Profile, view: View) -> bool:
     )
 
 
-def input_line(view: View) -> str:
+def input_line(view: TerminalView) -> str:
     """The row of the cursor, up to the cursor; a full row that wrapped just now is still it."""
     row, column = view.cursor
     rows = ("", *view.rows, *[""] * row)

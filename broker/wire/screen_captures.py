@@ -13,7 +13,7 @@ import msgspec
 
 from ackbook.projections.facts import DeliveryId
 
-Moment = Literal["seen", "submitted", "not_seen"]
+CaptureMoment = Literal["seen", "submitted", "not_seen"]
 """What was learnt then: the text was found, it had left the input line, or its window was over and
 it had not been found."""
 
@@ -24,7 +24,7 @@ class Still(msgspec.Struct, frozen=True, kw_only=True):
 
     delivery_id: DeliveryId
     attempt: int
-    moment: Moment
+    moment: CaptureMoment
     at: int
     offset: int
     cols: int

@@ -20,7 +20,7 @@ from ackbook.journal.maintenance.compaction import CompactionReport
 from ackbook.journal.maintenance.retention import FOREVER, Retention
 from ackbook.journal.storage.clock import Clock
 from ackbook.journal.storage.files import Files
-from ackbook.journal.storage.notifier import Bell
+from ackbook.journal.storage.notifier import Notifier
 from ackbook.journal.writing.group_commit import Appender
 from ackbook.journal.writing.log import Log
 
@@ -31,7 +31,7 @@ class AsyncJournal(OwnHistory):
     """Use it from the loop that it was made on. `read` and `state` block while they read."""
 
     def __init__(
-        self, log: Log, *, state_version: int, files: Files, clock: Clock, bell: Bell
+        self, log: Log, *, state_version: int, files: Files, clock: Clock, bell: Notifier
     ) -> None:
         super().__init__(log, state_version=state_version, files=files, clock=clock, bell=bell)
         self._loop = asyncio.get_running_loop()

@@ -18,7 +18,7 @@ from ackbook.journal.reading.reader import Reader
 from ackbook.journal.reading.snapshot_choice import newest_snapshots
 from ackbook.journal.storage.clock import Clock, OsClock
 from ackbook.journal.storage.files import Files, OsFiles
-from ackbook.journal.storage.notifier import Bell
+from ackbook.journal.storage.notifier import Notifier
 from ackbook.journal.writing.log import Log
 
 
@@ -38,11 +38,11 @@ class History:
         state_version: int,
         files: Files | None = None,
         clock: Clock | None = None,
-        bell: Bell | None = None,
+        bell: Notifier | None = None,
     ) -> None:
         self._files = files or OsFiles()
         self._clock = clock or OsClock()
-        self._bell = bell or Bell()
+        self._bell = bell or Notifier()
         self._state_version = state_version
         self.directory = directory.absolute()
 
@@ -119,7 +119,7 @@ class OwnHistory(History):
         state_version: int,
         files: Files | None = None,
         clock: Clock | None = None,
-        bell: Bell | None = None,
+        bell: Notifier | None = None,
     ) -> None:
         super().__init__(
             log.directory, state_version=state_version, files=files, clock=clock, bell=bell

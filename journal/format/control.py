@@ -120,7 +120,7 @@ class Reach(Struct, frozen=True):
     archived_from: int = 1
 
 
-Control = SegmentStarted | Opened | Sealed | Closed | Snapshotted | Compacted | Repaired
+ControlRecord = SegmentStarted | Opened | Sealed | Closed | Snapshotted | Compacted | Repaired
 
 SEGMENT: Final = "journal.segment"
 OPENED: Final = "journal.opened"
@@ -128,7 +128,7 @@ SEALED: Final = "journal.sealed"
 CLOSED: Final = "journal.closed"
 REPAIRED: Final = "journal.repaired"
 
-_TYPES: Final[dict[str, type[Control]]] = {
+_TYPES: Final[dict[str, type[ControlRecord]]] = {
     SEGMENT: SegmentStarted,
     OPENED: Opened,
     SEALED: Sealed,
@@ -145,12 +145,12 @@ def is_control(kind: str) -> bool:
     return kind in _TYPES
 
 
-def control_draft(value: Control) -> Draft:
+def control_draft(value: ControlRecord) -> Draft:
     """The record of this value."""
     return Draft(_KINDS[type(value)], msgspec.json.encode(value))
 
 
-def read_control(line: Line) -> Control | None:
+def read_control(line: Line) -> ControlRecord | None:
     """The typed value of a control record; None when it is not one, or not as the table says."""
     shape = _TYPES.get(line.kind)
     if shape is None:

@@ -84,7 +84,7 @@ class CompactionReport(Struct, frozen=True):
     pinned: tuple[Pinned, ...]
 
 
-class Progress(Struct, frozen=True):
+class CompactionProgress(Struct, frozen=True):
     """One segment more has its archive."""
 
     done: int
@@ -206,7 +206,7 @@ def compact(
     fold_version: int | None,
     floor: int | None = None,
     keep_audit: Retention = FOREVER,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[CompactionProgress], None] | None = None,
     dry_run: bool = False,
     files: Files | None = None,
 ) -> CompactionReport:
@@ -234,7 +234,7 @@ def compact(
                 archived.append(archive_segment(log.directory, piece.first, files=files))
             done += 1
             if progress is not None:
-                progress(Progress(done, len(plan.goes), piece))
+                progress(CompactionProgress(done, len(plan.goes), piece))
         run.step(archived)
     run.forget()
     return run.report()

@@ -31,7 +31,7 @@ from ackbook.journal.format.control import SegmentStarted, read_control
 from ackbook.journal.format.layout import LOCK, list_directory
 from ackbook.journal.format.record import parse_line
 from ackbook.journal.limits import Limits
-from ackbook.journal.reading.blocks import Place, SegmentBlocks, between
+from ackbook.journal.reading.blocks import LinePosition, SegmentBlocks, between
 from ackbook.journal.reading.reader import Reader
 from ackbook.journal.reading.sources import Source, sources_of
 from ackbook.journal.recovery.restore import refuse
@@ -159,7 +159,7 @@ def _digest_through(files: Files, directory: Path, source: Source, seq: int) -> 
 
 
 def _blocks(files: Files, directory: Path, source: Source) -> SegmentBlocks:
-    return SegmentBlocks(files, directory / source.name, Place(source.base, source.base))
+    return SegmentBlocks(files, directory / source.name, LinePosition(source.base, source.base))
 
 
 def _wrong(directory: Path, what: str, proof: str, following: str) -> Damage:

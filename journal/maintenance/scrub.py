@@ -16,7 +16,7 @@ from ackbook.journal.format.compression import PackUnreadable
 from ackbook.journal.format.control import Reach, SegmentStarted, read_control
 from ackbook.journal.format.layout import Listing, list_directory
 from ackbook.journal.format.record import parse_line
-from ackbook.journal.reading.blocks import Place, SegmentBlocks
+from ackbook.journal.reading.blocks import LinePosition, SegmentBlocks
 from ackbook.journal.reading.sources import Source, read_source, sources_of
 from ackbook.journal.recovery.decision_table import Finding
 from ackbook.journal.recovery.findings import missing_archives, missing_front, observe_pair
@@ -70,7 +70,7 @@ def _look_at(files: Files, directory: Path, source: Source) -> Look:
 def _start_of(files: Files, directory: Path, source: Source) -> Look:
     """As much of a segment as says what comes before it; what is wrong with it is its own turn."""
     started = None
-    blocks = SegmentBlocks(files, directory / source.name, Place(source.base, source.base))
+    blocks = SegmentBlocks(files, directory / source.name, LinePosition(source.base, source.base))
     for block in blocks:
         line = parse_line(block.data.partition(b"\n")[0])
         started = read_control(line) if line else None

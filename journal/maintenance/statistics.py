@@ -14,7 +14,7 @@ from msgspec import Struct
 from ackbook.journal.format.layout import ARCHIVE, list_directory
 from ackbook.journal.format.record import parse_line
 from ackbook.journal.maintenance.compaction import plan_compaction
-from ackbook.journal.reading.blocks import Place, SegmentBlocks
+from ackbook.journal.reading.blocks import LinePosition, SegmentBlocks
 from ackbook.journal.reading.sources import Source, sources_of
 from ackbook.journal.storage.files import Files, OsFiles
 
@@ -58,7 +58,7 @@ def _read(
     files: Files, directory: Path, source: Source, live: Callable[[int, int], int], pin: str
 ) -> SegmentStatistics:
     path = directory / source.name
-    blocks = SegmentBlocks(files, path, Place(source.base, source.base))
+    blocks = SegmentBlocks(files, path, LinePosition(source.base, source.base))
     last, started_at = 0, 0
     for block in blocks:
         if not started_at:

@@ -20,7 +20,7 @@ _Read = Callable[[int, int], bytes]
 """Bytes from an offset on, fewer than asked for only at the end."""
 
 
-class Place(Struct, frozen=True, gc=False):
+class LinePosition(Struct, frozen=True, gc=False):
     """Where the next line of a segment starts, and what is known of everything before it."""
 
     base: int
@@ -36,7 +36,7 @@ class SegmentBlocks:
 
     __slots__ = ("_files", "_path", "place", "wrong")
 
-    def __init__(self, files: Files, path: Path, place: Place) -> None:
+    def __init__(self, files: Files, path: Path, place: LinePosition) -> None:
         self._files = files
         self._path = path
         self.place = place
@@ -89,7 +89,7 @@ class SegmentBlocks:
             count = place.count + block.last.seq - block.first + 1
             following = block.last.seq + 1
             offset = place.offset + len(data)
-            self.place = Place(place.base, following, offset, block.running, count)
+            self.place = LinePosition(place.base, following, offset, block.running, count)
             return block
         return self._walk(data)
 
@@ -108,7 +108,9 @@ class SegmentBlocks:
         last = walker.last
         if last is None:
             return None
-        self.place = Place(place.base, walker.expected, walker.byte, walker.running, walker.count)
+        self.place = LinePosition(
+            place.base, walker.expected, walker.byte, walker.running, walker.count
+        )
         good = data[: walker.end]
         first = parse_line(good[: good.index(b"\n")])
         assert first is not None, "the walker gave it"

@@ -17,7 +17,7 @@ from ackbook.journal.format.values import Record
 from ackbook.journal.limits import SECOND_US
 from ackbook.journal.reading.reader import Reader
 from ackbook.journal.storage.clock import Clock
-from ackbook.journal.storage.notifier import Bell
+from ackbook.journal.storage.notifier import Notifier
 
 PAUSE_S_MIN: Final = 0.002
 PAUSE_S_MAX: Final = 0.05
@@ -43,7 +43,7 @@ class Follow:
         self,
         reader: Reader,
         durable_seq: Callable[[], int],
-        bell: Bell,
+        bell: Notifier,
         clock: Clock,
         *,
         after: int,

@@ -19,7 +19,7 @@ from ackbook.journal.format.control import SegmentStarted, read_control
 from ackbook.journal.format.head import read_head
 from ackbook.journal.format.layout import LOCK, list_directory
 from ackbook.journal.format.record import Line, parse_line
-from ackbook.journal.reading.blocks import Place, SegmentBlocks, between
+from ackbook.journal.reading.blocks import LinePosition, SegmentBlocks, between
 from ackbook.journal.reading.scanner import Block
 from ackbook.journal.reading.sources import Source, oldest_of, sources_of
 from ackbook.journal.storage.files import Files, OsFiles
@@ -42,7 +42,7 @@ class Reader:
         self._directory = directory.absolute()
         self._damage: dict[tuple[str, int], Damage] = {}
         self._gaps: dict[int, Gap] = {}
-        self._resume: Place | None = None
+        self._resume: LinePosition | None = None
         self._following = 0
         """The seq that has to follow the source that was read last."""
 
@@ -60,7 +60,7 @@ class Reader:
     def journal_id(self) -> str | None:
         """The id of the journal; None when there is none, or nothing of it can be read."""
         for source in self._sources():
-            start = Place(source.base, source.base)
+            start = LinePosition(source.base, source.base)
             for block in SegmentBlocks(self._files, self._directory / source.name, start):
                 line = parse_line(block.data.partition(b"\n")[0])
                 started = read_control(line) if line else None
@@ -89,7 +89,7 @@ class Reader:
         last = d = 0
         ends: list[tuple[Source, SegmentBlocks]] = []
         for source in reversed(self._sources()):
-            start = Place(source.base, source.base)
+            start = LinePosition(source.base, source.base)
             blocks = SegmentBlocks(self._files, self._directory / source.name, start)
             ends.append((source, blocks))
             for block in blocks:
@@ -158,7 +158,7 @@ class Reader:
     def _verified(self, source: Source, after: int, limit: int) -> Iterator[Block]:
         place = self._resume
         if place is None or place.base != source.base or place.expected > after + 1:
-            place = Place(source.base, source.base)
+            place = LinePosition(source.base, source.base)
         blocks = SegmentBlocks(self._files, self._directory / source.name, place)
         for block in blocks:
             if block.last.seq <= limit:

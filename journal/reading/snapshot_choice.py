@@ -27,7 +27,7 @@ class SetAside(Struct, frozen=True):
     why: str
 
 
-class Snapshots(Struct, frozen=True):
+class SnapshotChoice(Struct, frozen=True):
     """`usable` and `beyond` are in order, the newest first."""
 
     usable: tuple[SnapshotFile, ...] = ()
@@ -44,7 +44,7 @@ def newest_snapshots(
     head: int | None = None,
     count_max: int = KEPT,
     files: Files | None = None,
-) -> Snapshots:
+) -> SnapshotChoice:
     """Look at the snapshots from the newest on, until `count_max` of them are usable.
 
     With `fold_version` None, any version will do, for those who ask what is sound rather than
@@ -81,7 +81,7 @@ def newest_snapshots(
             aside.append(SetAside(name, why))
         else:
             usable.append(snapshot)
-    return Snapshots(tuple(usable), tuple(aside), tuple(beyond))
+    return SnapshotChoice(tuple(usable), tuple(aside), tuple(beyond))
 
 
 def stands_on(reader: Reader, snapshot: SnapshotFile) -> bool:

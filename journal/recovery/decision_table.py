@@ -43,7 +43,7 @@ class Finding(Enum):
     SEALED = auto()
 
 
-class Verdict(Enum):
+class RecoveryAction(Enum):
     """What follows. The value is the word that reports use."""
 
     NEWER = "newer"
@@ -60,28 +60,28 @@ class Verdict(Enum):
     @property
     def refuses(self) -> bool:
         """Whether a start changes nothing and ends."""
-        return self in (Verdict.NEWER, Verdict.LOST, Verdict.CORRUPT)
+        return self in (RecoveryAction.NEWER, RecoveryAction.LOST, RecoveryAction.CORRUPT)
 
 
 _EXIT_CODES: Final = {
-    Verdict.NEWER: 10,
-    Verdict.LOST: 7,
-    Verdict.CORRUPT: 4,
-    Verdict.CUT: 1,
-    Verdict.KEEP: 0,
+    RecoveryAction.NEWER: 10,
+    RecoveryAction.LOST: 7,
+    RecoveryAction.CORRUPT: 4,
+    RecoveryAction.CUT: 1,
+    RecoveryAction.KEEP: 0,
 }
 
-TABLE: Final[tuple[tuple[Finding, Verdict], ...]] = (
-    (Finding.NEWER, Verdict.NEWER),
-    (Finding.ORPHANED, Verdict.LOST),
-    (Finding.BROKEN, Verdict.CORRUPT),
-    (Finding.FIRST_LINE, Verdict.CORRUPT),
-    (Finding.PROVEN, Verdict.CORRUPT),
-    (Finding.BEYOND, Verdict.LOST),
-    (Finding.UNREACHABLE, Verdict.LOST),
-    (Finding.TORN, Verdict.CUT),
-    (Finding.UNFINISHED, Verdict.KEEP),
-    (Finding.SEALED, Verdict.KEEP),
+TABLE: Final[tuple[tuple[Finding, RecoveryAction], ...]] = (
+    (Finding.NEWER, RecoveryAction.NEWER),
+    (Finding.ORPHANED, RecoveryAction.LOST),
+    (Finding.BROKEN, RecoveryAction.CORRUPT),
+    (Finding.FIRST_LINE, RecoveryAction.CORRUPT),
+    (Finding.PROVEN, RecoveryAction.CORRUPT),
+    (Finding.BEYOND, RecoveryAction.LOST),
+    (Finding.UNREACHABLE, RecoveryAction.LOST),
+    (Finding.TORN, RecoveryAction.CUT),
+    (Finding.UNFINISHED, RecoveryAction.KEEP),
+    (Finding.SEALED, RecoveryAction.KEEP),
 )
 
 
@@ -92,9 +92,9 @@ class Observation(Struct, frozen=True):
     damage: Damage
 
 
-def decide(found: frozenset[Finding]) -> tuple[Finding | None, Verdict]:
+def decide(found: frozenset[Finding]) -> tuple[Finding | None, RecoveryAction]:
     """The row that holds and its verdict."""
     for finding, verdict in TABLE:
         if finding in found:
             return finding, verdict
-    return None, Verdict.KEEP
+    return None, RecoveryAction.KEEP

@@ -15,13 +15,13 @@ from ackbook.journal.errors import Damage, repair_command, salvage_command, veri
 from ackbook.journal.format.control import Reach
 from ackbook.journal.format.head import HeadReading
 from ackbook.journal.format.layout import ARCHIVE, HEAD, Listing, archive_name, segment_name
-from ackbook.journal.reading.snapshot_choice import Snapshots
+from ackbook.journal.reading.snapshot_choice import SnapshotChoice
 from ackbook.journal.reading.sources import oldest_of, sources_of
 from ackbook.journal.recovery.decision_table import Finding, Observation
 from ackbook.journal.recovery.inspect_tail import Flaw, Look
 
 
-class Evidence(Struct, frozen=True):
+class Findings(Struct, frozen=True):
     """Everything that is judged. `trusted` is the seq of the snapshot that a start loads, 0 for
     none; whether one is asked for at all says `needs_state`."""
 
@@ -31,12 +31,12 @@ class Evidence(Struct, frozen=True):
     looks: tuple[Look, ...]
     archived: tuple[Look, ...]
     archives_read: bool
-    snapshots: Snapshots
+    snapshots: SnapshotChoice
     trusted: int
     needs_state: bool
 
 
-def observe(seen: Evidence) -> list[Observation]:
+def observe(seen: Findings) -> list[Observation]:
     """Every finding, without an order of importance."""
     found = []
     directory, listing, looks = seen.directory, seen.listing, seen.looks
@@ -82,7 +82,7 @@ def missing_archives(directory: Path, listing: Listing, reach: Reach) -> list[Ob
     return found
 
 
-def _front(seen: Evidence) -> list[Observation]:
+def _front(seen: Findings) -> list[Observation]:
     """Whether what is not in the segments was removed on purpose, and is where it should be."""
     if not seen.looks:
         return []
@@ -127,7 +127,7 @@ def _chain(directory: Path, looks: tuple[Look, ...]) -> list[Observation]:
     return found
 
 
-def _beyond(seen: Evidence) -> list[Observation]:
+def _beyond(seen: Findings) -> list[Observation]:
     looks, directory = seen.looks, seen.directory
     if not looks or looks[-1].last is None or looks[-1].started is None:
         return []

@@ -35,7 +35,7 @@ _END_BYTES: Final = 16 * 1024
 """A seal and an ordinary line before it; a longer line makes the look a closer one."""
 
 
-class Content(Struct, frozen=True):
+class SealedContent(Struct, frozen=True):
     """What is looked at. `read` gives bytes from an offset on, fewer only at the end."""
 
     size: int
@@ -51,22 +51,22 @@ class _Ends(Struct, frozen=True):
     seal: Sealed
 
 
-def in_memory(data: bytes) -> Content:
+def in_memory(data: bytes) -> SealedContent:
     """Bytes that are there already, such as those of an archive."""
-    return Content(len(data), lambda offset, size: data[offset : offset + size])
+    return SealedContent(len(data), lambda offset, size: data[offset : offset + size])
 
 
 @contextmanager
-def in_file(files: Files, path: Path) -> Iterator[Content]:
+def in_file(files: Files, path: Path) -> Iterator[SealedContent]:
     """A file, which stays open inside the block."""
     handle = files.open(path, "read")
     try:
-        yield Content(files.size(handle), partial(files.read, handle))
+        yield SealedContent(files.size(handle), partial(files.read, handle))
     finally:
         files.close(handle)
 
 
-def skim_sealed(content: Content, base: int, kinds: frozenset[str] | None) -> Look | None:
+def skim_sealed(content: SealedContent, base: int, kinds: frozenset[str] | None) -> Look | None:
     """What its ends say, when they leave no question open."""
     ends = _look_at_ends(content, base, kinds)
     if ends is None or ends.previous is None:
@@ -76,7 +76,7 @@ def skim_sealed(content: Content, base: int, kinds: frozenset[str] | None) -> Lo
 
 
 def look_at_sealed(
-    content: Content, base: int, kinds: frozenset[str] | None, *, full: bool = False
+    content: SealedContent, base: int, kinds: frozenset[str] | None, *, full: bool = False
 ) -> Look:
     """A segment that is not the newest one: it must be whole and end in a seal."""
     ends = _look_at_ends(content, base, kinds)
@@ -84,7 +84,7 @@ def look_at_sealed(
     return look or _walk(content.read(0, content.size), base, kinds)
 
 
-def _look_at_ends(content: Content, base: int, kinds: frozenset[str] | None) -> _Ends | None:
+def _look_at_ends(content: SealedContent, base: int, kinds: frozenset[str] | None) -> _Ends | None:
     size = content.size
     end = content.read(max(0, size - _END_BYTES), _END_BYTES)
     if not end.endswith(b"\n"):
@@ -118,7 +118,7 @@ def _look_at_ends(content: Content, base: int, kinds: frozenset[str] | None) -> 
     return _Ends(look, first, parse_line(before.rpartition(b"\n")[2]), last, seal)
 
 
-def _sum_up(content: Content, ends: _Ends, *, full: bool) -> Look | None:
+def _sum_up(content: SealedContent, ends: _Ends, *, full: bool) -> Look | None:
     """One pass over every byte, in pieces that stay in the cache; None where a sum differs."""
     running, newlines, digest = 0, 0, sha256()
     for offset in range(0, ends.seal.bytes, BLOCK_BYTES):

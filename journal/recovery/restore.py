@@ -23,7 +23,7 @@ from ackbook.journal.format.layout import QUARANTINE, cut_name, segment_name
 from ackbook.journal.format.record import Position
 from ackbook.journal.limits import Limits
 from ackbook.journal.reading.scanner import meaningful_bytes
-from ackbook.journal.recovery.decision_table import Verdict
+from ackbook.journal.recovery.decision_table import RecoveryAction
 from ackbook.journal.recovery.inspect_tail import Look
 from ackbook.journal.recovery.survey import Survey
 from ackbook.journal.storage.files import Files, install, read_whole
@@ -43,10 +43,10 @@ def refuse(found: Survey, limits: Limits, *, accept_cut: bool) -> None:
     decisive = found.decisive
     if decisive is None:
         return
-    error: dict[Verdict, type[Corrupt | Lost | NewerFormat]] = {
-        Verdict.NEWER: NewerFormat,
-        Verdict.LOST: Lost,
-        Verdict.CORRUPT: Corrupt,
+    error: dict[RecoveryAction, type[Corrupt | Lost | NewerFormat]] = {
+        RecoveryAction.NEWER: NewerFormat,
+        RecoveryAction.LOST: Lost,
+        RecoveryAction.CORRUPT: Corrupt,
     }
     if found.verdict in error:
         raise error[found.verdict](decisive.damage)

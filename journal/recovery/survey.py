@@ -20,10 +20,10 @@ from ackbook.journal.format.control import Reach
 from ackbook.journal.format.head import HeadReading, read_head
 from ackbook.journal.format.layout import Listing, list_directory, segment_name
 from ackbook.journal.format.snapshot import SnapshotFile
-from ackbook.journal.reading.snapshot_choice import Snapshots, newest_snapshots
+from ackbook.journal.reading.snapshot_choice import SnapshotChoice, newest_snapshots
 from ackbook.journal.reading.sources import Source, read_source, sources_of
-from ackbook.journal.recovery.decision_table import Finding, Observation, Verdict, decide
-from ackbook.journal.recovery.findings import Evidence, is_judged, observe
+from ackbook.journal.recovery.decision_table import Finding, Observation, RecoveryAction, decide
+from ackbook.journal.recovery.findings import Findings, is_judged, observe
 from ackbook.journal.recovery.inspect_sealed import in_file, in_memory, look_at_sealed, skim_sealed
 from ackbook.journal.recovery.inspect_tail import Flaw, Look, look_at_tail
 from ackbook.journal.storage.files import Files, read_whole
@@ -44,12 +44,12 @@ class Survey(Struct, frozen=True):
     looks: tuple[Look, ...]
     observations: tuple[Observation, ...]
     archived: tuple[Look, ...] = ()
-    snapshots: Snapshots = Snapshots()
+    snapshots: SnapshotChoice = SnapshotChoice()
     snapshot: SnapshotFile | None = None
     """The one that a start of this fold version loads."""
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> RecoveryAction:
         return decide(frozenset(each.finding for each in self.observations))[1]
 
     @property
@@ -108,7 +108,9 @@ def survey(
             found = _Looking(files, directory, live, kinds, full).look(archives, fold_version)
         except FileNotFoundError:
             continue
-        if found.verdict is Verdict.KEEP or found.listing == list_directory(files, directory):
+        if found.verdict is RecoveryAction.KEEP or found.listing == list_directory(
+            files, directory
+        ):
             return found
     return _Looking(files, directory, live, kinds, full).look(archives, fold_version)
 
@@ -135,7 +137,7 @@ class _Looking:
             looks = (*self._sealed(tail, trusted.seq if trusted else 0), tail)
             archived = tuple(self._archives(tail)) if archives else ()
         observations = observe(
-            Evidence(
+            Findings(
                 directory=self._directory,
                 listing=self._listing,
                 head=self._head,
@@ -168,9 +170,11 @@ class _Looking:
         data = read_whole(self._files, self._directory / segment_name(base))
         return look_at_tail(data, base, self._kinds, {m.seq: m.crc for m in self._head.marks})
 
-    def _snapshots(self, tail: Look | None, fold_version: int | None, every: bool) -> Snapshots:
+    def _snapshots(
+        self, tail: Look | None, fold_version: int | None, every: bool
+    ) -> SnapshotChoice:
         if tail is None or tail.started is None or tail.last is None:
-            return Snapshots()
+            return SnapshotChoice()
         return newest_snapshots(
             self._directory,
             fold_version,

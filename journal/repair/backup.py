@@ -20,7 +20,7 @@ from ackbook.journal.format.record import Position, parse_line
 from ackbook.journal.limits import Limits
 from ackbook.journal.maintenance.head_token import HeadToken, token_of_end
 from ackbook.journal.maintenance.verify import verify
-from ackbook.journal.reading.blocks import Place, SegmentBlocks, between
+from ackbook.journal.reading.blocks import LinePosition, SegmentBlocks, between
 from ackbook.journal.recovery.restore import refuse
 from ackbook.journal.recovery.survey import survey
 from ackbook.journal.repair.atomic_directory import begin_directory, publish_directory
@@ -107,7 +107,7 @@ class _Copy:
     def _copy_segment(self, base: int, through: int) -> Position:
         """The lines of one segment up to `through`, each checked; its last line."""
         path = self._source / segment_name(base)
-        blocks = SegmentBlocks(self._files, path, Place(base, base))
+        blocks = SegmentBlocks(self._files, path, LinePosition(base, base))
         target = self._files.open(self._partial / segment_name(base), "create")
         last, offset = Position(), 0
         try:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from ackbook.journal.errors import Damage, Locked
 from ackbook.journal.format.layout import LOCK
 from ackbook.journal.limits import Limits
-from ackbook.journal.recovery.decision_table import Verdict
+from ackbook.journal.recovery.decision_table import RecoveryAction
 from ackbook.journal.recovery.open_log import take_lock
 from ackbook.journal.recovery.restore import refuse, restore
 from ackbook.journal.recovery.survey import Survey, survey
@@ -78,6 +78,6 @@ def _look(files: Files, directory: Path, kinds: frozenset[str] | None) -> Survey
 def _plan(found: Survey) -> Repair:
     tail = found.tail
     last = tail.last.seq if tail and tail.last else 0
-    if found.verdict is not Verdict.CUT or found.decisive is None or tail is None:
+    if found.verdict is not RecoveryAction.CUT or found.decisive is None or tail is None:
         return Repair(None, last)
     return Repair(found.decisive.damage, last, len(tail.rest))

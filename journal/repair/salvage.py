@@ -38,7 +38,7 @@ from ackbook.journal.format.snapshot import SnapshotFile, read_snapshot, write_s
 from ackbook.journal.maintenance.verify import verify
 from ackbook.journal.reading.scanner import proof_of_durability
 from ackbook.journal.reading.sources import Source, read_source, sources_of
-from ackbook.journal.recovery.decision_table import Finding, Verdict
+from ackbook.journal.recovery.decision_table import Finding, RecoveryAction
 from ackbook.journal.recovery.survey import Survey, survey
 from ackbook.journal.repair.atomic_directory import begin_directory, publish_directory
 from ackbook.journal.repair.salvage_lines import glean
@@ -91,7 +91,7 @@ def salvage(
     if files.locked(source / LOCK):
         raise Locked(f"{source} is open for writing", "end that process first, or take a backup")
     found = survey(files, source, live=False, kinds=kinds, archives=True)
-    if found.verdict is Verdict.NEWER:
+    if found.verdict is RecoveryAction.NEWER:
         assert found.decisive is not None, "a verdict rests on something"
         raise NewerFormat(found.decisive.damage)
     return _Salvage(files, found).run(out, kinds)
@@ -140,7 +140,7 @@ class _Salvage:
         what = "no line in it is proven to be good"
         following = "bring the files back from a backup"
         damage = Damage(str(self._found.directory), 0, 0, what, "", following)
-        return Lost(damage) if self._found.verdict is Verdict.LOST else Corrupt(damage)
+        return Lost(damage) if self._found.verdict is RecoveryAction.LOST else Corrupt(damage)
 
     def _lines(self) -> Iterator[Line]:
         """Every proven line of this journal once, seqs rising."""

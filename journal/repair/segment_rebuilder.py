@@ -29,7 +29,7 @@ from ackbook.journal.format.control import (
     SEALED,
     SEGMENT,
     Closed,
-    Control,
+    ControlRecord,
     Opened,
     Reach,
     Repaired,
@@ -174,7 +174,7 @@ class Rebuilder:
             self._made(fitting, line)
         self._write_segment()
 
-    def _made(self, control: Control, line: Line | None = None) -> None:
+    def _made(self, control: ControlRecord, line: Line | None = None) -> None:
         """A record of the journal's own: in the place of `line`, or new, at the time before it."""
         at = line.at if line else self.last.at
         d = line.d if line else 0

@@ -13,7 +13,7 @@ from threading import Event, Lock
 _Wake = Callable[[], object]
 
 
-class Bell:
+class Notifier:
     """Rung by one journal; a bell that nobody rings is a way to sleep."""
 
     __slots__ = ("_lock", "_waiting", "closed", "rings")

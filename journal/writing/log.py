@@ -22,7 +22,7 @@ from ackbook.journal.limits import SECOND_US
 from ackbook.journal.storage.commit_thread import Committer
 from ackbook.journal.storage.files import Files, Handle
 from ackbook.journal.writing.preallocator import Groundwork
-from ackbook.journal.writing.removal import Keeper
+from ackbook.journal.writing.removal import HistoryRemover
 from ackbook.journal.writing.writer import Writer
 
 
@@ -70,7 +70,7 @@ class Log:
         """What the start found and did; `journal.opened` holds it, too."""
         self.snapshot = snapshot
         """The state to begin with; None: fold from the first line."""
-        self._keeper = Keeper(files, writer, snapshot)
+        self._keeper = HistoryRemover(files, writer, snapshot)
 
     @property
     def directory(self) -> Path:

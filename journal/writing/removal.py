@@ -20,7 +20,7 @@ _REMOVED_MAX: Final = 8
 """At a time, so that the record that names them stays small."""
 
 
-class Keeper:
+class HistoryRemover:
     """The part of a log that lets history go. `snapshot` is the one that the start found."""
 
     __slots__ = ("_files", "_verified", "_writer")

@@ -17,7 +17,7 @@ from pathlib import Path
 from ackbook.journal.chain import seal_of, start_of
 from ackbook.journal.errors import DiskFailed, JournalFull, Poisoned, RecordRefused, verify_command
 from ackbook.journal.format.batch import Batch
-from ackbook.journal.format.control import SEGMENT, Compacted, Control, Reach, control_draft
+from ackbook.journal.format.control import SEGMENT, Compacted, ControlRecord, Reach, control_draft
 from ackbook.journal.format.head import Head
 from ackbook.journal.format.record import Draft, Position, measure_draft, time_part
 from ackbook.journal.format.validation import Door
@@ -150,7 +150,7 @@ class Writer:
         except OSError as error:
             raise self.poison(error) from error
 
-    def record(self, control: Control) -> None:
+    def record(self, control: ControlRecord) -> None:
         """Write a control record as a batch of its own."""
         assert not self._batch.count, "control records take their turn between batches"
         self.check_alive()
@@ -174,7 +174,7 @@ class Writer:
             raise self._full("a new segment")
         return sealed
 
-    def finish(self, control: Control) -> None:
+    def finish(self, control: ControlRecord) -> None:
         """Write the last record, cut the room off, and let HEAD say that nothing is missing."""
         self._batch = Batch(self._tail.running)  # what was staged goes, as in a crash
         try:
@@ -281,7 +281,7 @@ class Writer:
         self._head_file.write(self.head.seq, self.head.crc)
         return sealed
 
-    def _stage_control(self, control: Control) -> None:
+    def _stage_control(self, control: ControlRecord) -> None:
         draft = control_draft(control)
         assert measure_draft(draft) <= self._limits.control_bytes, "control records are small"
         self._last_at = max(self._last_at, self.ticker.now())

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
-from ackbook.projections.analysis.delivery_record import Life, begin_life
+from ackbook.projections.analysis.delivery_record import DeliveryRecord, begin_life
 from ackbook.projections.analysis.outcomes import ended_by
 from ackbook.projections.analysis.wait_times import Hold, Waits
 from ackbook.projections.codec import Entry
@@ -47,9 +47,11 @@ from ackbook.projections.world.state import SETTLED_MAX, World
 
 def lives(
     entries: Iterable[Entry], world: World | None = None, *, bodies: bool = False
-) -> Iterator[Life]:
+) -> Iterator[DeliveryRecord]:
     """The lives alone; see `audit`."""
-    return (found for found in audit(entries, world, bodies=bodies) if isinstance(found, Life))
+    return (
+        found for found in audit(entries, world, bodies=bodies) if isinstance(found, DeliveryRecord)
+    )
 
 
 def audit(
@@ -59,7 +61,7 @@ def audit(
     bodies: bool = False,
     kept_max: int = SETTLED_MAX,
     remembered: Remembered = nothing_remembered,
-) -> Iterator[Life | Hold]:
+) -> Iterator[DeliveryRecord | Hold]:
     """Every delivery of these entries once, and every hold. They go on where `world` ends (an empty
     one, unless given), which is folded along and belongs to the audit from now on."""
     world = World() if world is None else world
@@ -87,10 +89,10 @@ class _Auditor:
         self._bodies = bodies
         self._waits = Waits(world)
         self._lost: set[DeliveryId] = set()
-        self._open: dict[DeliveryId, Life] = {}
+        self._open: dict[DeliveryId, DeliveryRecord] = {}
         self._flight: dict[DeliveryId, int] = {}
-        self._ended: OrderedDict[DeliveryId, Life] = OrderedDict()
-        self._letters: dict[DeliveryId, Life] = {}
+        self._ended: OrderedDict[DeliveryId, DeliveryRecord] = OrderedDict()
+        self._letters: dict[DeliveryId, DeliveryRecord] = {}
         for delivery in world.deliveries.values():
             self._take_over(delivery)
 
@@ -121,7 +123,7 @@ class _Auditor:
         for delivery in world.deliveries.values():
             self._take_over(delivery)
 
-    def hear(self, entry: Entry) -> Iterator[Life | Hold]:
+    def hear(self, entry: Entry) -> Iterator[DeliveryRecord | Hold]:
         self._at = entry.at
         if self.knows:
             fold(self._world, entry)
@@ -148,7 +150,7 @@ class _Auditor:
             yield from self._waits.look(entry)
         yield from self._complete()
 
-    def close(self) -> Iterator[Life | Hold]:
+    def close(self) -> Iterator[DeliveryRecord | Hold]:
         """Everything that is left: what ended, then what did not."""
         yield from self._letters.values()
         yield from self._ended.values()
@@ -164,7 +166,7 @@ class _Auditor:
         if self.knows:
             yield from self._waits.lasting()
 
-    def _complete(self) -> Iterator[Life]:
+    def _complete(self) -> Iterator[DeliveryRecord]:
         """Lives of which nothing more is expected."""
         while len(self._ended) > self._kept_max:
             delivery_id, life = self._ended.popitem(last=False)
@@ -177,7 +179,7 @@ class _Auditor:
                 if delivery_id not in self._world.dead_letters:
                     yield self._letters.pop(delivery_id)
 
-    def _begin(self, delivery: Delivery) -> Life | None:
+    def _begin(self, delivery: Delivery) -> DeliveryRecord | None:
         """A delivery joins its queue; none where a known world knows no such agent."""
         if self.knows:
             joined = self._world.deliveries.get(delivery.delivery_id)
@@ -208,7 +210,7 @@ class _Auditor:
         if former is not None:
             former.redelivered_as = fact.new_delivery_id
 
-    def _known(self, delivery_id: DeliveryId) -> Life | None:
+    def _known(self, delivery_id: DeliveryId) -> DeliveryRecord | None:
         places = (self._open, self._ended, self._letters)
         return next((p[delivery_id] for p in places if delivery_id in p), None)
 
@@ -256,7 +258,7 @@ class _Auditor:
             case _:
                 pass
 
-    def _back(self, life: Life, entry: Entry) -> None:
+    def _back(self, life: DeliveryRecord, entry: Entry) -> None:
         """An attempt typed nothing, and the delivery is in its queue again."""
         self._spend(life, entry.at)
         life.written_seq = life.written_at = None
@@ -274,7 +276,7 @@ class _Auditor:
             life.level = "written"
         self._ended[life.delivery_id] = life
 
-    def _spend(self, life: Life, at: int) -> None:
+    def _spend(self, life: DeliveryRecord, at: int) -> None:
         """Charge the time since the last change of state: to a wait, or to being in flight."""
         if not self.knows:
             return

@@ -25,7 +25,7 @@ from ackbook.projections.subjects import agents_of, deliveries_of
 from ackbook.projections.world.agents import Agent, AgentState
 from ackbook.projections.world.state import World, key_of
 
-Ending: TypeAlias = Literal[Ended, "dropped", "redelivered", "refused"]
+SearchedOutcome: TypeAlias = Literal[Ended, "dropped", "redelivered", "refused"]
 """What can befall a delivery or message; the last was never queued."""
 
 
@@ -42,7 +42,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     throttle_over_ms: int | None = None
     oldest_over_us: int | None = None
     dead_letters_over: int | None = None
-    outcome: Ending | None = None
+    outcome: SearchedOutcome | None = None
 
     def asks(self) -> bool:
         """Whether there is anything to look for, besides whose it is."""
@@ -148,7 +148,7 @@ def _agent_tests(condition: Condition) -> Iterator[_AgentTest]:
         yield lambda agent: agent.throttle.delay_ms > throttle_ms
 
 
-def _befallen(fact: Content, ending: Ending | None) -> tuple[str, ...]:
+def _befallen(fact: Content, ending: SearchedOutcome | None) -> tuple[str, ...]:
     """To whose deliveries or messages this fact did that."""
     match fact:
         case MessageEnqueued() if ending == "refused":

@@ -14,9 +14,9 @@ import msgspec
 
 from ackbook.projections.analysis.outcomes import OF_ACKED, Ended
 from ackbook.projections.facts import AgentName, DeliveryId, EventId, Level, Verification, rank
-from ackbook.projections.world.deliveries import Delivery, EndedState, Settled
+from ackbook.projections.world.deliveries import Delivery, EndedState, SettledDelivery
 
-Outcome: TypeAlias = Literal[Ended, "open", "unknown"]
+RecordedOutcome: TypeAlias = Literal[Ended, "open", "unknown"]
 """How a delivery left its queue. The first two are both `acked`: with proof, and without. What is
 seen later raises the level of an unverified one, and it stays unverified: nobody knew in time. Of
 an `unknown` one no record that can be read says whether it has left."""
@@ -25,7 +25,7 @@ PROVEN: tuple[Level, ...] = ("seen", "submitted", "consumed", "answered")
 """The levels that somebody or something has to show."""
 
 
-class Life(msgspec.Struct, kw_only=True):
+class DeliveryRecord(msgspec.Struct, kw_only=True):
     """One delivery. `None` is never, or not known; `whole` is false where some of its time lies
     before the entries or in a hole of theirs, so that its counts and waits are those of the rest.
 
@@ -52,7 +52,7 @@ class Life(msgspec.Struct, kw_only=True):
     written_at: int | None = None
     ended_seq: int | None = None
     ended_at: int | None = None
-    outcome: Outcome = "open"
+    outcome: RecordedOutcome = "open"
     reason: str | None = None
     error: str = ""
     level: Level = "recorded"
@@ -77,7 +77,7 @@ class Life(msgspec.Struct, kw_only=True):
             if rank(each) <= rank(level):
                 self.reached.setdefault(each, at)
 
-    def end_unseen(self, settled: Settled | None) -> None:
+    def end_unseen(self, settled: SettledDelivery | None) -> None:
         """It ended where the record of that cannot be read; the world may remember how."""
         self.outcome = "unknown"
         if settled is None:
@@ -93,7 +93,7 @@ class Life(msgspec.Struct, kw_only=True):
 
 """What it means that a delivery was acked."""
 
-_ENDS: dict[EndedState, Outcome] = {
+_ENDS: dict[EndedState, RecordedOutcome] = {
     "evicted": "evicted",
     "expired": "expired",
     "cancelled": "cancelled",
@@ -103,11 +103,11 @@ _ENDS: dict[EndedState, Outcome] = {
 """What a world remembers of an end, as an outcome."""
 
 
-def begin_life(delivery: Delivery, *, bodies: bool = False) -> Life:
+def begin_life(delivery: Delivery, *, bodies: bool = False) -> DeliveryRecord:
     """The row of a delivery that has just joined its queue."""
     message = delivery.message
     body = message.body
-    return Life(
+    return DeliveryRecord(
         delivery_id=delivery.delivery_id,
         event_id=message.event_id,
         sender=message.sender,

@@ -2,8 +2,8 @@
 
 A fate begins when a message is taken, refused or redelivered, and ends when the delivery has left
 its queue for good. Two histories speak of the same delivery when they speak of the same wish, the
-same agent and, for a redelivery, the same original: that is its `Key`, since ids are positions and
-differ between histories. Only what goes on, and what differed, is remembered.
+same agent and, for a redelivery, the same original: that is its `DeliveryKey`, since ids are
+positions and differ between histories. Only what goes on, and what differed, is remembered.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from ackbook.projections.codec import Content, Entry
 from ackbook.projections.facts import AgentReleased, DeliveryAcked, DeliveryAttempted, DeliveryId
 from ackbook.projections.subjects import deliveries_of
 
-Key: TypeAlias = tuple[int, str, str]
+DeliveryKey: TypeAlias = tuple[int, str, str]
 """The first record of the decision that took the wish, the agent, and for a redelivery the id of
 the original; as the recorded history has them."""
 
-Outcome: TypeAlias = Literal[Ended, "refused", "open", "absent"]
+ComparedOutcome: TypeAlias = Literal[Ended, "refused", "open", "absent"]
 """`open`: not settled at the end. `absent`: there never was such a delivery."""
 
 
-class Fate(msgspec.Struct):
+class ComparedDelivery(msgspec.Struct):
     """Of one delivery. `at` is when it ended, `attempts` how often it was about to be typed."""
 
-    key: Key
+    key: DeliveryKey
     agent: str
     delivery_id: DeliveryId | None = None
-    outcome: Outcome = "open"
+    outcome: ComparedOutcome = "open"
     reason: str = ""
     at: int = 0
     attempts: int = 0
@@ -42,8 +42,8 @@ class Fate(msgspec.Struct):
 class Difference(msgspec.Struct, frozen=True):
     """A delivery that fared otherwise."""
 
-    recorded: Fate
-    other: Fate
+    recorded: ComparedDelivery
+    other: ComparedDelivery
 
     @property
     def moved_us(self) -> int | None:
@@ -55,21 +55,21 @@ class Difference(msgspec.Struct, frozen=True):
         return self.other.at - self.recorded.at if same else None
 
 
-class Side:
+class ComparedHistory:
     """One of the two histories: fates that go on, and those that wait for the other side."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self.open: dict[DeliveryId, Fate] = {}
-        self.ended: dict[Key, Fate] = {}
+        self.open: dict[DeliveryId, ComparedDelivery] = {}
+        self.ended: dict[DeliveryKey, ComparedDelivery] = {}
 
-    def begin(self, fate: Fate) -> None:
+    def begin(self, fate: ComparedDelivery) -> None:
         if fate.outcome == "open" and fate.delivery_id is not None:
             self.open[fate.delivery_id] = fate
         else:
             self._end(fate)
 
-    def note(self, entry: Entry) -> Iterator[Key]:
+    def note(self, entry: Entry) -> Iterator[DeliveryKey]:
         """The keys of what this entry ended."""
         fact = entry.fact
         if isinstance(fact, DeliveryAttempted):
@@ -82,7 +82,7 @@ class Side:
                     self._end(fate)
                     yield fate.key
 
-    def _end(self, fate: Fate) -> None:
+    def _end(self, fate: ComparedDelivery) -> None:
         self.ended[fate.key] = fate
         if fate.outcome != "absent":
             self.counts[fate.outcome] += 1
@@ -93,18 +93,20 @@ class Comparison:
     called the same."""
 
     def __init__(self, moved_us_min: int) -> None:
-        self.recorded = Side()
-        self.other = Side()
+        self.recorded = ComparedHistory()
+        self.other = ComparedHistory()
         self.differences: list[Difference] = []
         self._moved_us_min = moved_us_min
 
-    def begin(self, recorded: Iterable[Fate], other: Iterable[Fate]) -> None:
+    def begin(
+        self, recorded: Iterable[ComparedDelivery], other: Iterable[ComparedDelivery]
+    ) -> None:
         """What one wish led to on both sides; what is on one side only is absent on the other."""
         here = {fate.key: fate for fate in recorded}
         there = {fate.key: fate for fate in other}
         for key in dict.fromkeys((*here, *there)):
             known = here.get(key) or there[key]
-            none = Fate(key=key, agent=known.agent, outcome="absent")
+            none = ComparedDelivery(key=key, agent=known.agent, outcome="absent")
             self.recorded.begin(here.get(key, none))
             self.other.begin(there.get(key, none))
             self._compare(key)
@@ -127,7 +129,7 @@ class Comparison:
             self._compare(key)
         self.differences.sort(key=lambda found: found.recorded.key)
 
-    def _compare(self, key: Key) -> None:
+    def _compare(self, key: DeliveryKey) -> None:
         if key not in self.recorded.ended or key not in self.other.ended:
             return
         found = Difference(self.recorded.ended.pop(key), self.other.ended.pop(key))

@@ -13,11 +13,11 @@ import msgspec
 
 from ackbook.projections.facts import LEVELS, DeliveryId, Level, rank
 from ackbook.projections.world.agents import Agent
-from ackbook.projections.world.deliveries import DeadLetter, Delivery, Settled
+from ackbook.projections.world.deliveries import DeadLetter, Delivery, SettledDelivery
 from ackbook.projections.world.state import World
 
 Row = dict[str, object]
-Outcome = Literal["confirmed", "unconfirmed", "failed", "open"]
+SendOutcome = Literal["confirmed", "unconfirmed", "failed", "open"]
 
 _MAY_SUCCEED = ("queued", "held", "typing", "awaiting", "in_doubt", "acked")
 
@@ -100,7 +100,7 @@ def delivery_row(world: World, delivery_id: DeliveryId) -> Row | None:
     return None if settled is None else _settled_row(world, settled)
 
 
-def outcome_of(rows: list[Row], need: Level) -> Outcome:
+def outcome_of(rows: list[Row], need: Level) -> SendOutcome:
     """Of a message with these deliveries: confirmed, unconfirmed, failed, or still open.
 
     Confirmed: all reached the level. Failed: one ended without being typed or with its outcome
@@ -180,7 +180,7 @@ def _dead_letter_row(letter: DeadLetter, at: int) -> Row:
     }
 
 
-def _settled_row(world: World, settled: Settled) -> Row:
+def _settled_row(world: World, settled: SettledDelivery) -> Row:
     agent = world.agent(settled.agent)
     return {
         "delivery_id": settled.delivery_id,

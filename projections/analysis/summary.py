@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ackbook.projections.analysis.delivery_record import PROVEN, Life
+from ackbook.projections.analysis.delivery_record import PROVEN, DeliveryRecord
 from ackbook.projections.analysis.wait_times import Hold
 
 HOLDS_MAX = 10
@@ -75,7 +75,7 @@ class Digest(msgspec.Struct, kw_only=True):
         return self.total("unverified") / written if written else None
 
 
-def digest(found: Iterable[Life | Hold]) -> Digest:
+def digest(found: Iterable[DeliveryRecord | Hold]) -> Digest:
     """The digest of an audit."""
     made = Digest(
         outcomes=Counter(),
@@ -86,7 +86,7 @@ def digest(found: Iterable[Life | Hold]) -> Digest:
     )
     for each in found:
         match each:
-            case Life():
+            case DeliveryRecord():
                 _count(made, each)
             case Hold():
                 insort(made.holds, each, key=_shortness)
@@ -103,7 +103,7 @@ def _shortness(hold: Hold) -> int:
     return -length(hold)
 
 
-def _count(made: Digest, life: Life) -> None:
+def _count(made: Digest, life: DeliveryRecord) -> None:
     made.deliveries += 1
     made.outcomes[life.agent, life.outcome, life.reason] += 1
     at = life.enqueued_at

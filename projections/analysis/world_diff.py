@@ -20,7 +20,7 @@ from ackbook.projections.world.state import World
 Plain = str | int | bool | None
 
 
-class Change(msgspec.Struct, frozen=True):
+class FieldChange(msgspec.Struct, frozen=True):
     """One field of one thing: its value in the first world and in the second; None where there is
     no value, or no such thing. `of` is an agent, `counts`, `policy` or `broker`."""
 
@@ -53,9 +53,9 @@ class Moved(msgspec.Struct, frozen=True):
 class Differences(msgspec.Struct, frozen=True):
     """All of it; false when there are none."""
 
-    broker: list[Change]
-    agents: list[Change]
-    counts: list[Change]
+    broker: list[FieldChange]
+    agents: list[FieldChange]
+    counts: list[FieldChange]
     deliveries: list[Moved]
 
     def __bool__(self) -> bool:
@@ -89,24 +89,24 @@ def broker_fields(world: World) -> Things:
     }
 
 
-def changes(before: Things, after: Things) -> list[Change]:
+def changes(before: Things, after: Things) -> list[FieldChange]:
     """What became of each thing, field by field."""
-    found: list[Change] = []
+    found: list[FieldChange] = []
     for key in sorted({*before, *after}):
         was, now = before.get(key, {}), after.get(key, {})
         name = str(now.get("name") or was.get("name") or key)
         found += [
-            Change(name, field, was.get(field), now.get(field))
+            FieldChange(name, field, was.get(field), now.get(field))
             for field in {**was, **now}
             if was.get(field) != now.get(field)
         ]
     return found
 
 
-def count_changes(before: Mapping[str, int], after: Mapping[str, int]) -> list[Change]:
+def count_changes(before: Mapping[str, int], after: Mapping[str, int]) -> list[FieldChange]:
     """Which counts are others now; one that is not there is 0."""
     return [
-        Change("counts", name, before.get(name, 0), after.get(name, 0))
+        FieldChange("counts", name, before.get(name, 0), after.get(name, 0))
         for name in {**before, **after}
         if before.get(name, 0) != after.get(name, 0)
     ]

@@ -23,11 +23,11 @@ from ackbook.projections.facts import (
     QueueFlushed,
 )
 
-Draft = tuple[str, dict[str, object]]
+EventDraft = tuple[str, dict[str, object]]
 """A kind and its fields."""
 
 
-def _spawned(entry: Entry, fact: AgentSpawned) -> Iterator[Draft]:
+def _spawned(entry: Entry, fact: AgentSpawned) -> Iterator[EventDraft]:
     fields: dict[str, object] = {
         "name": fact.name,
         "runtime": fact.runtime,
@@ -43,7 +43,7 @@ def _spawned(entry: Entry, fact: AgentSpawned) -> Iterator[Draft]:
         yield "agent_restarted", {"name": fact.name, "restart_count": fact.restart_count}
 
 
-def _ready(entry: Entry, fact: AgentReady) -> Iterator[Draft]:
+def _ready(entry: Entry, fact: AgentReady) -> Iterator[EventDraft]:
     if fact.first:
         fields: dict[str, object] = {
             "name": fact.name,
@@ -57,7 +57,7 @@ def _ready(entry: Entry, fact: AgentReady) -> Iterator[Draft]:
         yield "worker_ready", fields
 
 
-def _exited(entry: Entry, fact: AgentExited) -> Iterator[Draft]:
+def _exited(entry: Entry, fact: AgentExited) -> Iterator[EventDraft]:
     fields: dict[str, object] = {
         "name": fact.name,
         "code": fact.code,
@@ -68,7 +68,7 @@ def _exited(entry: Entry, fact: AgentExited) -> Iterator[Draft]:
     yield "agent_exited", fields
 
 
-def _restarting(entry: Entry, fact: AgentRestarting) -> Iterator[Draft]:
+def _restarting(entry: Entry, fact: AgentRestarting) -> Iterator[EventDraft]:
     fields: dict[str, object] = {
         "name": fact.name,
         "code": fact.code,
@@ -79,11 +79,11 @@ def _restarting(entry: Entry, fact: AgentRestarting) -> Iterator[Draft]:
     yield "agent_restarting", fields
 
 
-def _died(entry: Entry, fact: AgentDied) -> Iterator[Draft]:
+def _died(entry: Entry, fact: AgentDied) -> Iterator[EventDraft]:
     yield "agent_permanently_dead", {"name": fact.name, "reason": fact.reason}
 
 
-def _released(entry: Entry, fact: AgentReleased) -> Iterator[Draft]:
+def _released(entry: Entry, fact: AgentReleased) -> Iterator[EventDraft]:
     if fact.dropped:
         fields: dict[str, object] = {
             "name": fact.name,
@@ -96,7 +96,7 @@ def _released(entry: Entry, fact: AgentReleased) -> Iterator[Draft]:
     yield "agent_released", {"name": fact.name}
 
 
-def _mode_changed(entry: Entry, fact: AgentModeChanged) -> Iterator[Draft]:
+def _mode_changed(entry: Entry, fact: AgentModeChanged) -> Iterator[EventDraft]:
     fields: dict[str, object] = {
         "name": fact.name,
         "previous_mode": fact.previous_mode,
@@ -106,22 +106,22 @@ def _mode_changed(entry: Entry, fact: AgentModeChanged) -> Iterator[Draft]:
     yield "agent_inbound_delivery_mode_changed", fields
 
 
-def _flushed(entry: Entry, fact: QueueFlushed) -> Iterator[Draft]:
+def _flushed(entry: Entry, fact: QueueFlushed) -> Iterator[EventDraft]:
     yield (
         "agent_pending_drained",
         {"name": fact.name, "count": fact.count, "reason": fact.reason},
     )
 
 
-def _subscribed(entry: Entry, fact: AgentSubscribed) -> Iterator[Draft]:
+def _subscribed(entry: Entry, fact: AgentSubscribed) -> Iterator[EventDraft]:
     yield "channel_subscribed", {"name": fact.name, "channels": list(fact.channels)}
 
 
-def _unsubscribed(entry: Entry, fact: AgentUnsubscribed) -> Iterator[Draft]:
+def _unsubscribed(entry: Entry, fact: AgentUnsubscribed) -> Iterator[EventDraft]:
     yield "channel_unsubscribed", {"name": fact.name, "channels": list(fact.channels)}
 
 
-def _idle(entry: Entry, fact: AgentIdle) -> Iterator[Draft]:
+def _idle(entry: Entry, fact: AgentIdle) -> Iterator[EventDraft]:
     fields: dict[str, object] = {
         "name": fact.name,
         "idle_secs": fact.idle_secs,
@@ -131,7 +131,7 @@ def _idle(entry: Entry, fact: AgentIdle) -> Iterator[Draft]:
     yield "agent_idle", fields
 
 
-def _result(entry: Entry, fact: AgentResult) -> Iterator[Draft]:
+def _result(entry: Entry, fact: AgentResult) -> Iterator[EventDraft]:
     fields: dict[str, object] = {
         "name": fact.name,
         "result_id": fact.result_id,
@@ -144,7 +144,7 @@ def _result(entry: Entry, fact: AgentResult) -> Iterator[Draft]:
 
 
 # The second parameter of each rule is the type that is its key, which no annotation can say.
-RULES: dict[type, Callable[[Entry, Any], Iterator[Draft]]] = {
+RULES: dict[type, Callable[[Entry, Any], Iterator[EventDraft]]] = {
     AgentSpawned: _spawned,
     AgentReady: _ready,
     AgentExited: _exited,

@@ -27,7 +27,7 @@ from ackbook.projections.facts import (
     Ref,
 )
 
-Draft = tuple[str, dict[str, object]]
+EventDraft = tuple[str, dict[str, object]]
 """A kind and its fields."""
 
 
@@ -51,7 +51,7 @@ def _evidence(evidence: Evidence | None) -> object:
     return None if evidence is None else msgspec.to_builtins(evidence)
 
 
-def _enqueued(entry: Entry, fact: MessageEnqueued) -> Iterator[Draft]:
+def _enqueued(entry: Entry, fact: MessageEnqueued) -> Iterator[EventDraft]:
     inbound: dict[str, object] = {
         "event_id": fact.event_id,
         "from": fact.sender,
@@ -78,7 +78,7 @@ def _enqueued(entry: Entry, fact: MessageEnqueued) -> Iterator[Draft]:
         yield "delivery_queued", queued
 
 
-def _refused(entry: Entry, fact: MessageRefused) -> Iterator[Draft]:
+def _refused(entry: Entry, fact: MessageRefused) -> Iterator[EventDraft]:
     yield (
         "message_refused",
         {
@@ -91,11 +91,11 @@ def _refused(entry: Entry, fact: MessageRefused) -> Iterator[Draft]:
     )
 
 
-def _written(entry: Entry, fact: DeliveryWritten) -> Iterator[Draft]:
+def _written(entry: Entry, fact: DeliveryWritten) -> Iterator[EventDraft]:
     yield "delivery_injected", {**_ids(fact), "timestamp": _ms(entry)}
 
 
-def _acked(entry: Entry, fact: DeliveryAcked) -> Iterator[Draft]:
+def _acked(entry: Entry, fact: DeliveryAcked) -> Iterator[EventDraft]:
     yield "delivery_ack", {**_ids(fact), "timestamp": _ms(entry)}
     yield "message_delivery_confirmed", {**_route(fact), "verification": fact.verification}
     verified: dict[str, object] = {**_ids(fact), "verification": fact.verification}
@@ -107,14 +107,14 @@ def _acked(entry: Entry, fact: DeliveryAcked) -> Iterator[Draft]:
     )
 
 
-def _advanced(entry: Entry, fact: DeliveryAdvanced) -> Iterator[Draft]:
+def _advanced(entry: Entry, fact: DeliveryAdvanced) -> Iterator[EventDraft]:
     yield (
         "delivery_advanced",
         {**_ids(fact), "level": fact.level, "evidence": _evidence(fact.evidence)},
     )
 
 
-def _retried(entry: Entry, fact: DeliveryRetried) -> Iterator[Draft]:
+def _retried(entry: Entry, fact: DeliveryRetried) -> Iterator[EventDraft]:
     yield (
         "delivery_retry",
         {
@@ -126,16 +126,16 @@ def _retried(entry: Entry, fact: DeliveryRetried) -> Iterator[Draft]:
     )
 
 
-def _held(entry: Entry, fact: DeliveryHeld) -> Iterator[Draft]:
+def _held(entry: Entry, fact: DeliveryHeld) -> Iterator[EventDraft]:
     until = None if fact.until is None else fact.until // 1_000
     yield "delivery_held", {**_ids(fact), "reason": fact.reason, "until_ms": until}
 
 
-def _resumed(entry: Entry, fact: DeliveryResumed) -> Iterator[Draft]:
+def _resumed(entry: Entry, fact: DeliveryResumed) -> Iterator[EventDraft]:
     yield "delivery_resumed", {**_ids(fact), "reason": fact.reason}
 
 
-def _dropped(fact: Ref, reason: str) -> Draft:
+def _dropped(fact: Ref, reason: str) -> EventDraft:
     one: dict[str, object] = {
         "name": fact.agent,
         "count": 1,
@@ -149,24 +149,24 @@ def _dropped(fact: Ref, reason: str) -> Draft:
     return "delivery_dropped", one
 
 
-def _evicted(entry: Entry, fact: DeliveryEvicted) -> Iterator[Draft]:
+def _evicted(entry: Entry, fact: DeliveryEvicted) -> Iterator[EventDraft]:
     reason = f"pending queue full (max {fact.cap}); evicted oldest message from {fact.sender}"
     yield _dropped(fact, reason)
 
 
-def _expired(entry: Entry, fact: DeliveryExpired) -> Iterator[Draft]:
+def _expired(entry: Entry, fact: DeliveryExpired) -> Iterator[EventDraft]:
     yield _dropped(fact, "ttl: its time to live ran out before it was typed")
 
 
-def _cancelled(entry: Entry, fact: DeliveryCancelled) -> Iterator[Draft]:
+def _cancelled(entry: Entry, fact: DeliveryCancelled) -> Iterator[EventDraft]:
     yield _dropped(fact, f"cancelled by {fact.by or 'the operator'}")
 
 
-def _letter_dropped(entry: Entry, fact: DeliveryDropped) -> Iterator[Draft]:
+def _letter_dropped(entry: Entry, fact: DeliveryDropped) -> Iterator[EventDraft]:
     yield _dropped(fact, f"dead letters full (max {fact.cap}); dropped the oldest")
 
 
-def _dead_lettered(entry: Entry, fact: DeliveryDeadLettered) -> Iterator[Draft]:
+def _dead_lettered(entry: Entry, fact: DeliveryDeadLettered) -> Iterator[EventDraft]:
     failed: dict[str, object] = {
         **_route(fact),
         "attempts": fact.attempt,
@@ -177,7 +177,7 @@ def _dead_lettered(entry: Entry, fact: DeliveryDeadLettered) -> Iterator[Draft]:
     yield "dead_letter_added", {**_route(fact), "attempts": fact.attempt, "reason": fact.reason}
 
 
-def _redelivered(entry: Entry, fact: DeliveryRedelivered) -> Iterator[Draft]:
+def _redelivered(entry: Entry, fact: DeliveryRedelivered) -> Iterator[EventDraft]:
     yield "dead_letter_redelivered", {**_ids(fact), "new_delivery_id": fact.new_delivery_id}
     queued: dict[str, object] = {
         "name": fact.agent,
@@ -189,7 +189,7 @@ def _redelivered(entry: Entry, fact: DeliveryRedelivered) -> Iterator[Draft]:
 
 
 # The second parameter of each rule is the type that is its key, which no annotation can say.
-RULES: dict[type, Callable[[Entry, Any], Iterator[Draft]]] = {
+RULES: dict[type, Callable[[Entry, Any], Iterator[EventDraft]]] = {
     MessageEnqueued: _enqueued,
     MessageRefused: _refused,
     DeliveryWritten: _written,

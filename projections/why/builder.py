@@ -28,8 +28,8 @@ from ackbook.projections.why.delivery_story import Course, fate_of
 from ackbook.projections.why.partial_state import (
     UNKNOWN,
     Hole,
+    PartialState,
     Remembered,
-    Said,
     nothing_remembered,
 )
 from ackbook.projections.why.story import Story, story_of, story_of_refused
@@ -82,7 +82,7 @@ class Teller:
         self._waits: dict[str, Wait | None] = {}
         """What kept the queue of each agent when the decision at hand began."""
         self._holes: list[Hole] = []
-        self._said = Said()
+        self._said = PartialState()
         """What was said since the last hole."""
 
     @property
@@ -110,7 +110,7 @@ class Teller:
     def miss(self, hole: Hole) -> None:
         """These records cannot be read. No world is known behind them."""
         self._holes.append(hole)
-        self._said = Said()
+        self._said = PartialState()
         for course in self._courses.values():
             course.miss(hole)
 
@@ -132,7 +132,7 @@ class Teller:
         """The story up to `world`; None where nothing that was heard names the id."""
         if not self._own and not self._courses:
             return None
-        sight: World | Said = self._said if world is None else world
+        sight: World | PartialState = self._said if world is None else world
         own = tuple(self._own.values())
         courses = tuple(self._courses.values())
         now = [_wait_now(sight, course) for course in courses]
@@ -159,7 +159,7 @@ class Teller:
             if key in self._agents and key not in self._waits:
                 self._waits[key] = _wait(self._said if world is None else world, key, entry.at)
 
-    def _take(self, sight: World | Said, entry: Entry) -> None:
+    def _take(self, sight: World | PartialState, entry: Entry) -> None:
         fact = entry.fact
         match fact:
             case MessageEnqueued():
@@ -177,7 +177,7 @@ class Teller:
                 pass
 
     def _begin(
-        self, sight: World | Said, entry: Entry, delivery_id: DeliveryId, agent: str
+        self, sight: World | PartialState, entry: Entry, delivery_id: DeliveryId, agent: str
     ) -> None:
         course = Course(
             delivery_id=delivery_id,
@@ -185,7 +185,7 @@ class Teller:
             joined=entry.seq,
             queued_at=entry.at,
             begun_epoch=sight.epoch,
-            holes=self._holes[-1:] if isinstance(sight, Said) else [],
+            holes=self._holes[-1:] if isinstance(sight, PartialState) else [],
         )
         self._add(course)
 
@@ -212,13 +212,13 @@ class Teller:
         self._courses[course.delivery_id] = course
         self._agents.add(key_of(course.agent))
 
-    def _befall(self, sight: World | Said, entry: Entry, ref: Ref) -> None:
+    def _befall(self, sight: World | PartialState, entry: Entry, ref: Ref) -> None:
         if self._holes and self._wanted in (ref.event_id, ref.delivery_id):
             self._begun_unseen(ref.delivery_id, ref.agent)
         course = self._courses.get(ref.delivery_id)
         if course is None:
             return
-        unknown = UNKNOWN if isinstance(sight, Said) else None
+        unknown = UNKNOWN if isinstance(sight, PartialState) else None
         course.take(entry, self._waits.get(key_of(course.agent), unknown), sight)
 
     def _known(self, fetch: Fetch, now: Iterable[Wait | None]) -> dict[int, Entry]:
@@ -245,13 +245,13 @@ class Teller:
         return (hole for hole in self._holes if any(hole.first <= n <= hole.last for n in lost))
 
 
-def _wait_now(sight: World | Said, course: Course) -> Wait | None:
+def _wait_now(sight: World | PartialState, course: Course) -> Wait | None:
     return None if course.settled else _wait(sight, key_of(course.agent), sight.at)
 
 
-def _wait(sight: World | Said, key: str, at: int) -> Wait | None:
+def _wait(sight: World | PartialState, key: str, at: int) -> Wait | None:
     """What keeps the queue of an agent, as far as that is known."""
-    if isinstance(sight, Said):
+    if isinstance(sight, PartialState):
         return sight.wait(key)
     agent = sight.agents.get(key)
     return None if agent is None else wait_of(agent, at)

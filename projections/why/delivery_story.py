@@ -1,8 +1,8 @@
 """Fates: what befell one delivery, record by record, and how that is told.
 
 A `Course` takes the records about its delivery and remembers what the sentence will need: whether
-anything was typed, what kept the queue when it left it, which broker it began under. A `Fate` is
-the answer: state, reason, sentence, and the same as values for programs.
+anything was typed, what kept the queue when it left it, which broker it began under. A
+`DeliveryExplanation` is the answer: state, reason, sentence, and the same as values for programs.
 """
 
 from __future__ import annotations
@@ -29,12 +29,18 @@ from ackbook.projections.why.gap_sentences import (
     standing_beyond,
     whether_more,
 )
-from ackbook.projections.why.outcome_sentences import LEAVING, SETTLING, Ended, Ending, ended
-from ackbook.projections.why.partial_state import UNKNOWN, Hole, Said, is_placed, refs_of
+from ackbook.projections.why.outcome_sentences import (
+    LEAVING,
+    SETTLING,
+    EndingContext,
+    OutcomeSentence,
+    ended,
+)
+from ackbook.projections.why.partial_state import UNKNOWN, Hole, PartialState, is_placed, refs_of
 from ackbook.projections.why.pending_sentences import standing_of
 from ackbook.projections.why.phrases import Typed
-from ackbook.projections.why.wait_cause import Record, Since, Wait, since_of
-from ackbook.projections.world.deliveries import Settled
+from ackbook.projections.why.wait_cause import EntryLookup, Wait, WaitStart, since_of
+from ackbook.projections.world.deliveries import SettledDelivery
 from ackbook.projections.world.state import World
 
 
@@ -57,12 +63,12 @@ class Course(msgspec.Struct, kw_only=True):
     typed: Typed = "no"
     attempts: int = 0
     failed: Entry | None = None
-    endings: list[Ending] = []
+    endings: list[EndingContext] = []
     holes: list[Hole] = []
     holes_later: list[Hole] = []
     placed: bool = True
     settled: bool = False
-    memory: Settled | None = None
+    memory: SettledDelivery | None = None
 
     @property
     def holes_known(self) -> tuple[Hole, ...]:
@@ -94,7 +100,7 @@ class Course(msgspec.Struct, kw_only=True):
         elif delivery.running.written_seq:
             self.typed = "yes"
 
-    def take(self, entry: Entry, wait: Wait | None, sight: World | Said) -> None:
+    def take(self, entry: Entry, wait: Wait | None, sight: World | PartialState) -> None:
         """One more record about it. `wait` is what kept its queue before that decision, `sight`
         what is known of the world before the record."""
         fact = entry.fact
@@ -124,7 +130,7 @@ class Course(msgspec.Struct, kw_only=True):
             self.settled = True  # and the record of its end cannot be read
         if self.settled:
             agent = sight.agent(self.agent) if isinstance(sight, World) else None
-            ending = Ending(
+            ending = EndingContext(
                 entry=entry,
                 wait=wait,
                 typed=self.typed,
@@ -136,7 +142,7 @@ class Course(msgspec.Struct, kw_only=True):
             self.endings.append(ending)
 
 
-class Fate(msgspec.Struct, frozen=True, kw_only=True):
+class DeliveryExplanation(msgspec.Struct, frozen=True, kw_only=True):
     """One delivery of a story: where it is and why.
 
     `seq`: the record that settled it; None while it is open. `since`: what keeps its queue, or kept
@@ -151,7 +157,7 @@ class Fate(msgspec.Struct, frozen=True, kw_only=True):
     seq: int | None
     typed: Typed
     attempts: int
-    since: Since | None
+    since: WaitStart | None
 
     def to_dict(self) -> dict[str, object]:
         """The shape of a delivery in `ackbook why --json`."""
@@ -174,7 +180,9 @@ class Fate(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def fate_of(course: Course, sight: World | Said, wait: Wait | None, record: Record) -> Fate:
+def fate_of(
+    course: Course, sight: World | PartialState, wait: Wait | None, record: EntryLookup
+) -> DeliveryExplanation:
     """How the delivery stands in what is known of the world. `wait` keeps its agent's queue."""
     since = since_of(wait, record)
     if isinstance(sight, World):
@@ -191,7 +199,7 @@ def fate_of(course: Course, sight: World | Said, wait: Wait | None, record: Reco
     return _ended(course, record)
 
 
-def _ended(course: Course, record: Record) -> Fate:
+def _ended(course: Course, record: EntryLookup) -> DeliveryExplanation:
     """How it ended, by the records of that, or by a world that remembers it."""
     told = lost(course.delivery_id, course.agent, course.joined, course.holes)
     seq = None
@@ -215,7 +223,7 @@ def _is_final(fact: object) -> bool:
     return seen or isinstance(fact, DeliveryRedelivered)
 
 
-def _since_left(course: Course, record: Record) -> Since | None:
+def _since_left(course: Course, record: EntryLookup) -> WaitStart | None:
     """What kept the queue when the delivery left it; nothing, where it left the terminal."""
     first = course.endings[0] if course.endings else None
     if first is None or not isinstance(first.entry.fact, SETTLING):
@@ -223,13 +231,15 @@ def _since_left(course: Course, record: Record) -> Since | None:
     return since_of(first.wait, record) if isinstance(first.entry.fact, LEAVING) else None
 
 
-def _fate(course: Course, told: Ended, seq: int | None, since: Since | None, epoch: int) -> Fate:
+def _fate(
+    course: Course, told: OutcomeSentence, seq: int | None, since: WaitStart | None, epoch: int
+) -> DeliveryExplanation:
     assert told.state is not None, "what ended has a state"
     restarts = epoch - course.begun_epoch if course.begun_epoch else 0
     holes = "" if told.state == "unknown" else caveat(course.joined, course.holes)
     later = whether_more(course.holes_later)
     parts = [told.sentence, holes, later, _restarted(restarts), told.step or ""]
-    return Fate(
+    return DeliveryExplanation(
         delivery_id=course.delivery_id,
         agent=course.agent,
         state=told.state,

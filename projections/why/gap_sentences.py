@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ackbook.projections.why.outcome_sentences import Ended
+from ackbook.projections.why.outcome_sentences import OutcomeSentence
 from ackbook.projections.why.partial_state import Hole, holes_told
 from ackbook.projections.why.phrases import PRESENT, clause
-from ackbook.projections.why.wait_cause import Since
-from ackbook.projections.world.deliveries import Settled
+from ackbook.projections.why.wait_cause import WaitStart
+from ackbook.projections.world.deliveries import SettledDelivery
 
 IN_TERMINAL = ("typing", "awaiting", "in_doubt")
 
 
-def standing_beyond(delivery_id: str, agent: str, since: Since, at: int) -> Ended:
+def standing_beyond(delivery_id: str, agent: str, since: WaitStart, at: int) -> OutcomeSentence:
     """Where a delivery is that a record behind the hole has placed and none has settled. `since`:
     what keeps its agent's queue, as far as that was said."""
     wait = since.wait
@@ -26,32 +26,32 @@ def standing_beyond(delivery_id: str, agent: str, since: Since, at: int) -> Ende
     if own and wait.kind in IN_TERMINAL:
         reason = "in_doubt" if wait.kind == "in_doubt" else None
         sentence = f"{delivery_id} is in the terminal of {agent}: {kept}."
-        return Ended(state=wait.kind, reason=reason, sentence=sentence)
+        return OutcomeSentence(state=wait.kind, reason=reason, sentence=sentence)
     if own:
         sentence = f"{delivery_id} waits for {agent}: {kept}."
-        return Ended(state="held", reason=wait.reason, sentence=sentence)
+        return OutcomeSentence(state="held", reason=wait.reason, sentence=sentence)
     behind = "" if wait.kind in ("unknown", *IN_TERMINAL) else f" behind {wait.delivery_id}"
-    return Ended(
+    return OutcomeSentence(
         state="queued",
         reason="unknown" if wait.kind == "unknown" else "behind",
         sentence=f"{delivery_id} waits for {agent}{behind}: {kept}.",
     )
 
 
-def lost(delivery_id: str, agent: str, joined: int, holes: Sequence[Hole]) -> Ended:
+def lost(delivery_id: str, agent: str, joined: int, holes: Sequence[Hole]) -> OutcomeSentence:
     """Nothing that can be read says what became of it."""
     begun = f"{delivery_id} was queued for {agent} at seq {joined}"
     if holes:
         told = f"{begun}; {holes_told(holes)}, and what became of it there is not known."
     else:
         told = f"{begun}; what became of it is not in what is left of the journal."
-    return Ended(state="unknown", reason=None, sentence=told)
+    return OutcomeSentence(state="unknown", reason=None, sentence=told)
 
 
-def remembered(delivery_id: str, settled: Settled) -> Ended:
+def remembered(delivery_id: str, settled: SettledDelivery) -> OutcomeSentence:
     """How it ended, by a later state of the world, where the record of its end cannot be read."""
     if settled.new_delivery_id is not None:
-        return Ended(
+        return OutcomeSentence(
             state="redelivered",
             reason=None,
             sentence=f"{delivery_id} was queued again as {settled.new_delivery_id}; the record of"
@@ -63,7 +63,7 @@ def remembered(delivery_id: str, settled: Settled) -> Ended:
     sentence = (
         f"{delivery_id} ended as {how}{why} at seq {settled.seq}, a record that cannot be read."
     )
-    return Ended(state=settled.state, reason=settled.reason, sentence=sentence)
+    return OutcomeSentence(state=settled.state, reason=settled.reason, sentence=sentence)
 
 
 def caveat(joined: int, holes: Sequence[Hole]) -> str:

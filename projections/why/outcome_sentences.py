@@ -30,11 +30,11 @@ from ackbook.projections.facts import (
     rank,
 )
 from ackbook.projections.why.phrases import PAST, Typed, clause, ended_how, never_typed, span
-from ackbook.projections.why.wait_cause import Record, Wait, since_of
+from ackbook.projections.why.wait_cause import EntryLookup, Wait, since_of
 from ackbook.projections.world.deliveries import Delivery
 
 
-class Ending(msgspec.Struct, frozen=True, kw_only=True):
+class EndingContext(msgspec.Struct, frozen=True, kw_only=True):
     """A record that ended a delivery, or told more after its end, and how things stood then.
 
     `wait`: what kept the queue when the decision of this record began. `queued_at`: when the
@@ -51,7 +51,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     sure: bool = True
 
 
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
+class OutcomeSentence(msgspec.Struct, frozen=True, kw_only=True):
     """What a record did to a delivery: its state and reason (None: unchanged), and the words.
 
     `step`: what a person may do next; None: what an earlier record said of that still holds.
@@ -62,9 +62,9 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
     step: str | None = ""
 
-    def then(self, later: Ended) -> Ended:
+    def then(self, later: OutcomeSentence) -> OutcomeSentence:
         """The same end, with what came after it."""
-        return Ended(
+        return OutcomeSentence(
             state=later.state or self.state,
             reason=later.reason if later.state else self.reason,
             sentence=f"{self.sentence} {later.sentence}",
@@ -79,7 +79,9 @@ SETTLING = (*LEAVING, DeliveryAcked, DeliveryDeadLettered)
 """The facts that settle a delivery."""
 
 
-def ended(delivery_id: DeliveryId, ending: Ending, record: Record) -> Ended | None:
+def ended(
+    delivery_id: DeliveryId, ending: EndingContext, record: EntryLookup
+) -> OutcomeSentence | None:
     """What this record says of the delivery; None where it ended nothing and adds nothing."""
     fact, seq, at = ending.entry.fact, ending.entry.seq, ending.entry.at
     since = ending.queued_at
@@ -122,11 +124,13 @@ def ended(delivery_id: DeliveryId, ending: Ending, record: Record) -> Ended | No
                 f"At seq {seq} it was dropped to make room: of dead letters no more than"
                 f" {fact.cap} are kept."
             )
-            return Ended(state="dropped", reason=fact.reason, sentence=sentence, step=None)
+            return OutcomeSentence(
+                state="dropped", reason=fact.reason, sentence=sentence, step=None
+            )
         case DeliveryRedelivered() if fact.delivery_id == delivery_id:
             sentence = f"At seq {seq} it was queued again as {fact.new_delivery_id}."
             step = f"Next: ackbook why {fact.new_delivery_id}."
-            return Ended(state="redelivered", reason=None, sentence=sentence, step=step)
+            return OutcomeSentence(state="redelivered", reason=None, sentence=sentence, step=step)
         case _:
             return None
 
@@ -137,16 +141,16 @@ def _left(
     reason: str,
     rule: str,
     name: str,
-    ending: Ending,
-    record: Record,
-) -> Ended:
+    ending: EndingContext,
+    record: EntryLookup,
+) -> OutcomeSentence:
     """It left the queue untyped: the rule, what kept the queue, whether it was ever typed."""
     since = since_of(ending.wait, record)
     kept = f" {clause(since, name, ending.entry.at, PAST)};" if since else ""
     if ending.wait and ending.wait.kind != "held" and ending.wait.delivery_id == delivery_id:
         kept = ""  # nothing but its own attempt was in its way
     typed = never_typed(ending.typed, ending.attempts)
-    return Ended(
+    return OutcomeSentence(
         state=state,
         reason=reason,
         sentence=f"{delivery_id} {rule};{kept} it was {typed}.",
@@ -154,7 +158,7 @@ def _left(
     )
 
 
-def _overfull(entry: Entry, fact: DeliveryEvicted, record: Record) -> str:
+def _overfull(entry: Entry, fact: DeliveryEvicted, record: EntryLookup) -> str:
     """What brought the queue over its cap: the record that the decision began with."""
     begun = entry.cause[0] if entry.cause else 0
     first = record(begun)
@@ -178,7 +182,7 @@ def _overfull(entry: Entry, fact: DeliveryEvicted, record: Record) -> str:
             return f"{fact.agent}'s queue was longer than its cap ({fact.cap})"
 
 
-def _chosen(fact: DeliveryEvicted, ending: Ending) -> str:
+def _chosen(fact: DeliveryEvicted, ending: EndingContext) -> str:
     """Why this one: that is a rule, and told only where the records bear it out."""
     least = ending.least
     if not ending.sure:
@@ -192,15 +196,15 @@ def _chosen(fact: DeliveryEvicted, ending: Ending) -> str:
 
 
 def _dead(
-    delivery_id: DeliveryId, fact: DeliveryDeadLettered, ending: Ending, record: Record
-) -> Ended:
+    delivery_id: DeliveryId, fact: DeliveryDeadLettered, ending: EndingContext, record: EntryLookup
+) -> OutcomeSentence:
     seq = ending.entry.seq
     why = {
         "retries_exhausted": _retries_exhausted,
         "recipient_gone": _recipient_gone,
         "outcome_unknown": _outcome_unknown,
     }[fact.reason](fact, ending, record)
-    return Ended(
+    return OutcomeSentence(
         state="dead_letter",
         reason=fact.reason,
         sentence=f"{delivery_id} became a dead letter at seq {seq}: {why}.",
@@ -208,11 +212,13 @@ def _dead(
     )
 
 
-def _retries_exhausted(fact: DeliveryDeadLettered, ending: Ending, record: Record) -> str:
+def _retries_exhausted(
+    fact: DeliveryDeadLettered, ending: EndingContext, record: EntryLookup
+) -> str:
     return f"{fact.error}; it was {never_typed('no', fact.attempt)}"
 
 
-def _recipient_gone(fact: DeliveryDeadLettered, ending: Ending, record: Record) -> str:
+def _recipient_gone(fact: DeliveryDeadLettered, ending: EndingContext, record: EntryLookup) -> str:
     typed = never_typed(ending.typed, ending.attempts)
     gone = record(ending.entry.cause[-1]) if ending.entry.cause else None
     if gone is None or not isinstance(gone.fact, AgentExited):
@@ -225,7 +231,7 @@ def _recipient_gone(fact: DeliveryDeadLettered, ending: Ending, record: Record) 
     )
 
 
-def _outcome_unknown(fact: DeliveryDeadLettered, ending: Ending, record: Record) -> str:
+def _outcome_unknown(fact: DeliveryDeadLettered, ending: EndingContext, record: EntryLookup) -> str:
     begun = f"attempt {fact.attempt}"
     typed = {
         "yes": f"{begun} was typed, and whether it was read nobody can say",
@@ -235,30 +241,30 @@ def _outcome_unknown(fact: DeliveryDeadLettered, ending: Ending, record: Record)
     return f"{fact.error}; {typed}"
 
 
-def _acked(fact: DeliveryAcked, seq: int) -> Ended:
+def _acked(fact: DeliveryAcked, seq: int) -> OutcomeSentence:
     where = f"in {fact.agent}'s terminal at seq {seq}"
     if fact.verification == "echo":
         sentence = (
             f"{fact.delivery_id} arrived: attempt {fact.attempt} was {fact.level}"
             f" {where}{_how(fact.evidence)}."
         )
-        return Ended(state="acked", reason=fact.reason, sentence=sentence)
+        return OutcomeSentence(state="acked", reason=fact.reason, sentence=sentence)
     sentence = (
         f"{fact.delivery_id} is unconfirmed: attempt {fact.attempt} was typed to"
         f" {fact.agent}'s terminal, but at seq {seq} its window was over and its text had not"
         f" been seen ({fact.reason}). It is never typed again by itself."
     )
     step = f"Look with: ackbook screen {fact.agent}. {_redeliver(fact.delivery_id)}"
-    return Ended(state="acked", reason=fact.reason, sentence=sentence, step=step)
+    return OutcomeSentence(state="acked", reason=fact.reason, sentence=sentence, step=step)
 
 
-def _advanced(fact: DeliveryAdvanced, seq: int) -> Ended:
+def _advanced(fact: DeliveryAdvanced, seq: int) -> OutcomeSentence:
     if rank(fact.level) < rank("seen"):
         sentence = f"At seq {seq} the input line no longer showed it{_how(fact.evidence)}."
-        return Ended(state=None, reason=None, sentence=sentence, step=None)
+        return OutcomeSentence(state=None, reason=None, sentence=sentence, step=None)
     by = f", said by {fact.by}" if fact.by else ""
     sentence = f"Later, at seq {seq}, it was {fact.level}{_how(fact.evidence)}{by}."
-    return Ended(state=None, reason=None, sentence=sentence)
+    return OutcomeSentence(state=None, reason=None, sentence=sentence)
 
 
 def _how(evidence: Evidence | None) -> str:

@@ -106,7 +106,7 @@ class _InTerminal(msgspec.Struct):
     doubt: bool = False
 
 
-class Said:
+class PartialState:
     """What has been said since a hole. `at`: the time of the last record; `epoch`: that of the
     broker, 0 while no record has named it."""
 

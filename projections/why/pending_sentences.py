@@ -12,7 +12,7 @@ from typing import assert_never
 from ackbook.projections.analysis.rows import reason_of, state_of
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import DeliveryRetried
-from ackbook.projections.why.outcome_sentences import Ended
+from ackbook.projections.why.outcome_sentences import OutcomeSentence
 from ackbook.projections.why.phrases import (
     PRESENT,
     Typed,
@@ -22,7 +22,7 @@ from ackbook.projections.why.phrases import (
     span,
     times,
 )
-from ackbook.projections.why.wait_cause import Since
+from ackbook.projections.why.wait_cause import WaitStart
 from ackbook.projections.world.agents import Agent
 from ackbook.projections.world.deliveries import Delivery
 
@@ -30,11 +30,11 @@ from ackbook.projections.world.deliveries import Delivery
 def standing_of(
     agent: Agent,
     delivery: Delivery,
-    since: Since | None,
+    since: WaitStart | None,
     at: int,
     typed: Typed,
     failed: Entry | None,
-) -> Ended:
+) -> OutcomeSentence:
     """Where a live delivery stands at the time `at`. `since`: what keeps its agent's queue;
     `failed`: the record of its last attempt that typed nothing, if there was one."""
     match delivery.state:
@@ -45,7 +45,7 @@ def standing_of(
             told = _in_terminal(agent, delivery, at)
         case _:
             assert_never(delivery.state)
-    return Ended(
+    return OutcomeSentence(
         state=state_of(agent, delivery),
         reason=reason_of(agent, delivery),
         sentence=f"{delivery.delivery_id} {told}",
@@ -73,7 +73,7 @@ def _in_terminal(agent: Agent, delivery: Delivery, at: int) -> str:
 
 
 def _queued(
-    agent: Agent, delivery: Delivery, since: Since | None, at: int, failed: Entry | None
+    agent: Agent, delivery: Delivery, since: WaitStart | None, at: int, failed: Entry | None
 ) -> str:
     place = _place(agent, delivery)
     if since is None:

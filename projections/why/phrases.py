@@ -21,7 +21,7 @@ from ackbook.projections.facts import (
     DeliveryAcked,
     HeldReason,
 )
-from ackbook.projections.why.wait_cause import Since, Wait
+from ackbook.projections.why.wait_cause import Wait, WaitStart
 
 Typed = Literal["no", "yes", "unknown"]
 """Whether a delivery was ever typed. `no`: no attempt began, or each provably typed nothing."""
@@ -71,7 +71,7 @@ NEXT_HELD: dict[HeldReason, str] = {
 }
 
 
-def clause(since: Since, name: str, at: int, tense: Tense) -> str:
+def clause(since: WaitStart, name: str, at: int, tense: Tense) -> str:
     """What keeps, or kept, the queue of `name` at the time `at`; no full stop."""
     wait = since.wait
     match wait.kind:
@@ -154,7 +154,7 @@ def _in(wait: Wait, at: int) -> str:
     return f"in {span(max(0, wait.until - at))}"
 
 
-def _held(since: Since, name: str, at: int, tense: Tense) -> str:
+def _held(since: WaitStart, name: str, at: int, tense: Tense) -> str:
     wait, entry = since.wait, since.entry
     assert wait.reason is not None
     words = {"name": name, "had": tense.had, "head": wait.delivery_id}
@@ -171,11 +171,11 @@ def _held(since: Since, name: str, at: int, tense: Tense) -> str:
     return f"{said}{who or ','} {span(lasted)} before"
 
 
-def _is_mode(since: Since) -> bool:
+def _is_mode(since: WaitStart) -> bool:
     return since.entry is not None and isinstance(since.entry.fact, AgentModeChanged)
 
 
-def _because(since: Since, tense: Tense) -> str:
+def _because(since: WaitStart, tense: Tense) -> str:
     """What the record that began the wait adds to its reason."""
     match None if since.entry is None else since.entry.fact:
         case AgentExited() as fact:

@@ -12,7 +12,7 @@ import msgspec
 
 from ackbook.projections.codec import Entry, kind_of
 from ackbook.projections.facts import MessageEnqueued, MessageRefused
-from ackbook.projections.why.delivery_story import Fate
+from ackbook.projections.why.delivery_story import DeliveryExplanation
 from ackbook.projections.why.partial_state import Hole
 
 OTHERS_TOLD = ("agent.", "broker.")
@@ -48,7 +48,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     sentence: str
     timeline: list[dict[str, object]]
-    deliveries: list[Fate]
+    deliveries: list[DeliveryExplanation]
     missing: list[Hole] = []
 
     @property
@@ -75,7 +75,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 def story_of(
     wanted: str,
     own: Sequence[Entry],
-    fates: list[Fate],
+    fates: list[DeliveryExplanation],
     known: Mapping[int, Entry],
     missing: list[Hole],
 ) -> Story:
@@ -112,7 +112,9 @@ def story_of_refused(
     )
 
 
-def _sentence(wanted: str, own: Sequence[Entry], fates: list[Fate], least: Fate) -> str:
+def _sentence(
+    wanted: str, own: Sequence[Entry], fates: list[DeliveryExplanation], least: DeliveryExplanation
+) -> str:
     """Of one delivery its own; of several how they stand, and that of the least settled."""
     told = least.sentence
     if len(fates) > 1:

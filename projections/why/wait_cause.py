@@ -18,7 +18,7 @@ from ackbook.projections.facts import AgentModeChanged, DeliveryHeld, DeliveryId
 from ackbook.projections.world.agents import Agent
 from ackbook.projections.world.deliveries import Delivery
 
-Record: TypeAlias = Callable[[int], Entry | None]
+EntryLookup: TypeAlias = Callable[[int], Entry | None]
 """The entry at a seq; None where the journal no longer has it."""
 
 WaitKind: TypeAlias = Literal["held", "typing", "awaiting", "in_doubt", "retry", "pace", "unknown"]
@@ -36,7 +36,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     until: int | None = None
 
 
-class Since(msgspec.Struct, frozen=True, kw_only=True):
+class WaitStart(msgspec.Struct, frozen=True, kw_only=True):
     """A wait with the record that began it: a hold, a dialog, the end of a program."""
 
     wait: Wait
@@ -79,15 +79,15 @@ def wait_of(agent: Agent, at: int) -> Wait | None:
     return None
 
 
-def since_of(wait: Wait | None, record: Record) -> Since | None:
+def since_of(wait: Wait | None, record: EntryLookup) -> WaitStart | None:
     """A wait, and the record that began it."""
     if wait is None:
         return None
     said = record(wait.seq) if wait.seq else None
-    return Since(wait=wait, entry=said and _beginning(said, record))
+    return WaitStart(wait=wait, entry=said and _beginning(said, record))
 
 
-def _beginning(said: Entry, record: Record) -> Entry | None:
+def _beginning(said: Entry, record: EntryLookup) -> Entry | None:
     """The last cause that a `delivery.held` names, unless a holder said it of an attempt that it
     did not begin; every other record began the wait itself."""
     fact = said.fact

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from sortedcontainers import SortedList
 
-Key: TypeAlias = tuple[Literal["agent", "ttl", "keys"], str]
+DeadlineKey: TypeAlias = tuple[Literal["agent", "ttl", "keys"], str]
 """`("agent", name)`, `("ttl", delivery_id)` or `("keys", "")`."""
 
 
@@ -19,10 +19,10 @@ class Agenda:
     """Deadlines by key. Times are microseconds UTC."""
 
     def __init__(self) -> None:
-        self._times: dict[Key, int] = {}
-        self._order: SortedList[tuple[int, Key]] = SortedList()
+        self._times: dict[DeadlineKey, int] = {}
+        self._order: SortedList[tuple[int, DeadlineKey]] = SortedList()
 
-    def put(self, key: Key, time: int | None) -> None:
+    def put(self, key: DeadlineKey, time: int | None) -> None:
         """Give `key` this deadline instead of the one it had; None takes it off."""
         old = self._times.get(key)
         if old == time:
@@ -38,11 +38,11 @@ class Agenda:
         """The earliest deadline."""
         return self._order[0][0] if self._order else None
 
-    def time_of(self, key: Key) -> int | None:
+    def time_of(self, key: DeadlineKey) -> int | None:
         """The deadline of this key."""
         return self._times.get(key)
 
-    def due(self, at: int) -> Iterator[Key]:
+    def due(self, at: int) -> Iterator[DeadlineKey]:
         """Every key whose deadline is at or before `at`, earliest first."""
         for time, key in self._order:
             if time > at:

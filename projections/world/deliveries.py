@@ -125,7 +125,7 @@ class Delivery(msgspec.Struct, gc=False):
         return _ref_fields(self, self.message, self.attempt if attempt is None else attempt)
 
 
-class Settled(msgspec.Struct, gc=False):
+class SettledDelivery(msgspec.Struct, gc=False):
     """A delivery that ended not long ago."""
 
     delivery_id: DeliveryId
@@ -167,7 +167,7 @@ class DeadLetter(msgspec.Struct, kw_only=True, gc=False):
 
 
 def _ref_fields(
-    one: Delivery | Settled | DeadLetter, sent: Message | Settled, attempt: int
+    one: Delivery | SettledDelivery | DeadLetter, sent: Message | SettledDelivery, attempt: int
 ) -> RefFields:
     return {
         "delivery_id": one.delivery_id,

@@ -30,7 +30,7 @@ from ackbook.projections.world.deliveries import (
     KeyAnswer,
     Message,
     Queue,
-    Settled,
+    SettledDelivery,
 )
 from ackbook.projections.world.state import World, key_of
 
@@ -94,7 +94,7 @@ _AgentLine = _line("agent", Agent, channels=list[str], queue=None, flowing=Deliv
 _MessageLine = _line("message", Message)
 _DeliveryLine = _line("delivery", Delivery, message=int)
 _DeadLetterLine = _line("dead_letter", DeadLetter, message=int)
-_SettledLine = _line("settled", Settled)
+_SettledLine = _line("settled", SettledDelivery)
 
 _LINES: tuple[Any, ...] = (
     _WorldLine,
@@ -225,7 +225,7 @@ class _Loader:
         self._world.dead_letters[line.delivery_id] = DeadLetter(**fields)
 
     def _settled(self, line: Any) -> None:
-        self._world.settled[line.delivery_id] = Settled(**_fields(line))
+        self._world.settled[line.delivery_id] = SettledDelivery(**_fields(line))
 
     def _redelivered(self, line: _RedeliveredLine) -> None:
         self._world.redelivered[line.old] = line.new

@@ -21,7 +21,7 @@ from ackbook.projections.world.deliveries import (
     EndedState,
     KeyAnswer,
     Message,
-    Settled,
+    SettledDelivery,
 )
 
 SETTLED_MAX = 10_000
@@ -58,7 +58,7 @@ class World:
         self.leaving: dict[tuple[AgentName, int], int] = {}
         self.deliveries: dict[DeliveryId, Delivery] = {}
         self.dead_letters: dict[DeliveryId, DeadLetter] = {}
-        self.settled: dict[DeliveryId, Settled] = {}
+        self.settled: dict[DeliveryId, SettledDelivery] = {}
         self.redelivered: OrderedDict[DeliveryId, DeliveryId] = OrderedDict()
         self.keys: OrderedDict[tuple[str, str], KeyAnswer] = OrderedDict()
         self.counts: dict[str, int] = {"enqueued": 0}
@@ -115,7 +115,7 @@ class World:
         self.counts[state] = self.counts.get(state, 0) + 1
         if delivery.expires_at is not None:
             self.deadlines.put(("ttl", delivery_id), None)
-        self.settled[delivery_id] = Settled(
+        self.settled[delivery_id] = SettledDelivery(
             delivery_id,
             message.event_id,
             delivery.agent,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ackbook.broker.core.throttle import Outcome, after, retry_delay_ms
+from ackbook.broker.core.throttle import TypingOutcome, after, retry_delay_ms
 from ackbook.projections.facts import Policy
 from ackbook.projections.world.agents import FRESH
 
-OUTCOMES: dict[str, Outcome] = {"F": "failed", "S": "success", "U": "unverified"}
+OUTCOMES: dict[str, TypingOutcome] = {"F": "failed", "S": "success", "U": "unverified"}
 
 
 @pytest.mark.parametrize(

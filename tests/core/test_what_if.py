@@ -7,7 +7,7 @@ import pytest
 from ackbook.broker.core.commands import Cancel, Flush, Redeliver, SetMode
 from ackbook.broker.core.replay.id_mapping import Begun, Twins
 from ackbook.broker.core.replay.what_if import Elsewhere
-from ackbook.projections.analysis.outcome_diff import Fate
+from ackbook.projections.analysis.outcome_diff import ComparedDelivery
 from ackbook.projections.facts import AgentName, DeliveryAcked, DeliveryId, EventId, Policy
 from tests.support.orders import adopt, become, deliver, ended, message, report_of, spawn
 from tests.support.simulated import Simulated, dump
@@ -43,7 +43,7 @@ def changed(made: Elsewhere) -> list[tuple[str, str]]:
     return [(f.recorded.outcome, f.other.outcome) for f in made.fates.differences]
 
 
-def only(made: Elsewhere) -> tuple[Fate, Fate]:
+def only(made: Elsewhere) -> tuple[ComparedDelivery, ComparedDelivery]:
     (found,) = made.fates.differences
     return found.recorded, found.other
 

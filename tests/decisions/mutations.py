@@ -21,7 +21,7 @@ from ackbook.broker.core import (
     standing_rules,
     throttle,
 )
-from ackbook.broker.core.commands import Said
+from ackbook.broker.core.commands import DecidedFact
 from ackbook.projections.facts import AgentDied, Policy, Throttle
 from ackbook.projections.world.agents import Agent
 from ackbook.projections.world.deliveries import Delivery
@@ -33,12 +33,12 @@ Patch = Callable[[object, str, object], None]
 def evicts_the_next_to_be_typed(patch: Patch) -> None:
     """A full queue loses the oldest of its least urgent."""
 
-    def evict(world: World, agent: Agent, at: int) -> Said | None:
+    def evict(world: World, agent: Agent, at: int) -> DecidedFact | None:
         said = standing_evict(world, agent, at)
         head = agent.queue.head()
         if said is None or head is None:
             return said
-        return Said(msgspec.structs.replace(said.fact, **head.ref_fields()), said.cause)
+        return DecidedFact(msgspec.structs.replace(said.fact, **head.ref_fields()), said.cause)
 
     standing_evict = standing_rules._evict
     _replace_rule(patch, standing_rules._evict, evict)
@@ -79,7 +79,9 @@ def a_window_that_ran_out_is_a_success(patch: Patch) -> None:
     """Only what was verified may drive the speed up."""
     after = throttle.after
 
-    def hasty(before: Throttle, outcome: throttle.Outcome, at: int, policy: Policy) -> Throttle:
+    def hasty(
+        before: Throttle, outcome: throttle.TypingOutcome, at: int, policy: Policy
+    ) -> Throttle:
         return after(before, "success" if outcome == "unverified" else outcome, at, policy)
 
     patch(throttle, "after", hasty)
@@ -94,7 +96,9 @@ def one_failure_more(patch: Patch) -> None:
     """A delivery is given up at the failure that is the policy's last."""
     failed = reporting._failed
 
-    def patient(world: World, agent: Agent, delivery: Delivery, report: Any, at: int) -> Said:
+    def patient(
+        world: World, agent: Agent, delivery: Delivery, report: Any, at: int
+    ) -> DecidedFact:
         policy = world.policy
         world.policy = msgspec.structs.replace(policy, failures_max=policy.failures_max + 1)
         said = failed(world, agent, delivery, report, at)
@@ -139,7 +143,7 @@ def a_retry_does_not_wait(patch: Patch) -> None:
     """A retry is not typed before it is due."""
     attempt = standing_rules._attempt
 
-    def hasty(world: World, agent: Agent, delivery: Delivery, at: int) -> Said | None:
+    def hasty(world: World, agent: Agent, delivery: Delivery, at: int) -> DecidedFact | None:
         return attempt(world, agent, delivery, max(at, delivery.due_at, agent.throttle.next_at))
 
     patch(standing_rules, "_attempt", hasty)
@@ -149,7 +153,7 @@ def crashes_without_end(patch: Patch) -> None:
     """A program whose restarts are used up is not started again."""
     restart = standing_rules._restart
 
-    def stubborn(world: World, agent: Agent, at: int) -> Said | None:
+    def stubborn(world: World, agent: Agent, at: int) -> DecidedFact | None:
         said = restart(world, agent, at)
         return None if said is not None and type(said.fact) is AgentDied else said
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.broker.core.commands import Wish
+from ackbook.broker.core.commands import AnyCommand
 from ackbook.broker.core.replay.recheck import Divergence, check, decisions, is_decision
 from ackbook.journal import Reader
 from ackbook.projections.codec import Entry, decode_block, kind_of
@@ -51,7 +51,7 @@ def test_every_golden_decision_is_made_again(journal: Path, tmp_path: Path) -> N
 def test_the_golden_journals_hold_every_command_and_every_kind() -> None:
     told = [entry for journal in GOLDEN for entry in entries(journal)]
     commands = {json.loads(bytes(entry.by))["command"] for entry in told if bytes(entry.by)}
-    assert commands == {wish.__struct_config__.tag for wish in Wish.__args__}
+    assert commands == {wish.__struct_config__.tag for wish in AnyCommand.__args__}
     assert KINDS - {kind_of(entry) for entry in told} == UNWRITTEN
 
 

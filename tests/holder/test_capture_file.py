@@ -10,7 +10,7 @@ import pytest
 
 from ackbook.broker.runtime.holder import capture_file as albums
 from ackbook.broker.runtime.holder.capture_file import Album
-from ackbook.broker.wire.evidence import View
+from ackbook.broker.wire.evidence import TerminalView
 from ackbook.broker.wire.frames import Report
 from ackbook.broker.wire.screen_captures import Still, decode_still
 from ackbook.projections.facts import DeliveryId, Evidence
@@ -37,8 +37,8 @@ def report(number: int, *, seen: bool = True, submitted: bool = False) -> Report
     )
 
 
-def view(text: str = "a row") -> View:
-    return View(rows=(text, "", ""), cols=80, cursor=(1, 3), offset=5)
+def view(text: str = "a row") -> TerminalView:
+    return TerminalView(rows=(text, "", ""), cols=80, cursor=(1, 3), offset=5)
 
 
 def test_a_screen_is_kept_when_a_text_is_seen_and_when_it_is_submitted(tmp_path: Path) -> None:

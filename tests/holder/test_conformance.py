@@ -12,19 +12,19 @@ from pathlib import Path
 import pytest
 
 from ackbook.broker.wire.frames import (
-    End,
-    Ended,
+    EndOrder,
+    EpochRefusal,
     Hello,
     Input,
     InputDone,
     Named,
     Output,
-    Refusal,
+    ProgramEnded,
     Report,
     Resize,
     ScreenAsked,
     ScreenShown,
-    Watch,
+    WatchOrder,
     Welcome,
 )
 from tests.support.holders import (
@@ -100,7 +100,7 @@ def test_an_older_broker_is_refused_and_the_newer_one_is_not_disturbed(
         newer.wait(Welcome)
         older = holder.connect()
         older.send(second)
-        refusal = older.wait(Refusal)
+        refusal = older.wait(EpochRefusal)
         assert (refusal.reason, refusal.epoch) == ("older_epoch", 2)
         older.wait_closed()
         assert "line>" in newer.screen()
@@ -154,7 +154,7 @@ def test_a_stranger_is_refused(started: Starter, line: bytes, reason: str | None
         broker = holder.join()
         stranger = holder.connect()
         stranger.send_raw(line)
-        assert stranger.wait(Refusal).reason == (reason or "other_protocol")
+        assert stranger.wait(EpochRefusal).reason == (reason or "other_protocol")
         stranger.wait_closed()
         assert "line>" in broker.screen()
 
@@ -257,7 +257,7 @@ def test_output_streams_to_who_watches_without_a_gap_and_stops_when_told(
     with started() as holder:
         link = holder.join()
         link.ready()
-        link.send(Watch(on=True))
+        link.send(WatchOrder(on=True))
         begins = link.wait(Welcome).offset
         order = message(1, "watch this")
         link.send(order)
@@ -267,7 +267,7 @@ def test_output_streams_to_who_watches_without_a_gap_and_stops_when_told(
         for piece in pieces:
             assert piece.offset - len(piece.data) >= begins
             begins = piece.offset
-        link.send(Watch(on=False))
+        link.send(WatchOrder(on=False))
         link.screen()
         count = len(link.output())
         link.send(Input(request=9, data=b"unseen"))
@@ -321,8 +321,8 @@ def test_end_ends_the_program_tells_it_and_leaves_nothing(started: Starter) -> N
     with started() as holder:
         link = holder.join()
         pid = link.wait(Welcome).pid
-        link.send(End(grace_ms=10_000))
-        assert link.wait(Ended).reason == "signalled"
+        link.send(EndOrder(grace_ms=10_000))
+        assert link.wait(ProgramEnded).reason == "signalled"
         assert holder.wait() == 0
         assert gone(pid)
         assert not Path(holder.launch.socket).exists()
@@ -339,7 +339,7 @@ def test_the_end_of_a_program_names_what_was_begun_and_nothing_else(started: Sta
             if order is settled:
                 link.settle(order)
         link.send(Input(request=1, data=b"\x04"))
-        assert link.wait(Ended).began == ((kept.delivery_id, kept.attempt),)
+        assert link.wait(ProgramEnded).began == ((kept.delivery_id, kept.attempt),)
         late = message(3, "too late")
         link.send(late)
         assert link.report(late, lambda each: True).phase == "not_begun"
@@ -350,7 +350,7 @@ def test_the_end_of_a_program_waits_for_a_broker_that_comes_later(started: Start
         link = holder.join()
         link.ready()
         link.send(Input(request=1, data=b"\x04"))
-        link.wait(Ended)
+        link.wait(ProgramEnded)
         link.close()
         link = holder.connect()
         ended = link.hello(epoch=2).ended
@@ -359,5 +359,5 @@ def test_the_end_of_a_program_waits_for_a_broker_that_comes_later(started: Start
         order = message(1, "too late")
         link.send(order)
         assert link.report(order, lambda each: True).held == "agent_gone"
-        link.send(End())
+        link.send(EndOrder())
         assert holder.wait() == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.broker.wire.frames import Report, Type
+from ackbook.broker.wire.frames import Report, TypeOrder
 from ackbook.broker.wire.keystrokes import salted
 from tests.support.holders import (
     PROFILED,
@@ -37,7 +37,7 @@ def kept(tmp_path: Path) -> Path:
     return tmp_path / "kept"
 
 
-def delivered(link: Link, order: Type) -> Report:
+def delivered(link: Link, order: TypeOrder) -> Report:
     """Send one message and see it through to the end."""
     link.ready()
     link.send(order)

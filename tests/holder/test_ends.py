@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ackbook.broker.runtime.agents import unix_sockets
-from ackbook.broker.wire.frames import End, Ended, Input, Watch, Welcome
+from ackbook.broker.wire.frames import EndOrder, Input, ProgramEnded, WatchOrder, Welcome
 from tests.support.holders import (
     Holder,
     becomes,
@@ -91,7 +91,7 @@ def test_the_program_inherits_nothing_of_what_its_holder_was_started_with() -> N
         link.ready()
         assert inherited_by(link.wait(Welcome).pid) == CLEAN
         link.send(Input(request=1, data=b"\x03"))
-        assert link.wait(Ended).signal == signal.SIGINT, (
+        assert link.wait(ProgramEnded).signal == signal.SIGINT, (
             "the end of its child is told to the holder"
         )
         holder.process.send_signal(signal.SIGTERM)
@@ -146,8 +146,8 @@ def test_a_program_that_ignores_the_hang_up_is_killed_with_its_children() -> Non
         pid = link.wait(Welcome).pid
         children = descendants(pid)
         assert children
-        link.send(End(grace_ms=100))
-        assert link.wait(Ended).signal == signal.SIGKILL
+        link.send(EndOrder(grace_ms=100))
+        assert link.wait(ProgramEnded).signal == signal.SIGKILL
         assert holder.wait() == 0
         assert all(map(gone, children))
 
@@ -161,7 +161,7 @@ def test_when_a_holder_has_ended_so_has_everything_in_the_session() -> None:
     ):
         pid = link.wait(Welcome).pid
         assert descendants(pid)
-        link.send(End())
+        link.send(EndOrder())
         assert holder.wait() == 0
         assert descendants(pid) == []
 
@@ -180,10 +180,10 @@ def test_a_program_that_exits_has_ended_though_an_orphan_keeps_its_terminal() ->
         assert found is not None
         orphan = int(found[1])
         link.send(Input(request=1, data=b"\r"))
-        ended = link.wait(Ended)
+        ended = link.wait(ProgramEnded)
         assert (ended.reason, ended.code) == ("exited", 7)
         assert not gone(orphan)
-        link.send(End())
+        link.send(EndOrder())
         assert holder.wait() == 0
         assert gone(orphan)
 
@@ -192,12 +192,12 @@ def test_a_program_that_closes_its_terminal_and_lives_is_told_apart() -> None:
     with running(*program("closes_terminal")) as (holder, link):
         pid = link.wait(Welcome).pid
         link.send(Input(request=1, data=b"\r"))
-        assert link.wait(Ended).reason == "terminal_closed"
+        assert link.wait(ProgramEnded).reason == "terminal_closed"
         assert not gone(pid)
         order = message(1, "nobody is there")
         link.send(order)
         assert link.report(order, lambda each: True).held == "agent_gone"
-        link.send(End(grace_ms=100))
+        link.send(EndOrder(grace_ms=100))
         assert holder.wait() == 0
         assert gone(pid)
 
@@ -206,15 +206,15 @@ def test_a_program_that_closes_its_terminal_and_lives_is_told_apart() -> None:
 def test_a_signal_is_told_as_such(number: signal.Signals) -> None:
     with running(*program("password")) as (_, link):
         os.kill(link.wait(Welcome).pid, number)
-        ended = link.wait(Ended)
+        ended = link.wait(ProgramEnded)
         assert (ended.reason, ended.signal, ended.code) == ("signalled", number, None)
 
 
 def test_the_last_words_of_a_program_are_heard() -> None:
     script = "read -p 'ready> '; head -c 200000 /dev/zero | tr '\\0' x; echo last words"
     with running("bash", "--norc", "-c", script) as (holder, link):
-        link.send(Watch(on=True), Input(request=1, data=b"\r"))
-        link.wait(Ended)
+        link.send(WatchOrder(on=True), Input(request=1, data=b"\r"))
+        link.wait(ProgramEnded)
         assert link.output().rstrip().endswith(b"last words")
         link.close()
         assert "last words" in holder.join(epoch=2).screen()
@@ -224,7 +224,7 @@ def test_a_message_that_ends_its_program_is_still_seen_and_submitted() -> None:
     with running("bash", "--norc", "--noprofile", "-i") as (_, link):
         order = message(1, "", header="exit 3")
         link.send(order)
-        assert link.wait(Ended).code == 3
+        assert link.wait(ProgramEnded).code == 3
         link.report(order, lambda each: bool(each.seen and each.submitted))
 
 

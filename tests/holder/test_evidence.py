@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ackbook.broker.wire import echo
-from ackbook.broker.wire.evidence import View, Witness, before_column, stands_at_cursor
+from ackbook.broker.wire.evidence import TerminalView, Witness, before_column, stands_at_cursor
 from ackbook.broker.wire.profiles import GENERIC, Profile
 from ackbook.projections.facts import EventId
 
@@ -32,8 +32,10 @@ decorations = st.sampled_from(
 )
 
 
-def view(*rows: str, cursor: tuple[int, int] = (1, 1), offset: int = 0, cols: int = 80) -> View:
-    return View(rows=rows, cols=cols, cursor=cursor, offset=offset)
+def view(
+    *rows: str, cursor: tuple[int, int] = (1, 1), offset: int = 0, cols: int = 80
+) -> TerminalView:
+    return TerminalView(rows=rows, cols=cols, cursor=cursor, offset=offset)
 
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
@@ -95,7 +97,7 @@ def test_the_place_in_the_stream_is_that_of_the_pieces_that_held_the_text() -> N
     search = echo.Search(("needle",), 100)
     assert search.feed(b"before") is None
     assert search.feed(b"nee") is None
-    assert search.feed(b"dle") == echo.Place(106, 112)
+    assert search.feed(b"dle") == echo.Span(106, 112)
 
 
 def test_a_text_that_was_on_the_screen_before_must_appear_once_more() -> None:
@@ -160,14 +162,14 @@ def test_submitted_means_that_the_text_left_the_place_before_the_cursor() -> Non
 
 
 def test_in_line_mode_submitted_means_that_the_program_has_read_the_line() -> None:
-    typed = View(rows=("[evt_1] hello",), cols=80, cursor=(1, 14), offset=13, unread=0)
+    typed = TerminalView(rows=("[evt_1] hello",), cols=80, cursor=(1, 14), offset=13, unread=0)
     witness = Witness(EventId("evt_1"), "[evt_1] hello", view(""), GENERIC)
     witness.entered(typed)
-    waiting = View(rows=("[evt_1] hello", ""), cols=80, cursor=(2, 1), offset=15, unread=14)
+    waiting = TerminalView(rows=("[evt_1] hello", ""), cols=80, cursor=(2, 1), offset=15, unread=14)
     witness.output(b"\r\n", 15)
     witness.look(waiting)
     assert witness.submitted is None
-    witness.look(View(rows=waiting.rows, cols=80, cursor=(2, 1), offset=15, unread=0))
+    witness.look(TerminalView(rows=waiting.rows, cols=80, cursor=(2, 1), offset=15, unread=0))
     assert witness.submitted is not None
 
 

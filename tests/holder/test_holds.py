@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.broker.wire.frames import Input, InputDone, Report, Type, Welcome
+from ackbook.broker.wire.frames import Input, InputDone, Report, TypeOrder, Welcome
 from ackbook.projections.facts import HeldReason
 from tests.support.holders import (
     PROFILED,
@@ -29,7 +29,7 @@ def kept(tmp_path: Path) -> Path:
     return tmp_path / "kept"
 
 
-def refused(link: Link, order: Type, reason: HeldReason) -> Report:
+def refused(link: Link, order: TypeOrder, reason: HeldReason) -> Report:
     """An order that must not begin."""
     link.send(order)
     report = link.report(order, lambda each: True)
@@ -46,7 +46,7 @@ def type_keys(link: Link, keys: bytes) -> None:
     assert done.bytes_written == len(keys)
 
 
-def submitted(link: Link, order: Type) -> Report:
+def submitted(link: Link, order: TypeOrder) -> Report:
     link.send(order)
     return link.report(order, lambda each: each.submitted is not None)
 

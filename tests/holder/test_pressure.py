@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.broker.wire.frames import Input, InputDone, Output, ScreenShown, Watch, Welcome
+from ackbook.broker.wire.frames import Input, InputDone, Output, ScreenShown, WatchOrder, Welcome
 from tests.support.holders import Holder, Link, eventually, message, program, running
 
 FLOOD_BYTES = 64 * 1024 * 1024
@@ -54,7 +54,7 @@ def test_a_flood_neither_grows_the_holder_nor_keeps_it_from_answering() -> None:
 def test_a_watcher_that_does_not_read_misses_output_and_is_shown_the_gap() -> None:
     with running(*program("flood")) as (holder, link):
         before = resident(holder)
-        link.send(Watch(on=True))
+        link.send(WatchOrder(on=True))
         flood(link)
         eventually(lambda: written(holder, link) > FLOOD_BYTES, "a flood nobody reads")
         assert resident(holder) - before < MEMORY_GROWTH_MAX

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from ackbook.broker.wire.attempts import OPEN_MAX, SETTLED_MAX, Attempts
-from ackbook.broker.wire.evidence import View
-from ackbook.broker.wire.frames import Condition, Report
+from ackbook.broker.wire.evidence import TerminalView
+from ackbook.broker.wire.frames import Report, TerminalCondition
 from ackbook.broker.wire.human_input import ENDING_MS, HumanLine, Keyboard, abandons, submits
 from ackbook.broker.wire.profiles import GENERIC
 from ackbook.broker.wire.readiness import BUSY_MS_MIN, Readiness, Sight, input_line
@@ -16,7 +16,7 @@ from ackbook.projections.facts import DeliveryId, Evidence, HeldReason
 
 def sight(row: str = "$ ", **more: object) -> Sight:
     base = Sight(
-        view=View(rows=(row,), cols=80, cursor=(1, len(row) + 1), offset=1),
+        view=TerminalView(rows=(row,), cols=80, cursor=(1, len(row) + 1), offset=1),
         canonical=False,
         echo=False,
         paste=False,
@@ -31,7 +31,7 @@ def sight(row: str = "$ ", **more: object) -> Sight:
 
 def ready() -> Readiness:
     readiness = Readiness(GENERIC)
-    assert readiness.look(sight(paste=True)) == Condition(state="ready", how="prompt")
+    assert readiness.look(sight(paste=True)) == TerminalCondition(state="ready", how="prompt")
     return readiness
 
 
@@ -49,7 +49,7 @@ YOUNG_MS = 100
     ],
 )
 def test_a_program_becomes_ready_by_its_first_sign(seen: Sight, how: str) -> None:
-    assert Readiness(GENERIC).look(seen) == Condition(state="ready", how=how)
+    assert Readiness(GENERIC).look(seen) == TerminalCondition(state="ready", how=how)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_veto_blocks_at_once_also_before_the_first_prompt(
 ) -> None:
     for readiness in (Readiness(GENERIC), ready()):
         condition = readiness.look(seen)
-        assert condition == Condition(state="blocked", reason=reason)
+        assert condition == TerminalCondition(state="blocked", reason=reason)
         assert readiness.look(seen) is None
 
 
@@ -100,19 +100,19 @@ def test_our_own_text_at_the_cursor_is_no_dialog() -> None:
 )
 def test_a_busy_terminal_is_a_guess_that_is_told_only_when_it_lasts(seen: Sight) -> None:
     readiness = ready()
-    assert readiness.now(seen) == Condition(state="blocked", reason="busy", heuristic=True)
+    assert readiness.now(seen) == TerminalCondition(state="blocked", reason="busy", heuristic=True)
     assert readiness.look(seen) is None
     later = msgspec.structs.replace(seen, age_ms=seen.age_ms + BUSY_MS_MIN)
     told = readiness.look(later)
     assert told is not None
     assert told.heuristic
     again = readiness.look(sight(paste=True, age_ms=seen.age_ms + 2 * BUSY_MS_MIN))
-    assert again == Condition(state="ready", how="unblocked")
+    assert again == TerminalCondition(state="ready", how="unblocked")
 
 
 def test_a_program_that_left_its_shell_behind_is_a_veto() -> None:
     condition = ready().look(sight(paste=True, front="lost"))
-    assert condition == Condition(state="blocked", reason="foreground_changed")
+    assert condition == TerminalCondition(state="blocked", reason="foreground_changed")
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_an_answer_to_a_dialog_is_a_line_while_it_stands_behind_the_question() -
 
 
 def test_a_row_that_is_full_is_still_the_input_line() -> None:
-    full = View(rows=("$ " + "a" * 8, ""), cols=10, cursor=(2, 1), offset=1)
+    full = TerminalView(rows=("$ " + "a" * 8, ""), cols=10, cursor=(2, 1), offset=1)
     assert input_line(full) == full.rows[0]
     next_row = msgspec.structs.replace(full, rows=("a" * 10, "$ b"), cursor=(2, 4))
     assert input_line(next_row) == "$ b"

@@ -14,7 +14,7 @@ import ackbook.journal.recovery.findings
 import ackbook.journal.recovery.inspect_tail
 import ackbook.journal.recovery.open_log
 import ackbook.journal.recovery.restore
-from ackbook.journal.format.control import Compacted, Control, Reach, RecoveryReport
+from ackbook.journal.format.control import Compacted, ControlRecord, Reach, RecoveryReport
 from ackbook.journal.format.layout import ARCHIVE, list_directory
 from ackbook.journal.format.record import (
     LINE_START,
@@ -28,13 +28,13 @@ from ackbook.journal.format.record import (
 from ackbook.journal.format.snapshot import SnapshotFile
 from ackbook.journal.reading.reader import Reader
 from ackbook.journal.recovery.decision_table import Finding, Observation
-from ackbook.journal.recovery.findings import Evidence
+from ackbook.journal.recovery.findings import Findings
 from ackbook.journal.recovery.survey import Survey
 from ackbook.journal.storage.files import Access, Handle
 from ackbook.journal.tidying import left_over, remove, removed_by
 from ackbook.journal.writing.preallocation import Room
 from ackbook.journal.writing.preallocator import Groundwork
-from ackbook.journal.writing.removal import Keeper
+from ackbook.journal.writing.removal import HistoryRemover
 from ackbook.journal.writing.tail import Tail
 from ackbook.journal.writing.writer import Writer
 from tests.support.disk import SimulatedDisk
@@ -209,7 +209,7 @@ def unlinked_before_the_record(patch: Patch) -> None:
     """Segments are deleted first, and then it is said."""
 
     def remove_history(
-        self: Keeper,
+        self: HistoryRemover,
         through: int,
         snapshot: SnapshotFile,
         archived: tuple[str, ...],
@@ -219,14 +219,14 @@ def unlinked_before_the_record(patch: Patch) -> None:
         self._remove(removed_by(list_directory(self._files, self._writer.directory), reach))
         self._writer.record(Compacted(through, snapshot.name, archived, forgotten))
 
-    patch(Keeper, "remove_history", remove_history)
+    patch(HistoryRemover, "remove_history", remove_history)
 
 
 def record_not_awaited(patch: Patch) -> None:
     """Segments are deleted while the record that says so is written and not synced."""
     record, sync = Writer.record, SimulatedDisk.sync
 
-    def unsynced(self: Writer, control: Control) -> None:
+    def unsynced(self: Writer, control: ControlRecord) -> None:
         if not isinstance(control, Compacted):
             record(self, control)
             return
@@ -243,7 +243,7 @@ def reach_told_late(patch: Patch) -> None:
     """A segment that begins with the record of a compaction knows nothing of it."""
     record = Writer.record
 
-    def late(self: Writer, control: Control) -> None:
+    def late(self: Writer, control: ControlRecord) -> None:
         before, roll = self.reach, self._roll
 
         def roll_unaware() -> Position | None:
@@ -314,10 +314,10 @@ def removed_before_the_tail_is_durable(patch: Patch) -> None:
 def snapshot_name_not_awaited(patch: Patch) -> None:
     """A compaction builds on snapshots whose names nobody synced."""
 
-    def trust(self: Keeper, snapshot: SnapshotFile) -> None:
+    def trust(self: HistoryRemover, snapshot: SnapshotFile) -> None:
         return
 
-    patch(Keeper, "_sync_names", trust)
+    patch(HistoryRemover, "_sync_names", trust)
 
 
 def compacted_beyond_the_snapshots(patch: Patch) -> None:
@@ -327,7 +327,7 @@ def compacted_beyond_the_snapshots(patch: Patch) -> None:
         return "the tail" if is_tail or snapshot is None else ""
 
     def removed(
-        self: Keeper,
+        self: HistoryRemover,
         through: int,
         snapshot: SnapshotFile,
         archived: tuple[str, ...],
@@ -338,14 +338,14 @@ def compacted_beyond_the_snapshots(patch: Patch) -> None:
         self._remove(removed_by(listing, self._writer.reach))
 
     patch(ackbook.journal.maintenance.compaction, "_pin", pin)
-    patch(Keeper, "remove_history", removed)
+    patch(HistoryRemover, "remove_history", removed)
 
 
 def snapshots_bear_no_witness(patch: Patch) -> None:
     """That a snapshot or an archive is of the future is no reason to ask what became of it."""
     beyond = ackbook.journal.recovery.findings._beyond
 
-    def by_head_alone(seen: Evidence) -> list[Observation]:
+    def by_head_alone(seen: Findings) -> list[Observation]:
         return [
             each
             for each in beyond(seen)

@@ -27,7 +27,7 @@ from ackbook.journal import (
 from ackbook.journal.format.control import Repaired, control_draft
 from ackbook.journal.format.record import encode_line, time_part
 from ackbook.journal.reading.scanner import BLOCK_BYTES
-from ackbook.journal.recovery.decision_table import TABLE, Finding, Verdict, decide
+from ackbook.journal.recovery.decision_table import TABLE, Finding, RecoveryAction, decide
 
 KINDS = frozenset({"thing.happened"})
 FIRST = "00000000000000000001.jsonl"
@@ -43,11 +43,11 @@ def test_the_first_row_that_holds_is_the_verdict_for_all_combinations() -> None:
             row, verdict = decide(frozenset(found))
             first = min(found, key=order.index, default=None)
             assert row is first
-            assert verdict is (dict(TABLE)[first] if first else Verdict.KEEP)
+            assert verdict is (dict(TABLE)[first] if first else RecoveryAction.KEEP)
 
 
 def test_a_verdict_has_one_exit_code() -> None:
-    codes = {verdict.value: verdict.exit_code for verdict in Verdict}
+    codes = {verdict.value: verdict.exit_code for verdict in RecoveryAction}
     assert codes == {"newer": 10, "lost": 7, "corrupt": 4, "cut": 1, "keep": 0}
 
 

@@ -36,7 +36,7 @@ from ackbook.journal import (
     verify,
 )
 from ackbook.journal.storage.files import Handle
-from ackbook.journal.storage.notifier import Bell
+from ackbook.journal.storage.notifier import Notifier
 from tests.support.embedded_writer import LIMITS
 
 ROOT = Path(__file__).parents[2]
@@ -256,7 +256,7 @@ def test_a_follower_in_the_same_process_need_not_look_to_hear_of_a_record(
 
 
 def test_a_ring_between_a_look_and_the_wait_is_heard() -> None:
-    bell = Bell()
+    bell = Notifier()
     heard = bell.rings
     bell.ring()
     bell.wait(heard, 3600)

@@ -8,7 +8,12 @@ from ackbook.journal.format.control import Sealed, SegmentStarted, control_draft
 from ackbook.journal.format.record import Draft, encode_line, time_part
 from ackbook.journal.reading.scanner import BLOCK_BYTES
 from ackbook.journal.recovery.decision_table import Finding
-from ackbook.journal.recovery.inspect_sealed import Content, in_memory, look_at_sealed, skim_sealed
+from ackbook.journal.recovery.inspect_sealed import (
+    SealedContent,
+    in_memory,
+    look_at_sealed,
+    skim_sealed,
+)
 
 TIMES = time_part(1_763_800_000_000_000, 0)
 BODY = Draft("thing.happened", b'{"text":"%b"}' % (b"x" * 1_000))
@@ -41,7 +46,7 @@ def test_a_whole_one_has_all_its_sums_and_is_read_once() -> None:
         read.append(len(part))
         return part
 
-    look = look_at_sealed(Content(len(data), reading), 1, None, full=True)
+    look = look_at_sealed(SealedContent(len(data), reading), 1, None, full=True)
     assert (look.flaws, look.count, look.end) == ((), LAST, len(data))
     assert look.sha256 == sha256(data).hexdigest()
     assert sum(read) < len(data) + BLOCK_BYTES, "the ends are read twice, and nothing else"

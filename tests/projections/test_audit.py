@@ -9,7 +9,7 @@ from typing import get_args
 
 from ackbook.broker.core.commands import Cancel, Release, SetMode, StopBroker
 from ackbook.projections.analysis.audit import audit, lives
-from ackbook.projections.analysis.delivery_record import PROVEN, Life
+from ackbook.projections.analysis.delivery_record import PROVEN, DeliveryRecord
 from ackbook.projections.analysis.story_range import extent_of
 from ackbook.projections.analysis.summary import Spread
 from ackbook.projections.analysis.wait_times import CAUSES, Hold
@@ -196,7 +196,7 @@ def test_a_life_is_given_once_others_enough_have_ended_after_it() -> None:
         broker.do(report_of(effect, "written", seen=True, submitted=True, input_empty=True))
         broker.wait(100)
     unread = iter(broker.entries)
-    first = next(f for f in audit(unread, kept_max=2) if isinstance(f, Life))
+    first = next(f for f in audit(unread, kept_max=2) if isinstance(f, DeliveryRecord))
     assert first.delivery_id == broker.facts(MessageEnqueued)[0].deliveries[0].delivery_id
     fourth = broker.facts(MessageEnqueued)[4]
     assert fourth in [entry.fact for entry in unread]
@@ -298,13 +298,13 @@ def test_with_records_taken_out_an_outcome_is_true_or_unknown() -> None:
     for seed in range(30):
         broker, chance = Day(seed).run(160), Random(seed)
         whole = list(audit(broker.entries))
-        true = {each.delivery_id: each for each in whole if isinstance(each, Life)}
+        true = {each.delivery_id: each for each in whole if isinstance(each, DeliveryRecord)}
         holds = [each for each in whole if isinstance(each, Hold)]
         for _ in range(5):
             holed = Holed(broker, chance)
             found = list(audit(holed.left, remembered=holed.remembered))
-            rows = {each.delivery_id: each for each in found if isinstance(each, Life)}
-            assert len(rows) == sum(isinstance(each, Life) for each in found), "each once"
+            rows = {each.delivery_id: each for each in found if isinstance(each, DeliveryRecord)}
+            assert len(rows) == sum(isinstance(each, DeliveryRecord) for each in found), "each once"
             begun = {of for of, life in true.items() if not holed.holds(life.enqueued_seq)}
             assert begun <= set(rows), str(holed)
             for delivery_id, row in rows.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
-from ackbook.projections.why.partial_state import UNKNOWN, Said
+from ackbook.projections.why.partial_state import UNKNOWN, PartialState
 from ackbook.projections.why.wait_cause import wait_of
 from ackbook.projections.world.fold import fold
 from ackbook.projections.world.state import World
@@ -21,7 +21,7 @@ def test_what_was_said_since_any_record_keeps_a_queue_or_is_unknown() -> None:
     for seed in range(SEEDS):
         entries, chance = Day(seed).run(STEPS).entries, Random(seed)
         for begin in chance.sample(range(1, len(entries)), BEGINNINGS):
-            world, said = World(), Said()
+            world, said = World(), PartialState()
             for entry, following in zip(entries, [*entries[1:], None], strict=True):
                 fold(world, entry)
                 if entry.seq <= begin:

@@ -13,7 +13,7 @@ from typing import get_args
 import pytest
 from hypothesis import settings
 
-from ackbook.projections.analysis.conditions import Condition, Ending, Found, first_held
+from ackbook.projections.analysis.conditions import Condition, Found, SearchedOutcome, first_held
 from ackbook.projections.analysis.rows import counts
 from ackbook.projections.analysis.world_diff import agent_fields, changes, differences, standing
 from ackbook.projections.codec import Entry, kind_of
@@ -35,7 +35,7 @@ CONDITIONS = [
         *(Condition(agent=agent, pending_over=number) for number in (0, 1, 2)),
         *(Condition(agent=agent, state=state) for state in get_args(AgentState)),
         *(Condition(agent=agent, held=reason) for reason in get_args(HeldReason)),
-        *(Condition(agent=agent, outcome=outcome) for outcome in get_args(Ending)),
+        *(Condition(agent=agent, outcome=outcome) for outcome in get_args(SearchedOutcome)),
         *(Condition(agent=agent, dead_letters_over=number) for number in (0, 1)),
         *(Condition(agent=agent, oldest_over_us=us) for us in (0, 1_000_000, 60_000_000)),
         Condition(agent=agent, throttle_over_ms=100),
@@ -121,7 +121,7 @@ def agent_passes(world: World, agent: Agent, asked: Condition) -> bool:
     )
 
 
-def ended_now(entry: Entry, world: World, outcome: Ending | None) -> Iterator[str]:
+def ended_now(entry: Entry, world: World, outcome: SearchedOutcome | None) -> Iterator[str]:
     """Whose delivery or message ended so at this very entry, as the world remembers it."""
     kind, fact = kind_of(entry), entry.fact
     if outcome == "refused" and kind in ("message.refused", "message.enqueued"):

@@ -12,8 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.broker.runtime.maintenance.compaction_schedule import Compactor, Run, Wish
-from ackbook.broker.runtime.maintenance.snapshot_schedule import Since, Snapshots, Upkeep
+from ackbook.broker.runtime.maintenance.compaction_schedule import CompactionRequest, Compactor, Run
+from ackbook.broker.runtime.maintenance.snapshot_schedule import (
+    SnapshotSchedule,
+    SnapshotStart,
+    Upkeep,
+)
 from ackbook.broker.wire.retention import parse_retention
 from ackbook.journal import FOREVER, Limits, Reader, Retention, verify
 from ackbook.projections.facts import KINDS
@@ -38,7 +42,7 @@ async def fill(bench: Bench, batches: int) -> None:
 
 
 def compactor_of(bench: Bench, upkeep: Upkeep = Upkeep()) -> Compactor:  # noqa: B008
-    snapshots = Snapshots(bench.engine, bench.log, Since(), upkeep)
+    snapshots = SnapshotSchedule(bench.engine, bench.log, SnapshotStart(), upkeep)
     return Compactor(bench.engine, bench.log, snapshots, upkeep)
 
 
@@ -71,7 +75,7 @@ def test_a_compaction_leaves_one_segment_and_every_record(tmp_path: Path) -> Non
             before, names = raw(bench.directory), segments(bench.directory)
             assert len(names) > 3
             async with at_work(compactor_of(bench)) as compactor:
-                run = await over(compactor.begin(Wish()))
+                run = await over(compactor.begin(CompactionRequest()))
                 assert run.report is not None, run.failed
                 assert set(run.report.removed) >= set(names[:-1])
                 assert run.done == run.total == len(run.report.removed) == len(run.report.archived)
@@ -93,7 +97,7 @@ def test_appends_go_on_while_history_is_packed(tmp_path: Path) -> None:
             await bench.agent(ready=False)
             await fill(bench, 4)
             async with at_work(compactor_of(bench)) as compactor:
-                run, meanwhile = compactor.begin(Wish()), 0
+                run, meanwhile = compactor.begin(CompactionRequest()), 0
                 while not run.over.is_set():
                     await bench.engine.carry(send("meanwhile"))
                     meanwhile += not run.over.is_set()
@@ -112,7 +116,7 @@ def test_too_much_in_sealed_segments_is_compacted_without_being_asked(
         async with working(tmp_path, SMALL) as bench:
             await bench.agent(ready=False)
             upkeep = Upkeep(sealed_bytes_max=16_000)
-            snapshots = Snapshots(bench.engine, bench.log, Since(), upkeep)
+            snapshots = SnapshotSchedule(bench.engine, bench.log, SnapshotStart(), upkeep)
             async with at_work(Compactor(bench.engine, bench.log, snapshots, upkeep)):
                 await fill(bench, 4)
                 await snapshots.make()
@@ -137,13 +141,13 @@ def test_a_compaction_that_fails_ends_nothing_else(tmp_path: Path) -> None:
             async with at_work(compactor_of(bench)) as compactor:
                 names = segments(bench.directory)
                 with damaged(bench.directory / names[1], 1_000):
-                    failed = await over(compactor.begin(Wish()))
+                    failed = await over(compactor.begin(CompactionRequest()))
                     assert names[1] in failed.failed
                     assert failed.report is None
                     await bench.seen.wait_for("upkeep.failed")
                     assert set(names) <= set(segments(bench.directory))
                     await fill(bench, 1)
-                run = await over(compactor.begin(Wish()))
+                run = await over(compactor.begin(CompactionRequest()))
                 assert run.report is not None, run.failed
                 assert len(segments(bench.directory)) == 1
 
@@ -156,7 +160,7 @@ def test_an_audit_trail_that_nobody_wants_is_forgotten_and_the_state_is_not(tmp_
             await bench.agent(ready=False)
             await fill(bench, 4)
             async with at_work(compactor_of(bench)) as compactor:
-                run = await over(compactor.begin(Wish(Retention(bytes_max=0))))
+                run = await over(compactor.begin(CompactionRequest(Retention(bytes_max=0))))
                 assert run.report is not None, run.failed
                 assert archives(bench.directory) == []
                 reader = Reader(bench.directory)

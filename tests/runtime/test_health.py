@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from ackbook.broker.runtime.maintenance.scrub_schedule import Checker
-from ackbook.broker.runtime.maintenance.snapshot_schedule import Since, Snapshots, Upkeep
+from ackbook.broker.runtime.maintenance.snapshot_schedule import (
+    SnapshotSchedule,
+    SnapshotStart,
+    Upkeep,
+)
 from ackbook.journal import Limits, verify
 from ackbook.projections.facts import KINDS
 from tests.support.brokers import Row, Running, idle
@@ -76,7 +80,9 @@ def test_a_snapshot_that_cannot_be_made_is_told_until_one_is(tmp_path: Path) -> 
     async def story() -> None:
         async with working(tmp_path, SMALL) as bench:
             await bench.agent(ready=False)
-            snapshots = Snapshots(bench.engine, bench.log, Since(), Upkeep(snapshot_records=1))
+            snapshots = SnapshotSchedule(
+                bench.engine, bench.log, SnapshotStart(), Upkeep(snapshot_records=1)
+            )
             life = asyncio.create_task(snapshots.run())
             with damaged(bench.directory / segments(bench.directory)[0], 100):
                 await bench.seen.wait_for("upkeep.failed")

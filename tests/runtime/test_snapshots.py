@@ -17,7 +17,11 @@ from hypothesis.stateful import run_state_machine_as_test
 from ackbook.broker.core.plan import plan
 from ackbook.broker.history.world_loading import begin_world
 from ackbook.broker.runtime.engine.feed import Feed
-from ackbook.broker.runtime.maintenance.snapshot_schedule import Since, Snapshots, Upkeep
+from ackbook.broker.runtime.maintenance.snapshot_schedule import (
+    SnapshotSchedule,
+    SnapshotStart,
+    Upkeep,
+)
 from ackbook.broker.runtime.maintenance.snapshot_worker import make_snapshot
 from ackbook.broker.runtime.maintenance.worker_process import WorkFailed
 from ackbook.journal import (
@@ -49,8 +53,8 @@ async def many(bench: Bench, count: int) -> None:
     await asyncio.gather(*(bench.engine.carry(send(f"message {n}")) for n in range(count)))
 
 
-def worker_of(bench: Bench) -> Snapshots:
-    return Snapshots(bench.engine, bench.log, Since(), Upkeep())
+def worker_of(bench: Bench) -> SnapshotSchedule:
+    return SnapshotSchedule(bench.engine, bench.log, SnapshotStart(), Upkeep())
 
 
 @contextlib.contextmanager

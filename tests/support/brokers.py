@@ -22,7 +22,7 @@ import httpx
 
 from ackbook.broker.core.replay.recheck import NotTold, check
 from ackbook.broker.runtime.agents.holders import SOCKET_SUFFIX
-from ackbook.broker.wire.frames import End
+from ackbook.broker.wire.frames import EndOrder
 from ackbook.journal import Reader, verify
 from ackbook.projections.codec import decode_block
 from ackbook.projections.world.fold import World
@@ -231,7 +231,7 @@ def end_holder(path: Path, journal_id: str) -> None:
     try:
         instance = f"end-{os.getpid()}-{time.monotonic_ns()}"
         welcome = link.hello(LAST_EPOCH, instance, journal_id)
-        link.send(End())
+        link.send(EndOrder())
         eventually(lambda: gone(welcome.holder_pid) and gone(welcome.pid), "the holder is gone")
     finally:
         link.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ackbook.broker.core.commands import ReportCondition, Send, Spawn, StartBroker
 from ackbook.broker.runtime.engine.engine import Engine
-from ackbook.broker.runtime.engine.inbox import Watcher
+from ackbook.broker.runtime.engine.inbox import EntryWatcher
 from ackbook.journal import Limits, Log, OsFiles, open_log
 from ackbook.journal.storage.commit_thread import INLINE_US_MAX
 from ackbook.journal.storage.files import Handle
@@ -80,7 +80,9 @@ class Seen:
 class Bench:
     """An engine at work, and everything around it that a test may look at."""
 
-    def __init__(self, directory: Path, limits: Limits | None, watchers: Sequence[Watcher]) -> None:
+    def __init__(
+        self, directory: Path, limits: Limits | None, watchers: Sequence[EntryWatcher]
+    ) -> None:
         self.disk = GatedDisk()
         self.directory = directory / "journal"
         self.log: Log = open_log(
@@ -104,7 +106,7 @@ class Bench:
 
 @contextlib.asynccontextmanager
 async def working(
-    directory: Path, limits: Limits | None = None, watchers: Sequence[Watcher] = ()
+    directory: Path, limits: Limits | None = None, watchers: Sequence[EntryWatcher] = ()
 ) -> AsyncIterator[Bench]:
     """A bench whose engine runs for the length of the block."""
     bench = Bench(directory, limits, watchers)

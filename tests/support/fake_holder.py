@@ -33,10 +33,10 @@ from typing import Literal
 import msgspec
 
 from ackbook.broker.runtime.agents import unix_sockets
-from ackbook.broker.runtime.holder.server import Server
+from ackbook.broker.runtime.holder.server import HolderServer
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.attempts import Attempts
-from ackbook.broker.wire.frames import Condition, Ended, Report, Type, Written
+from ackbook.broker.wire.frames import ProgramEnded, Report, TerminalCondition, TypeOrder, Written
 from ackbook.projections.facts import Evidence, HeldReason
 
 PROMPT = "line> "
@@ -46,16 +46,16 @@ class FakeHolder:
     """The desk of the fake. `over` is set when it is to end."""
 
     def __init__(self, launch: frames.Launch) -> None:
-        self.server = Server(self)
+        self.server = HolderServer(self)
         self.over = asyncio.Event()
         self._launch = launch
         self._script = launch.env.get("FAKE_SCRIPT", "ack").split()
         self._attempts = Attempts()
-        self._condition = Condition(state="ready", how="prompt")
+        self._condition = TerminalCondition(state="ready", how="prompt")
         self._text = PROMPT
         self._size = (launch.rows, launch.cols)
         self._named = self._came = self._watching = False
-        self._ended: Ended | None = None
+        self._ended: ProgramEnded | None = None
 
     def welcome(self) -> frames.Welcome:
         self._came, self._watching = True, False
@@ -79,9 +79,9 @@ class FakeHolder:
         match frame:
             case frames.Named():
                 self._named = True
-            case frames.Type():
+            case frames.TypeOrder():
                 self._take(frame)
-            case frames.Settled():
+            case frames.AttemptSettled():
                 self._attempts.settle((frame.delivery_id, frame.attempt))
             case frames.Input():
                 self._input(frame)
@@ -89,10 +89,10 @@ class FakeHolder:
                 self._size = (frame.rows, frame.cols)
             case frames.ScreenAsked():
                 self.server.tell(self._screen(frame))
-            case frames.Watch():
+            case frames.WatchOrder():
                 self._watching = frame.on
-            case frames.End():
-                self._end(Ended(reason="signalled", signal=signal.SIGHUP))
+            case frames.EndOrder():
+                self._end(ProgramEnded(reason="signalled", signal=signal.SIGHUP))
                 self.over.set()
             case frames.Hello():
                 raise AssertionError("the server greets")
@@ -122,11 +122,11 @@ class FakeHolder:
         self._show(frame.data.decode(errors="replace"))
         self.server.tell(frames.InputDone(request=frame.request, bytes_written=len(frame.data)))
         if b"\x04" in frame.data:
-            self._end(Ended(reason="exited", code=1))
+            self._end(ProgramEnded(reason="exited", code=1))
 
     def _block(self, reason: HeldReason | Literal[""]) -> None:
-        ready = Condition(state="ready", how="unblocked")
-        self._condition = Condition(state="blocked", reason=reason) if reason else ready
+        ready = TerminalCondition(state="ready", how="unblocked")
+        self._condition = TerminalCondition(state="blocked", reason=reason) if reason else ready
         self.server.tell(self._condition)
 
     def _screen(self, asked: frames.ScreenAsked) -> frames.ScreenShown:
@@ -140,12 +140,12 @@ class FakeHolder:
             text=self._text,
         )
 
-    def _end(self, ended: Ended) -> None:
+    def _end(self, ended: ProgramEnded) -> None:
         if self._ended is None:
             self._ended = msgspec.structs.replace(ended, began=self._attempts.began())
             self.server.tell(self._ended)
 
-    def _take(self, order: Type) -> None:
+    def _take(self, order: TypeOrder) -> None:
         known = self._attempts.known((order.delivery_id, order.attempt))
         if known is not None:
             self.server.tell(known)
@@ -161,7 +161,7 @@ class FakeHolder:
     def _next_word(self) -> str:
         return self._script.pop(0) if len(self._script) > 1 else self._script[0]
 
-    def _perform(self, order: Type, word: str) -> None:
+    def _perform(self, order: TypeOrder, word: str) -> None:
         if word == "dialog":
             self._block("dialog")
             self._put(_report(order, "not_begun", held="dialog"))
@@ -185,14 +185,14 @@ class FakeHolder:
             case _:
                 raise ValueError(f"not a word of a script: {word}")
 
-    def _write(self, order: Type) -> None:
+    def _write(self, order: TypeOrder) -> None:
         path = self._launch.env.get("FAKE_TRANSCRIPT")
         if path is not None:
             with open(path, "a") as file:
                 file.write(json.dumps({"text": order.header + order.body}) + "\n")
         self._show(f"{order.header}{order.body}\n{PROMPT}")
 
-    def _prove(self, order: Type, offset: int, seen: bool) -> None:
+    def _prove(self, order: TypeOrder, offset: int, seen: bool) -> None:
         size = len((order.header + order.body).encode()) + 1
         report = _report(order, "written", written=Written(bytes_written=size, offset=offset))
         self._put(report)
@@ -217,7 +217,7 @@ class FakeHolder:
             self.server.tell(report)
 
 
-def _report(order: Type, phase: frames.Phase, **more: object) -> Report:
+def _report(order: TypeOrder, phase: frames.Phase, **more: object) -> Report:
     report = Report(
         delivery_id=order.delivery_id,
         attempt=order.attempt,

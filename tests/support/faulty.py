@@ -14,11 +14,11 @@ from typing import Any, Protocol
 
 from ackbook.broker.core.commands import (
     Adopt,
+    AnyCommand,
     ReportAttempt,
     ReportCondition,
     ReportEnded,
     Spawn,
-    Wish,
 )
 from ackbook.broker.core.effects import Type
 from ackbook.broker.wire.frames import Phase, Report, Written
@@ -50,7 +50,7 @@ class Stage(Protocol):
 
     chance: Random
 
-    def do(self, command: Wish) -> object:
+    def do(self, command: AnyCommand) -> object:
         """Put a command to the rules, now."""
 
     def later(self, seconds: float, action: Callable[[], object]) -> None:

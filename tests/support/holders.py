@@ -24,8 +24,8 @@ import msgspec
 
 from ackbook.broker.runtime.agents import unix_sockets
 from ackbook.broker.wire.frames import (
+    AttemptSettled,
     BrokerFrame,
-    Condition,
     Hello,
     HolderFrame,
     Launch,
@@ -34,8 +34,8 @@ from ackbook.broker.wire.frames import (
     Report,
     ScreenAsked,
     ScreenShown,
-    Settled,
-    Type,
+    TerminalCondition,
+    TypeOrder,
     Welcome,
     decode_holder,
     encode,
@@ -117,30 +117,30 @@ class Link:
 
     # --- what most tests say
 
-    def ready(self) -> Condition:
+    def ready(self) -> TerminalCondition:
         """Wait until the terminal takes input: at first, or again."""
         return self._until(lambda condition: condition.state == "ready", "ready")
 
-    def blocked(self, reason: HeldReason) -> Condition:
+    def blocked(self, reason: HeldReason) -> TerminalCondition:
         """Wait until this stands in the way."""
         return self._until(lambda condition: condition.reason == reason, reason)
 
-    def _until(self, holds: Callable[[Condition], bool], what: str) -> Condition:
+    def _until(self, holds: Callable[[TerminalCondition], bool], what: str) -> TerminalCondition:
         deadline = time.monotonic() + DEADLINE_S
         while not holds(condition := self.condition()):
             assert self._receive(deadline), f"never {what}: {self.frames[-12:]}"
         return condition
 
-    def condition(self) -> Condition:
+    def condition(self) -> TerminalCondition:
         """The condition as it was told last."""
         for frame in reversed(self.frames):
-            if isinstance(frame, Condition):
+            if isinstance(frame, TerminalCondition):
                 return frame
             if isinstance(frame, Welcome):
                 return frame.condition
         raise AssertionError("no condition was told")
 
-    def report(self, order: Type, until: Callable[[Report], bool]) -> Report:
+    def report(self, order: TypeOrder, until: Callable[[Report], bool]) -> Report:
         key = (order.delivery_id, order.attempt)
         return self.wait(
             Report, lambda each: (each.delivery_id, each.attempt) == key and until(each)
@@ -156,8 +156,8 @@ class Link:
         """Everything that was watched so far."""
         return b"".join(each.data for each in self.frames if isinstance(each, Output))
 
-    def settle(self, order: Type) -> None:
-        self.send(Settled(delivery_id=order.delivery_id, attempt=order.attempt))
+    def settle(self, order: TypeOrder) -> None:
+        self.send(AttemptSettled(delivery_id=order.delivery_id, attempt=order.attempt))
 
 
 class Holder:
@@ -300,7 +300,7 @@ def chat(kept: Path) -> tuple[str, ...]:
     return (sys.executable, str(ROOT / "tools" / "demo_chat.py"), str(kept))
 
 
-def message(number: int, body: str, **more: object) -> Type:
+def message(number: int, body: str, **more: object) -> TypeOrder:
     """An order to type a message from a colleague."""
     order: dict[str, object] = {
         "delivery_id": DeliveryId(f"del_{number:x}_1"),
@@ -310,7 +310,7 @@ def message(number: int, body: str, **more: object) -> Type:
         "header": f"Relay message from bob [evt_{number:x}]: ",
         "body": body,
     }
-    return msgspec.convert(order | more, Type)
+    return msgspec.convert(order | more, TypeOrder)
 
 
 def gone(pid: int) -> bool:

@@ -12,6 +12,7 @@ from types import TracebackType
 
 from ackbook.broker.core.commands import (
     Accepted,
+    AnyCommand,
     Cancel,
     ReportAttempt,
     ReportCondition,
@@ -21,9 +22,8 @@ from ackbook.broker.core.commands import (
     SetMode,
     Spawn,
     StartBroker,
-    Wish,
 )
-from ackbook.broker.core.decide import Outcome, carry_out
+from ackbook.broker.core.decide import Decision, carry_out
 from ackbook.broker.wire.frames import Report, Written
 from ackbook.journal import Draft, Limits, Position, Reader, open_log, write_snapshot
 from ackbook.projections import codec
@@ -59,7 +59,7 @@ class Past:
     ) -> None:
         self.log.close()
 
-    def tell(self, command: Wish) -> Outcome:
+    def tell(self, command: AnyCommand) -> Decision:
         """Decide, fold, and make it durable."""
         assert self.log.secure(ROOM, reserve=True)
         self.world.seq = self.log.next_seq - 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ackbook.broker.core.commands import Verdict, Wish
+from ackbook.broker.core.commands import AnyCommand, Verdict
 from ackbook.broker.core.decide import carry_out
 from ackbook.journal import Draft, Limits, Log, Reader, open_log
 from ackbook.projections.codec import Entry, decode, encode, kind_of
@@ -49,7 +49,7 @@ class Recorded(Simulated):
         self._log = open_log(self.directory, limits=LIMITS, clock=self._clock)
         super().start()
 
-    def do(self, command: Wish) -> Verdict:
+    def do(self, command: AnyCommand) -> Verdict:
         log, world = self._log, self.world
         assert log is not None
         assert log.secure(ROOM, reserve=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ackbook.broker.core.replay.recheck import Finding, check
+from ackbook.broker.core.replay.recheck import RecheckFinding, check
 from ackbook.journal import Line
 from ackbook.projections.codec import decode
 from ackbook.projections.redaction import Redactor
@@ -31,7 +31,7 @@ def redacted(broker: Simulated, after: int, redactor: Redactor) -> tuple[World, 
     return serialization.load(told), [_redacted(line, redactor) for line in broker.lines[after:]]
 
 
-def checked_redacted(broker: Simulated, after: int = 0) -> list[Finding]:
+def checked_redacted(broker: Simulated, after: int = 0) -> list[RecheckFinding]:
     """What comes of deciding a redacted slice again, where it is not the same."""
     world, lines = redacted(broker, after, Redactor(SALT))
     return [found for found in check(world, map(decode, lines)) if found is not None]

@@ -12,7 +12,15 @@ from typing import Any
 import msgspec
 import orjson
 
-from ackbook.broker.core.commands import Accepted, Refused, Sent, StartBroker, Tick, Verdict, Wish
+from ackbook.broker.core.commands import (
+    Accepted,
+    AnyCommand,
+    Refused,
+    Sent,
+    StartBroker,
+    Tick,
+    Verdict,
+)
 from ackbook.broker.core.decide import carry_out, room_needed
 from ackbook.broker.core.effects import Type
 from ackbook.broker.core.plan import plan
@@ -86,7 +94,7 @@ class Simulated:
         )
         self.do(command)
 
-    def do(self, command: Wish) -> Verdict:
+    def do(self, command: AnyCommand) -> Verdict:
         """Carry out one command, and check all that must hold after every one."""
         room, _ = room_needed(self.world, command)
         before = self.world.seq
@@ -99,18 +107,18 @@ class Simulated:
         self.world.check()
         return outcome.verdict
 
-    def ask(self, command: Wish) -> Any:
+    def ask(self, command: AnyCommand) -> Any:
         """The answer to a command that is expected to be accepted."""
         verdict = self.do(command)
         assert isinstance(verdict, Accepted), verdict
         return verdict.answer
 
-    def sent(self, command: Wish) -> Sent:
+    def sent(self, command: AnyCommand) -> Sent:
         answer = self.ask(command)
         assert isinstance(answer, Sent)
         return answer
 
-    def refused(self, command: Wish) -> Refused:
+    def refused(self, command: AnyCommand) -> Refused:
         verdict = self.do(command)
         assert isinstance(verdict, Refused), verdict
         return verdict

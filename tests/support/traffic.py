@@ -19,6 +19,7 @@ from random import Random
 
 from ackbook.broker.core.commands import (
     Accepted,
+    AnyCommand,
     Cancel,
     Flush,
     Redeliver,
@@ -30,7 +31,6 @@ from ackbook.broker.core.commands import (
     StopBroker,
     Tick,
     Verdict,
-    Wish,
 )
 from ackbook.broker.core.decide import carry_out, room_needed
 from ackbook.broker.core.effects import Start, Type
@@ -99,7 +99,7 @@ class Traffic:
 
     # --- what holders may ask of it
 
-    def do(self, command: Wish) -> Verdict:
+    def do(self, command: AnyCommand) -> Verdict:
         """Carry out one command, and begin what the world then owes."""
         self._make_room(command)
         at = self._clock.at
@@ -140,7 +140,7 @@ class Traffic:
             self._clock.at = max(self._clock.at, at)
             action()
 
-    def _make_room(self, command: Wish) -> None:
+    def _make_room(self, command: AnyCommand) -> None:
         size, _ = room_needed(self.world, command)
         self._decisions += 1
         if self._decisions % BATCH_DECISIONS == 0 or not self._log.secure(size, reserve=True):

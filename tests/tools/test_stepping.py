@@ -10,26 +10,26 @@ import pytest
 from ackbook.projections.analysis.rows import agent_rows, counts
 from ackbook.projections.world.fold import World, fold
 from ackbook.tools.cli.place import Place
-from ackbook.tools.history.journal import History
-from ackbook.tools.history.record_filter import Wanted
+from ackbook.tools.history.journal import JournalHistory
+from ackbook.tools.history.record_filter import RecordFilter
 from ackbook.tools.replay import stepper
-from ackbook.tools.replay.stepper import Stepper, View
+from ackbook.tools.replay.stepper import Stepper, StepView
 from tests.bench.history import Past as LongPast
 from tests.journal.damaged_corpus import CORPUS, SMALL
 from tests.support.past import a_busy_day
 
 
 @pytest.fixture
-def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> History:
+def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JournalHistory:
     """A short past, in which few records count as near."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(stepper, "NEAR", 6)
     monkeypatch.setattr(stepper, "WINDOW", 4)
     a_busy_day(tmp_path / "journal", SMALL)
-    return History(Place(tmp_path / "journal"))
+    return JournalHistory(Place(tmp_path / "journal"))
 
 
-def seen(stepper: Stepper, seq: int) -> View:
+def seen(stepper: Stepper, seq: int) -> StepView:
     stepper.stand(seq)
     view = stepper.view()
     assert view is not None
@@ -38,7 +38,7 @@ def seen(stepper: Stepper, seq: int) -> View:
     return view
 
 
-def test_a_view_is_the_same_from_whichever_side_it_is_come_to(history: History) -> None:
+def test_a_view_is_the_same_from_whichever_side_it_is_come_to(history: JournalHistory) -> None:
     head = history.head()
     forward = Stepper(history)
     views = {seq: seen(forward, seq) for seq in range(1, head + 1)}
@@ -49,7 +49,7 @@ def test_a_view_is_the_same_from_whichever_side_it_is_come_to(history: History) 
         assert seen(jumping, seq) == views[seq]
 
 
-def test_a_view_shows_the_world_of_a_full_fold(history: History) -> None:
+def test_a_view_shows_the_world_of_a_full_fold(history: JournalHistory) -> None:
     world, stepper = World(), Stepper(history)
     for entry in history.entries():
         fold(world, entry)
@@ -59,9 +59,11 @@ def test_a_view_shows_the_world_of_a_full_fold(history: History) -> None:
         assert (view.agents, view.counts) == (agent_rows(world, world.at), counts(world))
 
 
-def test_seeking_finds_each_record_that_is_wanted_in_both_directions(history: History) -> None:
+def test_seeking_finds_each_record_that_is_wanted_in_both_directions(
+    history: JournalHistory,
+) -> None:
     head = history.head()
-    for wanted in (Wanted(agent="ANN"), Wanted(kinds=("agent.*", "delivery.held"))):
+    for wanted in (RecordFilter(agent="ANN"), RecordFilter(kinds=("agent.*", "delivery.held"))):
         expected = [line.seq for line in history.lines() if wanted(line)]
         assert 2 < len(expected) < head
         for forward in (True, False):
@@ -75,7 +77,7 @@ def test_seeking_finds_each_record_that_is_wanted_in_both_directions(history: Hi
 
 
 def test_behind_a_hole_the_record_is_shown_and_the_world_is_not_known() -> None:
-    history = History(Place(CORPUS / "flipped_in_a_sealed_segment"))
+    history = JournalHistory(Place(CORPUS / "flipped_in_a_sealed_segment"))
     stepper = Stepper(history)
     seqs = [line.seq for line in history.lines()]
     behind = next(seq for seq, before in zip(seqs[1:], seqs, strict=False) if seq > before + 1)
@@ -91,16 +93,17 @@ def test_a_search_moves_only_once_it_has_found(tmp_path: Path) -> None:
     with LongPast(tmp_path / "journal") as past:
         past.arrive(3_000)
         last = past.log.head.seq
-    stepper = Stepper(History(Place(tmp_path)))
+    stepper = Stepper(JournalHistory(Place(tmp_path)))
     for forward, begun in ((True, 1), (False, last)):
         stepper.stand(begun)
-        wanted = Wanted(kinds=("journal.segment", "agent.ready"))
+        wanted = RecordFilter(kinds=("journal.segment", "agent.ready"))
         stepper.seek(wanted, forward=forward)
         found = stepper.seq
         assert found != begun
         stepper.stand(begun)
         passed = [
-            (at, stepper.seq) for at in stepper.search(Wanted(agent="nobody"), forward=forward)
+            (at, stepper.seq)
+            for at in stepper.search(RecordFilter(agent="nobody"), forward=forward)
         ]
         assert len(passed) >= 2
         assert {seq for _, seq in passed} == {begun}

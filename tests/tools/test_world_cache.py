@@ -19,7 +19,7 @@ from ackbook.projections.world.fold import World, fold
 from ackbook.projections.world.serialization import FOLD_VERSION, dump
 from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.place import Place
-from ackbook.tools.history.journal import History
+from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.world_cache import Worlds
 from tests.core.test_properties import POLICIES, Broker
 from tests.journal.damaged_corpus import CORPUS, SMALL
@@ -38,7 +38,7 @@ class Kept:
         self.journal = journal
 
     def worlds(self) -> Worlds:
-        history = History(Place(self.journal))
+        history = JournalHistory(Place(self.journal))
         return Worlds(history, cache=Cache(self.root, "worlds"), interval=INTERVAL)
 
     def at(self, seq: int) -> list[bytes]:
@@ -53,7 +53,7 @@ def folded(journal: Path) -> dict[int, list[bytes]]:
     world = World()
     worlds = {0: list(dump(world))}
     accepted = False
-    for entry in History(Place(journal)).entries():
+    for entry in JournalHistory(Place(journal)).entries():
         if entry.seq != world.seq + 1 and not accepted:
             break
         fold(world, entry)
@@ -118,7 +118,7 @@ def test_a_kept_world_is_begun_from(kept: Kept) -> None:
     [*_, latest] = kept.files()
     latest_seq = int(latest.name.partition("-")[0])
     read: list[int] = []
-    history = History(Place(kept.journal))
+    history = JournalHistory(Place(kept.journal))
     blocks = history.blocks
     history.blocks = lambda after=0, through=None: read.append(after) or blocks(after, through)  # type: ignore[method-assign, func-returns-value, assignment]
     Worlds(history, cache=Cache(kept.root, "worlds"), interval=INTERVAL).at(head)
@@ -240,7 +240,7 @@ def test_a_hole_that_somebody_accepted_is_gone_over_and_others_are_not(tmp_path:
     salvage(torn, tmp_path / "journal")
     kept = Kept(tmp_path / "cache", tmp_path / "journal")
     worlds = folded(kept.journal)
-    head = History(Place(kept.journal)).head()
+    head = JournalHistory(Place(kept.journal)).head()
     assert max(worlds) == head
     assert len(worlds) < head + 1, "there is a hole"
     for _ in ("cold", "warm"):
@@ -265,7 +265,7 @@ def test_no_cache_changes_what_a_damaged_journal_shows(name: str, tmp_path: Path
     journal = tmp_path / "journal"
     shutil.copytree(CORPUS / name / "journal", journal)
     kept = Kept(tmp_path / "cache", journal)
-    seqs = range(0, History(Place(journal)).head() + 1, 4)
+    seqs = range(0, JournalHistory(Place(journal)).head() + 1, 4)
     cold = [_shown(kept, seq) for seq in seqs]
     assert [_shown(kept, seq) for seq in seqs] == cold
     worlds = {} if name == "unknown_shape" else folded(journal)
@@ -280,8 +280,8 @@ def _shown(kept: Kept, seq: int) -> list[bytes] | str:
 
 
 def _snapshot(journal: Path, seq: int, lines: list[bytes]) -> SnapshotFile:
-    line = History(Place(journal)).line(seq)
-    journal_id = History(Place(journal)).journal_id()
+    line = JournalHistory(Place(journal)).line(seq)
+    journal_id = JournalHistory(Place(journal)).journal_id()
     assert line is not None
     assert journal_id is not None
     return write_snapshot(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 
 
 def check_free(path: Path, *, force: bool, hint: str) -> None:
@@ -21,9 +21,9 @@ def check_free(path: Path, *, force: bool, hint: str) -> None:
     if not os.path.lexists(path):
         return
     if path.is_symlink() or not path.is_file():
-        raise Failure(Exit.REFUSED, f"{path} is no plain file", "name another one")
+        raise Failure(ExitCode.REFUSED, f"{path} is no plain file", "name another one")
     if not force:
-        raise Failure(Exit.REFUSED, f"{path} is there already", hint)
+        raise Failure(ExitCode.REFUSED, f"{path} is there already", hint)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.place import Place
 
 LOG_TAIL_BYTES_MAX = 4 * 1024
@@ -77,7 +77,7 @@ def start_detached(place: Place, options: Sequence[str]) -> Ready:
         if answer:
             return msgspec.json.decode(answer, type=Ready)
         code = process.wait()
-    raise FailedStart(code if code > 0 else Exit.NO, _said_since(log_path, before))
+    raise FailedStart(code if code > 0 else ExitCode.NO, _said_since(log_path, before))
 
 
 def announce(ready_fd: int, ready: Ready) -> None:
@@ -104,7 +104,7 @@ def _log_of(place: Place) -> Path:
         return place.directory / "logs" / "broker.log"
     except OSError as problem:
         raise Failure(
-            Exit.IO_ERROR,
+            ExitCode.IO_ERROR,
             f"{place.directory} cannot be used ({problem.strerror})",
             "name a directory that can be written with --dir",
         ) from None

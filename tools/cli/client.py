@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.place import Connection, Place, is_alive
 
 T = TypeVar("T")
@@ -33,25 +33,30 @@ START_S_MAX = 60.0
 START_POLL_S = 0.05
 
 EXIT_BY_CODE = {
-    "agent_not_found": Exit.NOT_FOUND,
-    "delivery_not_found": Exit.NOT_FOUND,
-    "dead_letter_not_found": Exit.NOT_FOUND,
-    "not_found": Exit.NOT_FOUND,
-    "unknown_agent": Exit.NOT_FOUND,
-    "empty": Exit.USAGE,
-    "invalid": Exit.USAGE,
-    "invalid_request": Exit.USAGE,
-    "invalid_mode": Exit.USAGE,
-    "invalid_revision": Exit.USAGE,
-    "invalid_format": Exit.USAGE,
-    "worker_timeout": Exit.TIMED_OUT,
-    "worker_disappeared": Exit.NO,
-    "internal_error": Exit.NO,
-    "outcome_unknown": Exit.IO_ERROR,
+    "agent_not_found": ExitCode.NOT_FOUND,
+    "delivery_not_found": ExitCode.NOT_FOUND,
+    "dead_letter_not_found": ExitCode.NOT_FOUND,
+    "not_found": ExitCode.NOT_FOUND,
+    "unknown_agent": ExitCode.NOT_FOUND,
+    "empty": ExitCode.USAGE,
+    "invalid": ExitCode.USAGE,
+    "invalid_request": ExitCode.USAGE,
+    "invalid_mode": ExitCode.USAGE,
+    "invalid_revision": ExitCode.USAGE,
+    "invalid_format": ExitCode.USAGE,
+    "worker_timeout": ExitCode.TIMED_OUT,
+    "worker_disappeared": ExitCode.NO,
+    "internal_error": ExitCode.NO,
+    "outcome_unknown": ExitCode.IO_ERROR,
 }
 """What a refusal's code means to the shell; any other one is a refusal."""
 
-EXIT_BY_STATUS = {400: Exit.USAGE, 404: Exit.NOT_FOUND, 500: Exit.NO, 504: Exit.TIMED_OUT}
+EXIT_BY_STATUS = {
+    400: ExitCode.USAGE,
+    404: ExitCode.NOT_FOUND,
+    500: ExitCode.NO,
+    504: ExitCode.TIMED_OUT,
+}
 
 NEXT_STEP = {
     "agent_not_found": "see who is there with: ackbook ls",
@@ -66,7 +71,7 @@ NEXT_STEP = {
 """Said where the broker's own words end without a next step (which follows a semicolon)."""
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class ErrorReply(msgspec.Struct, frozen=True):
     """An answer that is none. An error is a text, and an object only where no key was shown."""
 
     code: str = ""
@@ -99,7 +104,7 @@ class Client:
                 break
             if time.monotonic() > deadline:
                 raise Failure(
-                    Exit.TIMED_OUT,
+                    ExitCode.TIMED_OUT,
                     f"the broker in {self.place.directory} is still starting",
                     f"see {self.place.directory}/logs/broker.log",
                 )
@@ -111,7 +116,7 @@ class Client:
             return msgspec.json.decode(answer, type=shape, strict=False)
         except msgspec.DecodeError as problem:
             raise Failure(
-                Exit.NO, f"the answer to {method} {path} was not understood ({problem})"
+                ExitCode.NO, f"the answer to {method} {path} was not understood ({problem})"
             ) from None
 
     def stream(self, path: str, headers: dict[str, str]) -> Iterator[bytes]:
@@ -134,16 +139,16 @@ class Client:
         """What an answer that is no success means to the shell."""
         if status == 401:
             return Failure(
-                Exit.REFUSED,
+                ExitCode.REFUSED,
                 f"{self.connection.url} does not accept the key in {self.place.connection_file}",
                 f"start the broker again with: ackbook up {self.place.flag()}",
             )
         try:
-            refusal = msgspec.json.decode(answer, type=Refusal)
+            refusal = msgspec.json.decode(answer, type=ErrorReply)
         except msgspec.DecodeError:
-            refusal = Refusal(message=answer.decode(errors="replace").strip())
+            refusal = ErrorReply(message=answer.decode(errors="replace").strip())
         what = refusal.message or str(refusal.error or "") or f"HTTP status {status}"
-        code = EXIT_BY_CODE.get(refusal.code, EXIT_BY_STATUS.get(status, Exit.REFUSED))
+        code = EXIT_BY_CODE.get(refusal.code, EXIT_BY_STATUS.get(status, ExitCode.REFUSED))
         return Failure(code, what, "" if "; " in what else NEXT_STEP.get(refusal.code, ""))
 
     def unreachable(self, problem: Exception) -> Failure:
@@ -151,7 +156,7 @@ class Client:
         if isinstance(problem, ConnectionRefusedError) or not is_alive(self.connection.pid):
             return self.place.no_broker(self.connection.pid)
         return Failure(
-            Exit.IO_ERROR,
+            ExitCode.IO_ERROR,
             f"the connection to the broker at {self.connection.url} broke ({problem})",
             f"what was recorded is in the journal: ackbook events {self.place.flag()}",
         )
@@ -170,7 +175,7 @@ class Client:
                 return response.status, response.read(), response.headers["Content-Type"] or ""
             except TimeoutError:
                 raise Failure(
-                    Exit.TIMED_OUT,
+                    ExitCode.TIMED_OUT,
                     f"the broker at {self.connection.url} did not answer",
                     f"see {self.place.directory}/logs/broker.log",
                 ) from None

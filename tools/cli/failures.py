@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 
-class Exit(IntEnum):
+class ExitCode(IntEnum):
     """What the exit code of a command says.
 
     The last two are the shell's own numbers for a command that was interrupted (signal 2) or whose

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 
 DIRECTORY_VARIABLE = "ACKBOOK_DIR"
 DIRECTORY_DEFAULT = ".ackbook"
@@ -88,7 +88,7 @@ class Place:
             return msgspec.json.decode(written, type=Connection)
         except msgspec.DecodeError as problem:
             raise Failure(
-                Exit.NO,
+                ExitCode.NO,
                 f"{self.connection_file} cannot be read as a connection ({problem})",
                 f"remove it and start the broker again with: ackbook up {self.flag()}",
             ) from None
@@ -97,7 +97,7 @@ class Place:
         """The failure that says that nobody serves this directory."""
         stale = f" (process {dead_pid} ended without saying goodbye)" if dead_pid else ""
         return Failure(
-            Exit.NOT_FOUND,
+            ExitCode.NOT_FOUND,
             f"no broker is running in {self.directory}{stale}",
             f"start one with: ackbook up {self.flag()}",
         )
@@ -112,7 +112,7 @@ class Place:
         ):
             return self.directory
         raise Failure(
-            Exit.NOT_FOUND,
+            ExitCode.NOT_FOUND,
             f"there is no journal in {self.directory}",
             "name the directory that holds journal/, or a journal itself, with --dir",
         )

@@ -28,7 +28,7 @@ BROKER_BACK_S_MAX = 60.0
 STARTING = HTTPStatus.SERVICE_UNAVAILABLE
 
 
-class Connection(msgspec.Struct, frozen=True):
+class BrokerAddress(msgspec.Struct, frozen=True):
     """Where the broker listens, as it wrote it into its directory."""
 
     url: str
@@ -36,11 +36,11 @@ class Connection(msgspec.Struct, frozen=True):
     pid: int
 
 
-def read_connection(home: Path) -> Connection:
-    return msgspec.json.decode((home / "connection.json").read_bytes(), type=Connection)
+def read_connection(home: Path) -> BrokerAddress:
+    return msgspec.json.decode((home / "connection.json").read_bytes(), type=BrokerAddress)
 
 
-class Sent(msgspec.Struct, frozen=True):
+class SendAnswer(msgspec.Struct, frozen=True):
     """The broker's answer to a message: from here on it is on disk."""
 
     event_id: str
@@ -97,7 +97,7 @@ class Sender(threading.Thread):
                 break
         raise TimeoutError(f"no broker answered the {self.name} within {BROKER_BACK_S_MAX:.0f} s")
 
-    def _post(self, message: bytes) -> Sent | None:
+    def _post(self, message: bytes) -> SendAnswer | None:
         """The broker's answer; None when there is no broker, or none that is ready or lives on."""
         try:
             broker = read_connection(self._home)
@@ -107,7 +107,7 @@ class Sender(threading.Thread):
                 headers={"Content-Type": "application/json", "X-API-Key": broker.api_key},
             )
             with urlopen(request, timeout=ANSWER_S_MAX) as reply:
-                return msgspec.json.decode(reply.read(), type=Sent)
+                return msgspec.json.decode(reply.read(), type=SendAnswer)
         except HTTPError as refusal:
             if refusal.code != STARTING:
                 raise

@@ -22,7 +22,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from ackbook.tools.demo.burst import Connection, read_connection
+from ackbook.tools.demo.burst import BrokerAddress, read_connection
 
 COMMAND_S_MAX = 60.0
 """No command of the story takes longer on a machine that works."""
@@ -30,7 +30,7 @@ COMMAND_S_MAX = 60.0
 END_S_MAX = 15.0
 """How long processes may take to be gone after `down`."""
 
-Answer = TypeVar("Answer")
+AnswerT = TypeVar("AnswerT")
 
 
 class Broken(Exception):
@@ -85,15 +85,15 @@ class Stage:
         if done.returncode != 0:
             raise Broken(f"'{line}' ended with exit code {done.returncode}")
 
-    def ask(self, answer: type[Answer], *command: str) -> Answer:
+    def ask(self, answer: type[AnswerT], *command: str) -> AnswerT:
         """Run a command with `--json`, unseen, for the object that it answers."""
         return msgspec.json.decode(self._answer(command), type=answer)
 
-    def ask_lines(self, answer: type[Answer], *command: str) -> list[Answer]:
+    def ask_lines(self, answer: type[AnswerT], *command: str) -> list[AnswerT]:
         """The same for a command that answers one object a line."""
         return msgspec.json.Decoder(answer).decode_lines(self._answer(command))
 
-    def broker(self) -> Connection:
+    def broker(self) -> BrokerAddress:
         """Where the broker listens now, as it wrote it into its directory."""
         return read_connection(self.home)
 

@@ -23,7 +23,7 @@ SETTLED_S_MAX = 90.0
 PATIENCE_S = "20"
 
 
-class Row(msgspec.Struct, frozen=True):
+class QueuedRow(msgspec.Struct, frozen=True):
     """A delivery that waits."""
 
     delivery_id: str
@@ -31,33 +31,33 @@ class Row(msgspec.Struct, frozen=True):
     agent: str
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class WaitingList(msgspec.Struct, frozen=True):
     """What `pending` answers, and the part of `replay` that the story looks at."""
 
-    pending: list[Row]
+    pending: list[QueuedRow]
 
 
-class Agent(msgspec.Struct, frozen=True):
+class ListedAgent(msgspec.Struct, frozen=True):
     """An agent and the process of its program."""
 
     name: str
     pid: int | None
 
 
-class Agents(msgspec.Struct, frozen=True):
+class ListedAgents(msgspec.Struct, frozen=True):
     """What `ls` answers."""
 
-    agents: list[Agent]
+    agents: list[ListedAgent]
 
 
-class Reason(msgspec.Struct, frozen=True):
+class WhySummary(msgspec.Struct, frozen=True):
     """What `why` answers, as far as it is needed."""
 
     state: str
     reason: str | None = None
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class VerifySummary(msgspec.Struct, frozen=True):
     """What `verify` answers."""
 
     ok: bool
@@ -72,7 +72,7 @@ class Again(msgspec.Struct, frozen=True):
     origin_not_told: int
 
 
-class Event(msgspec.Struct, frozen=True):
+class FeedEvent(msgspec.Struct, frozen=True):
     """An event of the feed that says how a delivery was verified, or any other."""
 
     kind: str
@@ -140,16 +140,16 @@ def overfill(stage: Stage) -> int:
     finish(sender)
     oldest, *others = [message.event_id for message in sender.acknowledged]
     stage.show("why", oldest)
-    why = stage.ask(Reason, "why", oldest)
+    why = stage.ask(WhySummary, "why", oldest)
     stage.prove(why.reason == "queue_full", "the oldest message was evicted: queue_full", why)
-    waiting = [row.event_id for row in stage.ask(Waiting, "pending", "carol").pending]
+    waiting = [row.event_id for row in stage.ask(WaitingList, "pending", "carol").pending]
     stage.prove(waiting == others, f"the other {QUEUE_LENGTH_MAX} wait in order", len(waiting))
     return sender.acknowledged[2].seq
 
 
 def survive(stage: Stage) -> None:
     stage.act(f"4. SIGKILL in the middle of a burst of {BURST}")
-    programs = stage.ask(Agents, "ls").agents
+    programs = stage.ask(ListedAgents, "ls").agents
     broker = stage.broker()
     senders = [Sender(stage.home, name, BURST // len(WRITERS)) for name in WRITERS]
     stage.note(f"  POST /api/send to {', '.join(WRITERS)}, {BURST} times in all")
@@ -171,13 +171,16 @@ def survive(stage: Stage) -> None:
         for sender in senders:
             sender.stop()
     stage.prove(
-        stage.ask(Agents, "ls").agents == programs, "every program lived on, with its terminal"
+        stage.ask(ListedAgents, "ls").agents == programs,
+        "every program lived on, with its terminal",
     )
-    parked = len(stage.ask(Waiting, "pending", "carol").pending)
+    parked = len(stage.ask(WaitingList, "pending", "carol").pending)
     stage.prove(parked == QUEUE_LENGTH_MAX, f"carol's {parked} messages are still parked", parked)
     for sender in senders:
         await_transcript(stage, sender.to, hellos(sender.to) + len(sender.acknowledged))
-    wait_until(lambda: {row.agent for row in stage.ask(Waiting, "pending").pending} == {"carol"})
+    wait_until(
+        lambda: {row.agent for row in stage.ask(WaitingList, "pending").pending} == {"carol"}
+    )
     prove_exactly_once(stage, senders)
 
 
@@ -195,7 +198,7 @@ def prove_exactly_once(stage: Stage, senders: list[Sender]) -> None:
         )
     begun = sum(len(record.by.began) for record in stage.ask_lines(Adopted, "cat", *ADOPTIONS))
     again = sum(message.tries > 1 for sender in senders for message in sender.acknowledged)
-    events = stage.ask_lines(Event, "events")
+    events = stage.ask_lines(FeedEvent, "events")
     burst = {message.event_id for sender in senders for message in sender.acknowledged}
     echoed = {event.event_id for event in events if event.verification == "echo"} & burst
     stage.say(
@@ -208,10 +211,10 @@ def prove_exactly_once(stage: Stage, senders: list[Sender]) -> None:
 def look_back(stage: Stage, three_waited_at: int) -> None:
     stage.act("5. All of it is on disk, and any moment can be looked at again")
     stage.show("verify")
-    verdict = stage.ask(Verdict, "verify")
+    verdict = stage.ask(VerifySummary, "verify")
     stage.prove(verdict.ok, f"{verdict.records} records, every byte accounted for", verdict)
     stage.show("replay", "--to", str(three_waited_at))
-    earlier = stage.ask(Waiting, "replay", "--to", str(three_waited_at)).pending
+    earlier = stage.ask(WaitingList, "replay", "--to", str(three_waited_at)).pending
     stage.prove(
         [row.agent for row in earlier] == ["carol"] * 3,
         "back then three messages waited, the one that was evicted later among them",

@@ -28,7 +28,7 @@ from ackbook.projections.codec import Entry, decode
 from ackbook.projections.world.fold import World
 from ackbook.projections.world.serialization import load
 from ackbook.tools.cli.atomic_file import whole_file
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.place import OfBundle
 from ackbook.tools.history.journal import as_failure
 
@@ -146,7 +146,7 @@ def unpack_bundle(path: Path, directory: Path) -> Manifest:
         raise _no_bundle(path, str(error)) from None
     for name, member in manifest.files.items():
         if not (directory / name).is_file() or member_of(directory / name) != member:
-            raise Failure(Exit.CORRUPT, f"{path}: {name} is not what was put into it")
+            raise Failure(ExitCode.CORRUPT, f"{path}: {name} is not what was put into it")
     return manifest
 
 
@@ -190,7 +190,7 @@ def _read_manifest(path: Path, content: bytes) -> Manifest:
         told = msgspec.json.decode(content, type=dict[str, object]).get("bundle")
         if isinstance(told, int) and told > BUNDLE_FORMAT:
             raise Failure(
-                Exit.NEWER_FORMAT, f"{path} was made by a newer version", "use that version"
+                ExitCode.NEWER_FORMAT, f"{path} was made by a newer version", "use that version"
             )
         return msgspec.json.decode(content, type=Manifest)
     except msgspec.DecodeError as error:
@@ -212,4 +212,6 @@ def _copy(content: io.BufferedReader, target: Path) -> None:
 
 
 def _no_bundle(path: Path, why: str) -> Failure:
-    return Failure(Exit.CORRUPT, f"{path} is no bundle: {why}", "make one with: ackbook bundle ID")
+    return Failure(
+        ExitCode.CORRUPT, f"{path} is no bundle: {why}", "make one with: ackbook bundle ID"
+    )

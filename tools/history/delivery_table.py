@@ -13,23 +13,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ackbook.broker.history.world_loading import begin_audit
-from ackbook.broker.runtime.remembered import Snapshots
+from ackbook.broker.runtime.remembered import SnapshotWorlds
 from ackbook.journal import SnapshotFile
 from ackbook.projections.analysis.audit import audit
-from ackbook.projections.analysis.delivery_record import PROVEN, Life
+from ackbook.projections.analysis.delivery_record import PROVEN, DeliveryRecord
 from ackbook.projections.analysis.wait_times import CAUSES, Hold
 from ackbook.projections.facts import Level
 from ackbook.projections.world.fold import World
 from ackbook.tools.cli.output import poor, say
-from ackbook.tools.history.journal import History
+from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.moment_syntax import Bound
 
 Cell = str | int | float | None
-Row = dict[str, Cell]
+TableRow = dict[str, Cell]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DeliveryFilter:
     """Which deliveries: enqueued at `since` or later and before `until`, for these agents, with
     these outcomes. Nothing given asks for nothing in particular."""
 
@@ -38,7 +38,7 @@ class Wanted:
     agents: frozenset[str] = frozenset()
     outcomes: frozenset[str] = frozenset()
 
-    def wants(self, life: Life) -> bool:
+    def wants(self, life: DeliveryRecord) -> bool:
         """Whether this row belongs to the answer."""
         seq, at = life.enqueued_seq, life.enqueued_at
         if self.since is not None and self.since.is_after(seq, at):
@@ -61,18 +61,20 @@ class Wanted:
         return not self.agents or name.casefold() in self.agents
 
 
-def read_audit(history: History, wanted: Wanted, *, bodies: bool = False) -> Iterator[Life | Hold]:
+def read_audit(
+    history: JournalHistory, wanted: DeliveryFilter, *, bodies: bool = False
+) -> Iterator[DeliveryRecord | Hold]:
     """The lives and holds that are wanted.
 
     Reading begins at the newest snapshot that lies before everything wanted: a delivery that was
     enqueued earlier is not asked for, and a hold begins in no world in which one lasts.
     """
     world = _world_before(history, wanted.since)
-    known = Snapshots(history.directory, history.head())
+    known = SnapshotWorlds(history.directory, history.head())
     entries = history.entries(world.seq)
     for found in audit(entries, world, bodies=bodies, remembered=known.at):
         match found:
-            case Life():
+            case DeliveryRecord():
                 if wanted.wants(found):
                     yield found
             case Hold():
@@ -80,23 +82,23 @@ def read_audit(history: History, wanted: Wanted, *, bodies: bool = False) -> Ite
                     yield found
 
 
-def lives_of(found: Iterable[Life | Hold]) -> Iterator[Life]:
+def lives_of(found: Iterable[DeliveryRecord | Hold]) -> Iterator[DeliveryRecord]:
     """The lives alone."""
-    return (each for each in found if isinstance(each, Life))
+    return (each for each in found if isinstance(each, DeliveryRecord))
 
 
-def row_of(life: Life) -> Row:
+def row_of(life: DeliveryRecord) -> TableRow:
     """The cells of one delivery, by the names of `COLUMNS`."""
     return {name: column(life) for name, column in COLUMNS.items()}
 
 
-def first_kept(history: History) -> int:
+def first_kept(history: JournalHistory) -> int:
     """The first record of which anything is left, whatever is missing behind it; 0 for none."""
     with history.reading() as reader:
         return min(reader.bases, default=0)
 
 
-def missing_of(history: History) -> list[tuple[int, int]]:
+def missing_of(history: JournalHistory) -> list[tuple[int, int]]:
     """The records that a reading that has ended could not give, as pairs of first and last."""
     first = first_kept(history)
     with history.reading() as reader:
@@ -104,7 +106,7 @@ def missing_of(history: History) -> list[tuple[int, int]]:
     return sorted(gaps | {(1, first - 1)} if first > 1 else gaps)
 
 
-def _world_before(history: History, since: Bound | None) -> World:
+def _world_before(history: JournalHistory, since: Bound | None) -> World:
     def is_before(snapshot: SnapshotFile) -> bool:
         return since is not None and since.is_after(snapshot.seq, snapshot.position.at)
 
@@ -134,23 +136,23 @@ def _span(begins: int | None, ends: int | None) -> float | None:
     return None if begins is None or ends is None else _ms(ends - begins)
 
 
-def _text(time: Callable[[Life], int | None]) -> Callable[[Life], Cell]:
-    def column(life: Life) -> Cell:
+def _text(time: Callable[[DeliveryRecord], int | None]) -> Callable[[DeliveryRecord], Cell]:
+    def column(life: DeliveryRecord) -> Cell:
         at = time(life)
         return None if at is None else iso(at)
 
     return column
 
 
-def _waited(cause: str) -> Callable[[Life], Cell]:
+def _waited(cause: str) -> Callable[[DeliveryRecord], Cell]:
     return lambda life: _ms(life.waited.get(cause, 0))
 
 
-def _reached(level: Level) -> Callable[[Life], int | None]:
+def _reached(level: Level) -> Callable[[DeliveryRecord], int | None]:
     return lambda life: life.reached.get(level)
 
 
-_TIMES: dict[str, Callable[[Life], int | None]] = {
+_TIMES: dict[str, Callable[[DeliveryRecord], int | None]] = {
     "enqueued": lambda life: life.enqueued_at,
     "typed": lambda life: life.typed_at,
     "written": lambda life: life.written_at,
@@ -159,7 +161,7 @@ _TIMES: dict[str, Callable[[Life], int | None]] = {
     "letter_dropped": lambda life: life.letter_dropped_at,
 }
 
-COLUMNS: dict[str, Callable[[Life], Cell]] = {
+COLUMNS: dict[str, Callable[[DeliveryRecord], Cell]] = {
     "delivery_id": lambda life: life.delivery_id,
     "event_id": lambda life: life.event_id,
     "sender": lambda life: life.sender,

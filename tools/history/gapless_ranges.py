@@ -16,7 +16,7 @@ from ackbook.journal.format.control import REPAIRED
 from ackbook.projections.codec import Control, Entry, kind_of
 from ackbook.projections.world.fold import World
 from ackbook.projections.world.serialization import FOLD_VERSION, UnreadableWorld, load
-from ackbook.tools.history.journal import History
+from ackbook.tools.history.journal import JournalHistory
 
 SNAPSHOTS_MAX = 64
 """More than a journal keeps."""
@@ -30,7 +30,7 @@ class Skipped(msgspec.Struct, frozen=True):
     why: str
 
 
-def known_from(history: History) -> int | None:
+def known_from(history: JournalHistory) -> int | None:
     """The first record at which a world is known; None where there is none."""
     if history.oldest() <= 1 and history.line(1) is not None:
         return 1
@@ -42,7 +42,7 @@ class Stretches:
     """The stretches of one journal, in order. Whoever takes one folds all of it into its world
     before the next is asked for."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: JournalHistory) -> None:
         self.head = history.head()
         self.skipped: list[Skipped] = []
         self.reached = 0

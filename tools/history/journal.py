@@ -16,19 +16,19 @@ import msgspec
 
 from ackbook.journal import JournalError, Line, Position, Reader, position_at
 from ackbook.projections.codec import Entry, decode_block
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.output import dim, plain, poor, say
 from ackbook.tools.cli.place import Place
 
 
-class Block(NamedTuple):
+class RecordBlock(NamedTuple):
     """Some dozens of records that follow each other: whole lines, and what they say."""
 
     raw: bytes
     entries: list[Entry]
 
 
-class History:
+class JournalHistory:
     """The journal of one place."""
 
     def __init__(self, place: Place) -> None:
@@ -63,11 +63,11 @@ class History:
         """The verified line of this record; None where there is none, or it cannot be read."""
         return next(self.lines(seq - 1, seq), None) if seq > 0 else None
 
-    def blocks(self, after: int = 0, through: int | None = None) -> Iterator[Block]:
+    def blocks(self, after: int = 0, through: int | None = None) -> Iterator[RecordBlock]:
         """The same by the block, as bytes and as typed entries."""
         with self._failing():
             for block in self._reader.blocks(self._meant(after), through):
-                yield Block(block, decode_block(block))
+                yield RecordBlock(block, decode_block(block))
 
     def entries(self, after: int = 0, through: int | None = None) -> Iterator[Entry]:
         """The same as typed entries."""
@@ -107,7 +107,7 @@ class History:
             raise as_failure(problem) from None
         except msgspec.DecodeError as problem:
             raise Failure(
-                Exit.NEWER_FORMAT,
+                ExitCode.NEWER_FORMAT,
                 f"{self.directory} holds a record of a shape that this version does not know "
                 f"({problem})",
                 "read it with the version that wrote it, or a later one",

@@ -23,9 +23,9 @@ from typing import NamedTuple, TypeVar
 
 import click
 
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.output import exact_time, plain
-from ackbook.tools.history.journal import History
+from ackbook.tools.history.journal import JournalHistory
 
 FORMS = "2026-01-31T18:32:05, 18:32, -5m, 12h, or end"
 """What may stand for a time."""
@@ -91,7 +91,7 @@ def until_option(function: F) -> F:
     return click.option("--until", metavar="WHEN", help="Enqueued before then.")(function)
 
 
-def bound_of(history: History, text: str | None) -> Bound | None:
+def bound_of(history: JournalHistory, text: str | None) -> Bound | None:
     """The bound that is meant; None where none was named. Raises `Failure` for what is none."""
     if text is None:
         return None
@@ -107,23 +107,23 @@ def bound_of(history: History, text: str | None) -> Bound | None:
     return Bound(at=at)
 
 
-def moment_of(history: History, text: str) -> Moment:
+def moment_of(history: JournalHistory, text: str) -> Moment:
     """The record that is meant by a position, a time or `end`."""
     if _SEQ.fullmatch(text):
         return at_seq(history, int(text))
     return at_time(history, text)
 
 
-def at_seq(history: History, seq: int) -> Moment:
+def at_seq(history: JournalHistory, seq: int) -> Moment:
     """The moment of this record. Raises `Failure` where the journal does not reach so far."""
     head = history.head()
     if seq > head:
-        raise Failure(Exit.USAGE, f"the journal ends at {head}, there is no record {seq} yet")
+        raise Failure(ExitCode.USAGE, f"the journal ends at {head}, there is no record {seq} yet")
     line = history.line(seq)
     return Moment(seq, line.at if line else 0)
 
 
-def at_time(history: History, text: str) -> Moment:
+def at_time(history: JournalHistory, text: str) -> Moment:
     """The last record at or before this time. Raises `Failure` for what is no time."""
     head = history.head()
     if not head:
@@ -189,7 +189,7 @@ def _now() -> int:
 
 def _before_what_is_kept(text: str, oldest: int) -> Failure:
     return Failure(
-        Exit.NOT_FOUND,
+        ExitCode.NOT_FOUND,
         f"{plain(text)} is before record {oldest}, the first that is kept; which record was the"
         " last one then is not known",
         "name a later time, or a position",
@@ -199,6 +199,6 @@ def _before_what_is_kept(text: str, oldest: int) -> Failure:
 def _not_understood(text: str) -> Failure:
     if _SEQ.fullmatch(text):
         return Failure(
-            Exit.USAGE, f"{text} is a position, and no time", f"say: ackbook replay --to {text}"
+            ExitCode.USAGE, f"{text} is a position, and no time", f"say: ackbook replay --to {text}"
         )
-    return Failure(Exit.USAGE, f"{plain(text)!r} is no time", f"a time is written {FORMS_TOLD}")
+    return Failure(ExitCode.USAGE, f"{plain(text)!r} is no time", f"a time is written {FORMS_TOLD}")

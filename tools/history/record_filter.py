@@ -21,7 +21,7 @@ TEXT_SHOWN_MAX = 200
 _decode = msgspec.json.Decoder().decode
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class RecordFilter(msgspec.Struct, frozen=True, kw_only=True):
     """What a record has to be: of one of these kinds (with * as in `delivery.*`), of this agent,
     of this message or delivery. What is empty is not asked about."""
 

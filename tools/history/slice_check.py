@@ -19,7 +19,7 @@ from ackbook.projections.codec import decode
 from ackbook.projections.redaction import Redactor
 from ackbook.projections.world.fold import World, fold
 from ackbook.projections.world.serialization import UnreadableWorld, load
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.output import bold, dim, emit, good, plain, tell
 from ackbook.tools.cli.place import Place
 from ackbook.tools.history.bundle_file import WORLD, Manifest, slice_lines, unpack_bundle
@@ -38,7 +38,7 @@ def verify_slice(path: Path, against: Place | None, *, as_json: bool) -> int:
         except JournalError as problem:
             raise as_failure(problem) from None
     _show(path, manifest, against, as_json=as_json)
-    return Exit.DONE
+    return ExitCode.DONE
 
 
 def _check_alone(path: Path, manifest: Manifest, directory: Path) -> None:
@@ -48,7 +48,7 @@ def _check_alone(path: Path, manifest: Manifest, directory: Path) -> None:
             fold(world, decode(line.raw))
         except msgspec.DecodeError as error:
             raise Failure(
-                Exit.NEWER_FORMAT,
+                ExitCode.NEWER_FORMAT,
                 f"{path}: record {line.seq} has a shape that this version does not know ({error})",
                 "use the version that wrote it, or a later one",
             ) from None
@@ -59,15 +59,15 @@ def _world(path: Path, manifest: Manifest, directory: Path) -> World:
     if not state.is_file():
         if manifest.first == 1:
             return World()
-        raise Failure(Exit.CORRUPT, f"{path} has no state before record {manifest.first}")
+        raise Failure(ExitCode.CORRUPT, f"{path} has no state before record {manifest.first}")
     try:
         world = load([state.read_bytes()])
     except UnreadableWorld as error:
         raise Failure(
-            Exit.NEWER_FORMAT, f"{path}: {error}", "use the version that made it"
+            ExitCode.NEWER_FORMAT, f"{path}: {error}", "use the version that made it"
         ) from None
     if world.seq != manifest.first - 1:
-        raise Failure(Exit.CORRUPT, f"{path}: the state is that of record {world.seq}")
+        raise Failure(ExitCode.CORRUPT, f"{path}: the state is that of record {world.seq}")
     return world
 
 
@@ -96,7 +96,7 @@ def _compared(line: Line, manifest: Manifest) -> object:
 
 
 def _differs(path: Path, what: str) -> Failure:
-    return Failure(Exit.CORRUPT, f"{path} is not of this journal: {what}")
+    return Failure(ExitCode.CORRUPT, f"{path} is not of this journal: {what}")
 
 
 def _show(path: Path, manifest: Manifest, against: Place | None, *, as_json: bool) -> None:

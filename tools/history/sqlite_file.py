@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ackbook.tools.cli.atomic_file import whole_file
-from ackbook.tools.history.delivery_table import Cell, Row
+from ackbook.tools.history.delivery_table import Cell, TableRow
 
 _INDEXES = ("event_id", "agent", "outcome", "enqueued_us", "ended_us")
 
@@ -34,7 +34,7 @@ CREATE VIEW by_hour AS
 
 
 def write_table(
-    path: Path, columns: Iterable[str], rows: Iterable[Row], meta: Mapping[str, Cell]
+    path: Path, columns: Iterable[str], rows: Iterable[TableRow], meta: Mapping[str, Cell]
 ) -> int:
     """Write the file, in the place of one that is there; how many rows it has. Raises OSError."""
     names = list(columns)
@@ -45,7 +45,7 @@ def write_table(
         raise OSError(None, f"the table was not written: {error}", str(path)) from error
 
 
-def _fill(path: Path, names: list[str], rows: Iterable[Row], meta: Mapping[str, Cell]) -> int:
+def _fill(path: Path, names: list[str], rows: Iterable[TableRow], meta: Mapping[str, Cell]) -> int:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = OFF")

@@ -29,10 +29,10 @@ from ackbook.journal.reading.sources import sources_of
 from ackbook.projections.codec import Entry, kind_of
 from ackbook.projections.world.fold import World, fold, fold_all
 from ackbook.projections.world.serialization import FOLD_VERSION, UnreadableWorld, dump, load
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.output import poor, say
 from ackbook.tools.history.gapless_ranges import known_from
-from ackbook.tools.history.journal import Block, History
+from ackbook.tools.history.journal import JournalHistory, RecordBlock
 
 INTERVAL = 50_000
 """Records between kept worlds: 0.15 s of folding, about four times what loading one takes."""
@@ -54,7 +54,7 @@ class Worlds:
     """The worlds of one journal. Each that is given belongs to whoever asked."""
 
     def __init__(
-        self, history: History, *, cache: Cache | None = None, interval: int = INTERVAL
+        self, history: JournalHistory, *, cache: Cache | None = None, interval: int = INTERVAL
     ) -> None:
         self._history = history
         self._interval = interval
@@ -133,7 +133,7 @@ class Worlds:
         step = max(self._interval, len(world.deliveries))
         return world.seq // step > kept // step
 
-    def _keep(self, world: World, block: Block) -> None:
+    def _keep(self, world: World, block: RecordBlock) -> None:
         line = parse_line(block.raw[block.raw.rfind(b"\n", 0, -1) + 1 : -1])
         assert line is not None, "the block was verified"
         foundation = self._foundation(line.seq)
@@ -158,12 +158,12 @@ class Worlds:
         return sha256("\n".join(told).encode()).hexdigest()[:32]
 
 
-def world_at(history: History, seq: int) -> World:
+def world_at(history: JournalHistory, seq: int) -> World:
     """The world after this record. Where a hole is in the way, that is said."""
     return _named_where_short(Worlds(history).at(seq), seq)
 
 
-def known_world(history: History, seq: int) -> World:
+def known_world(history: JournalHistory, seq: int) -> World:
     """The same. Raises `Failure` where nothing is known of that moment: an empty world would be an
     answer, and a wrong one."""
     world = Worlds(history).at(seq)
@@ -178,15 +178,15 @@ def _named_where_short(world: World, seq: int) -> World:
     return world
 
 
-def nothing_known(history: History, what: str) -> Failure:
+def nothing_known(history: JournalHistory, what: str) -> Failure:
     """What to say of a moment before all that is known: why, and where knowledge begins."""
     oldest, known = history.oldest(), known_from(history)
     why = f": records before {oldest} are no longer kept" if oldest > 1 else ""
     if known is None:
         step = "look into a backup, or bring back its archives"
-        return Failure(Exit.NOT_FOUND, f"{what}{why}; no snapshot here tells a later one", step)
+        return Failure(ExitCode.NOT_FOUND, f"{what}{why}; no snapshot here tells a later one", step)
     return Failure(
-        Exit.NOT_FOUND,
+        ExitCode.NOT_FOUND,
         f"{what}{why}; the first world that is known is that at record {known}",
         f"ackbook replay --to {known} {history.place.flag()}",
     )

@@ -14,17 +14,17 @@ import click
 import msgspec
 
 from ackbook.journal import Line
-from ackbook.projections.analysis.conditions import Condition, Ending, first_held
+from ackbook.projections.analysis.conditions import Condition, SearchedOutcome, first_held
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import HeldReason
 from ackbook.projections.world.agents import AgentState
 from ackbook.projections.world.fold import World
-from ackbook.tools.cli.failures import Exit
+from ackbook.tools.cli.failures import ExitCode
 from ackbook.tools.cli.options import json_option, past_option
 from ackbook.tools.cli.output import bold, dim, duration, emit, exact_time, hanging, poor, tell
 from ackbook.tools.cli.place import Place
 from ackbook.tools.history.gapless_ranges import Stretches
-from ackbook.tools.history.journal import History
+from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.moment_syntax import END, moment_of
 from ackbook.tools.history.record_filter import command_told, decision_of, fields_of, subject_of
 from ackbook.tools.history.world_cache import Worlds, nothing_known
@@ -41,12 +41,14 @@ COUNT = click.IntRange(min=0)
 @click.option("--oldest-over", type=COUNT, metavar="S", help="One waits longer than S seconds.")
 @click.option("--throttle-over", type=COUNT, metavar="MS", help="Typing is slowed down to that.")
 @click.option("--dead-letters-over", type=COUNT, metavar="N", help="More than N were given up.")
-@click.option("--outcome", type=click.Choice(get_args(Ending)), help="A delivery ended so.")
+@click.option(
+    "--outcome", type=click.Choice(get_args(SearchedOutcome)), help="A delivery ended so."
+)
 @click.option("--from", "since", default="0", metavar="MOMENT", help="Only what came after it.")
 @click.option("--to", "through", default=END, metavar="MOMENT", help="Only what came up to it.")
 @json_option
 @past_option
-def bisect(since: str, through: str, as_json: bool, place: Place, **asked: object) -> Exit:
+def bisect(since: str, through: str, as_json: bool, place: Place, **asked: object) -> ExitCode:
     """The first record at which something held. Several conditions hold when all do.
 
     A MOMENT is a position, a time (2026-01-31T18:32:05, 18:32), so long before the last record
@@ -56,7 +58,7 @@ def bisect(since: str, through: str, as_json: bool, place: Place, **asked: objec
     condition = _condition(asked)
     if not condition.asks():
         raise click.UsageError("say what has to hold, such as --pending-over 100")
-    history = History(place)
+    history = JournalHistory(place)
     first, last = moment_of(history, since), moment_of(history, through)
     begun = _known_from(history, first.seq, last.seq)
     walk = _Walk(history, begun, last.seq)
@@ -76,7 +78,7 @@ def bisect(since: str, through: str, as_json: bool, place: Place, **asked: objec
         if walk.reached < last.seq and reply.until is None:
             tell(f"{poor('not searched')}  what follows on record {walk.reached}, which is lost")
         _show(reply, earlier=begun == first.seq)
-    return Exit.DONE if found else Exit.NO
+    return ExitCode.DONE if found else ExitCode.NO
 
 
 def _condition(asked: dict[str, object]) -> Condition:
@@ -87,7 +89,7 @@ def _condition(asked: dict[str, object]) -> Condition:
     return msgspec.convert(told, Condition)
 
 
-def _known_from(history: History, since: int, through: int) -> int:
+def _known_from(history: JournalHistory, since: int, through: int) -> int:
     """The first record at or behind `since` at which the world is known, before all that is
     searched. Raises `Failure` where none is known up to `through`."""
     if (since or history.oldest() <= 1) and Worlds(history).at(since).seq == since:
@@ -102,7 +104,7 @@ class _Walk:
     """Every record of a range, each with the world that it led to, up to a hole; before them the
     one at which the range begins, which says what held already. `reached`: how far it came."""
 
-    def __init__(self, history: History, after: int, through: int) -> None:
+    def __init__(self, history: JournalHistory, after: int, through: int) -> None:
         self.reached = after
         self._history = history
         self._through = through
@@ -118,7 +120,7 @@ class _Walk:
             yield entry, world
 
 
-def _record(history: History, entry: Entry) -> FoundRecord:
+def _record(history: JournalHistory, entry: Entry) -> FoundRecord:
     line = history.line(entry.seq)
     assert line is not None, "its entry was just read"
     decided = decision_of(line, history.line)
@@ -135,7 +137,7 @@ def _record(history: History, entry: Entry) -> FoundRecord:
     )
 
 
-def _next_step(history: History, line: Line) -> str:
+def _next_step(history: JournalHistory, line: Line) -> str:
     """The command that tells more of this record."""
     subject = subject_of(line)
     if subject is not None:

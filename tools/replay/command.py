@@ -13,14 +13,14 @@ from click.core import ParameterSource
 
 from ackbook.projections.analysis.rows import agent_rows, counts, dead_letter_rows, pending_rows
 from ackbook.projections.world.fold import World
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.options import json_option, past_option
 from ackbook.tools.cli.output import bold, dim, emit, full_time, plain, poor, say, tell
 from ackbook.tools.cli.place import Place
 from ackbook.tools.cli.tables import show_agents, show_dead_letters, show_pending
-from ackbook.tools.history.journal import History
+from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.moment_syntax import FORMS_TOLD, Moment, at_seq, at_time
-from ackbook.tools.history.record_filter import Wanted
+from ackbook.tools.history.record_filter import RecordFilter
 from ackbook.tools.history.world_cache import known_world
 from ackbook.tools.replay.bisect import bisect
 from ackbook.tools.replay.diff import diff
@@ -86,7 +86,7 @@ def replay(
     questions = (check, bool(settings or compare), stepping or moments)
     if sum(questions) > 1:
         raise Failure(
-            Exit.USAGE,
+            ExitCode.USAGE,
             "--to or --at, --step, --check and --set are several questions; ask one at a time",
             "ackbook replay --help says what each of them shows",
         )
@@ -100,12 +100,12 @@ def replay(
         raise click.UsageError("--agent and --id go with --step")
     if stepping and as_json:
         raise click.UsageError("--step is for people; programs read: ackbook cat, replay --to")
-    history = History(place)
+    history = JournalHistory(place)
     moment = _moment(history, through, time)
     if stepping:
         from ackbook.tools.replay.step import step
 
-        step(history, moment, Wanted(agent=agent, identity=identity))
+        step(history, moment, RecordFilter(agent=agent, identity=identity))
         return None
     asked_seq = history.head() if moment is None else moment.seq
     world = known_world(history, asked_seq)
@@ -129,7 +129,7 @@ def _refuse_options_before(context: click.Context, word: str) -> None:
             )
 
 
-def _moment(history: History, through: int | None, time: str | None) -> Moment | None:
+def _moment(history: JournalHistory, through: int | None, time: str | None) -> Moment | None:
     """The record that is meant; None where none was named. For a time it is said which one."""
     if through is not None:
         return at_seq(history, through)

@@ -14,22 +14,22 @@ import click
 from rich.text import Text
 
 from ackbook.projections.analysis.world_diff import (
-    Change,
     Differences,
+    FieldChange,
     Moved,
     Standing,
     differences,
 )
 from ackbook.projections.world.fold import World
-from ackbook.tools.cli.failures import Exit
+from ackbook.tools.cli.failures import ExitCode
 from ackbook.tools.cli.options import json_option, past_of, past_option
 from ackbook.tools.cli.output import bold, console, dim, emit, good, plain, poor, say, tell
 from ackbook.tools.cli.place import Place
 from ackbook.tools.cli.tables import cell, table_of
-from ackbook.tools.history.journal import History
+from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.moment_syntax import END, Moment, at_seq, moment_of
 from ackbook.tools.history.world_cache import known_world
-from ackbook.tools.shapes_replay import DifferenceReply, SideRow
+from ackbook.tools.shapes_replay import DifferenceReply, MomentRow
 
 DELIVERIES_SHOWN_MAX = 40
 """Deliveries that people get to see; programs get all of them."""
@@ -38,18 +38,18 @@ MOMENTS_AS_ARGUMENTS = {"ignore_unknown_options": True, "help_option_names": ["-
 """-5m and -1h are moments, and no options."""
 
 
-class Side(NamedTuple):
+class DiffSide(NamedTuple):
     """One of the two that are compared. `moment`: that of its world, which is before the one that
     was asked for where a hole is in the way."""
 
-    history: History
+    history: JournalHistory
     moment: Moment
     world: World
     asked_seq: int
 
-    def row(self) -> SideRow:
+    def row(self) -> MomentRow:
         journal = self.history.journal_id()
-        return SideRow(
+        return MomentRow(
             str(self.history.place.named), journal, self.world.seq, self.moment.at, self.asked_seq
         )
 
@@ -65,7 +65,7 @@ class Side(NamedTuple):
 @json_option
 @past_option
 @click.pass_context
-def diff(context: click.Context, first: str, second: str, as_json: bool, place: Place) -> Exit:
+def diff(context: click.Context, first: str, second: str, as_json: bool, place: Place) -> ExitCode:
     """What differs between the moments A and B, by default the end.
 
     A moment is a position (4977), a time (2026-01-31T18:32:05, 18:32), so long before the last
@@ -78,10 +78,10 @@ def diff(context: click.Context, first: str, second: str, as_json: bool, place: 
         emit(_reply(a, b, found))
     else:
         _show(a, b, found)
-    return Exit.NO if found else Exit.DONE
+    return ExitCode.NO if found else ExitCode.DONE
 
 
-def _reply(a: Side, b: Side, found: Differences) -> DifferenceReply:
+def _reply(a: DiffSide, b: DiffSide, found: Differences) -> DifferenceReply:
     return DifferenceReply(
         same=not found,
         a=a.row(),
@@ -93,21 +93,21 @@ def _reply(a: Side, b: Side, found: Differences) -> DifferenceReply:
     )
 
 
-def _side(context: click.Context, text: str, place: Place) -> Side:
+def _side(context: click.Context, text: str, place: Place) -> DiffSide:
     """Whatever is there as a path means its journal; all else is a moment of the one at hand."""
     path, _, moment_text = text.rpartition("@")
     if os.path.exists(os.path.expanduser(text)):  # Path asks the same, and fails on a long text.
         path, moment_text = text, END
     if path:
         place = past_of(context, Path(path))
-    history = History(place)
+    history = JournalHistory(place)
     asked = moment_of(history, moment_text)
     world = known_world(history, asked.seq)
     reached = asked if world.seq == asked.seq else at_seq(history, world.seq)
-    return Side(history, reached, world, asked.seq)
+    return DiffSide(history, reached, world, asked.seq)
 
 
-def _show(a: Side, b: Side, found: Differences) -> None:
+def _show(a: DiffSide, b: DiffSide, found: Differences) -> None:
     tell(f"{bold('A')}  {dim(plain(a.told()))}")
     tell(f"{bold('B')}  {dim(plain(b.told()))}")
     ids = a.history.journal_id(), b.history.journal_id()
@@ -131,7 +131,7 @@ def _show(a: Side, b: Side, found: Differences) -> None:
         _show_deliveries(found.deliveries)
 
 
-def _show_counts(changes: list[Change]) -> None:
+def _show_counts(changes: list[FieldChange]) -> None:
     table = table_of("deliveries", "A", "B", "")
     for change in changes:
         more = int(change.b or 0) - int(change.a or 0)

@@ -16,10 +16,10 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from ackbook.broker.core.replay.recheck import Divergence, Finding, NotTold
+from ackbook.broker.core.replay.recheck import Divergence, NotTold, RecheckFinding
 from ackbook.broker.core.replay.recheck import check as decide_again
 from ackbook.projections.codec import Entry, encode, kind_of
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.output import (
     bad,
     bold,
@@ -36,9 +36,9 @@ from ackbook.tools.cli.output import (
 from ackbook.tools.cli.place import Place
 from ackbook.tools.cli.progress import Progress
 from ackbook.tools.history.gapless_ranges import Stretches
-from ackbook.tools.history.journal import History
+from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.record_filter import command_told
-from ackbook.tools.shapes.replay import CheckReport, DivergenceRow, SideRow, SkippedRow
+from ackbook.tools.shapes.replay import CheckReport, DivergenceRow, SideRow, UncheckedRow
 
 VALUE_WIDTH_MAX = 200
 """Of one value for people: a body may have half a megabyte. `--json` has all of it."""
@@ -52,7 +52,7 @@ ABSENT = "-"
 
 def check(place: Place, show_all: bool, as_json: bool) -> int:
     """Decide everything again and say what differs; the exit code."""
-    stretches = Stretches(History(place))
+    stretches = Stretches(JournalHistory(place))
     counts: Counter[str] = Counter()
     rows: list[DivergenceRow] = []
     undecidable = place.bundle.undecidable if place.bundle else frozenset()
@@ -83,7 +83,7 @@ def check(place: Place, show_all: bool, as_json: bool) -> int:
         cut_short=counts["cut"],
         redacted=redacted,
         divergences=rows,
-        not_checked=[SkippedRow(one.first, one.last, one.why) for one in stretches.skipped],
+        not_checked=[UncheckedRow(one.first, one.last, one.why) for one in stretches.skipped],
     )
     if as_json:
         emit(report)
@@ -91,20 +91,20 @@ def check(place: Place, show_all: bool, as_json: bool) -> int:
         _sum_up(report, show_all)
     if not report.decisions:
         raise nothing_decided(bool(report.not_checked))
-    return Exit.DONE if report.ok else Exit.NO
+    return ExitCode.DONE if report.ok else ExitCode.NO
 
 
 def nothing_decided(lost: bool) -> Failure:
     """What to say where nothing was decided again: that is no proof that all is the same."""
     why = "the world before it is not known" if lost else "there is none"
     return Failure(
-        Exit.NOT_FOUND,
+        ExitCode.NOT_FOUND,
         f"no decision here can be made again: {why}",
         "ask it of a journal that has its beginning, its archives or a snapshot",
     )
 
 
-def _findings(stretches: Stretches) -> Iterator[Finding]:
+def _findings(stretches: Stretches) -> Iterator[RecheckFinding]:
     progress = Progress("decided again:", stretches.head)
     for world, entries in stretches:
         for finding in decide_again(world, progress.watch(entries)):

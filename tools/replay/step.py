@@ -28,11 +28,11 @@ from prompt_toolkit.layout import (
     Window,
 )
 
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.output import plain
-from ackbook.tools.history.journal import History
+from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.moment_syntax import FORMS, Moment, moment_of
-from ackbook.tools.history.record_filter import Wanted
+from ackbook.tools.history.record_filter import RecordFilter
 from ackbook.tools.replay.step_view import DIM, draw, keys_line
 from ackbook.tools.replay.stepper import Stepper
 
@@ -58,35 +58,35 @@ OWN_ROWS = 2
 """Below the record: what was said or is asked, and the keys."""
 
 
-def step(history: History, start: Moment | None, wanted: Wanted) -> None:
+def step(history: JournalHistory, start: Moment | None, wanted: RecordFilter) -> None:
     """Go through the records until somebody has seen enough. Raises `Failure` where there is
     nothing to go through, or no terminal to do it in."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Failure(
-            Exit.USAGE,
+            ExitCode.USAGE,
             "replay --step needs a terminal",
             "without one: ackbook replay --to SEQ, or ackbook cat --from SEQ",
         )
     stepper = Stepper(history)
     if not stepper.head:
-        raise Failure(Exit.NOT_FOUND, f"{history.directory} holds no record yet")
+        raise Failure(ExitCode.NOT_FOUND, f"{history.directory} holds no record yet")
     if start is not None:
         stepper.stand(start.seq)
-    elif wanted != Wanted() and not stepper.seek(wanted, forward=True):
-        raise Failure(Exit.NOT_FOUND, f"no record names {_told(wanted)}")
+    elif wanted != RecordFilter() and not stepper.seek(wanted, forward=True):
+        raise Failure(ExitCode.NOT_FOUND, f"no record names {_told(wanted)}")
     with redirect_stderr(StringIO()) as talk:  # it would be written across the screen
         _Session(stepper, wanted, talk).run()
     sys.stderr.write(talk.getvalue())
 
 
-def _told(wanted: Wanted) -> str:
+def _told(wanted: RecordFilter) -> str:
     return plain(wanted.agent or wanted.identity or " ".join(wanted.kinds))
 
 
 class _Session:
     """One terminal, from the first screen to the last key."""
 
-    def __init__(self, stepper: Stepper, wanted: Wanted, talk: StringIO) -> None:
+    def __init__(self, stepper: Stepper, wanted: RecordFilter, talk: StringIO) -> None:
         self._stepper = stepper
         self._wanted = wanted
         self._talk = talk
@@ -142,7 +142,7 @@ class _Session:
 
     def _spoken(self) -> StyleAndTextTuples:
         """What there is to say; else what n and p go by."""
-        if self._said or self._wanted == Wanted():
+        if self._said or self._wanted == RecordFilter():
             return [("ansiyellow", self._said)]
         return [(DIM, "n and p: records of "), ("", _told(self._wanted))]
 
@@ -162,10 +162,12 @@ class _Session:
             ("end",): lambda: self._stepper.stand(self._stepper.head),
             ("n",): lambda: self._seek(forward=True),
             ("p",): lambda: self._seek(forward=False),
-            ("a",): lambda: self._ask("agent: ", lambda text: Wanted(agent=text)),
-            ("i",): lambda: self._ask("message or delivery: ", lambda text: Wanted(identity=text)),
+            ("a",): lambda: self._ask("agent: ", lambda text: RecordFilter(agent=text)),
+            ("i",): lambda: self._ask(
+                "message or delivery: ", lambda text: RecordFilter(identity=text)
+            ),
             ("k", "/"): lambda: self._ask(
-                "kind, such as delivery.*: ", lambda text: Wanted(kinds=(text,))
+                "kind, such as delivery.*: ", lambda text: RecordFilter(kinds=(text,))
             ),
             ("g", ":"): self._ask_where,
         }
@@ -208,7 +210,7 @@ class _Session:
             self._said = "this is the last record" if records > 0 else "this is the first record"
 
     def _seek(self, *, forward: bool) -> None:
-        if self._wanted == Wanted():
+        if self._wanted == RecordFilter():
             self._said = "of what? choose with a (agent), i (message or delivery) or k (kind)"
             return
         before = self._stepper.seq
@@ -246,7 +248,7 @@ class _Session:
 
     # --- what is asked
 
-    def _ask(self, question: str, wanted: Callable[[str], Wanted]) -> None:
+    def _ask(self, question: str, wanted: Callable[[str], RecordFilter]) -> None:
         """Ask what to look for; the answer goes to the next record of it."""
 
         def seek(text: str) -> None:

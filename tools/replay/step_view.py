@@ -16,11 +16,11 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.utils import get_cwidth
 
 from ackbook.journal import Line
-from ackbook.projections.analysis.world_diff import Change, Moved
+from ackbook.projections.analysis.world_diff import FieldChange, Moved
 from ackbook.tools.cli.output import clock_time, duration, full_time, plain
 from ackbook.tools.cli.tables import STATE_STYLES
 from ackbook.tools.history.record_filter import command_told, decision_of, fields_of
-from ackbook.tools.replay.stepper import Stepper, View
+from ackbook.tools.replay.stepper import Stepper, StepView
 from ackbook.tools.shapes.broker import AgentRow
 
 FIELD_ROWS_MAX = 5
@@ -38,10 +38,10 @@ KINDS = {
 }
 """The colour of a record by the first word of its kind."""
 
-Row = StyleAndTextTuples
+StyledLine = StyleAndTextTuples
 
 
-def draw(view: View | None, stepper: Stepper, rows: int, columns: int) -> StyleAndTextTuples:
+def draw(view: StepView | None, stepper: Stepper, rows: int, columns: int) -> StyleAndTextTuples:
     """The screen of a record, at most so many rows and columns."""
     if view is None:
         told = f"record {stepper.seq} of {stepper.head} cannot be read"
@@ -64,7 +64,7 @@ def keys_line(keys: tuple[tuple[str, str], ...]) -> StyleAndTextTuples:
     return [part for key, does in keys for part in (("bold", key), (DIM, f" {does}  "))]
 
 
-def _title(view: View, stepper: Stepper) -> Row:
+def _title(view: StepView, stepper: Stepper) -> StyledLine:
     line = view.line
     style = KINDS.get(line.kind.partition(".")[0], "")
     since = "" if view.since_us is None else f"  +{duration(view.since_us)}"
@@ -77,9 +77,9 @@ def _title(view: View, stepper: Stepper) -> Row:
     ]
 
 
-def _said(line: Line, columns: int) -> list[Row]:
+def _said(line: Line, columns: int) -> list[StyledLine]:
     """The fields of the record, one behind the other."""
-    row: Row = [("", "  ")]
+    row: StyledLine = [("", "  ")]
     rows, width = [row], 2
     for field, told in fields_of(line.data):
         size = get_cwidth(field) + get_cwidth(told) + 3
@@ -92,9 +92,9 @@ def _said(line: Line, columns: int) -> list[Row]:
     return rows
 
 
-def _decision(line: Line, stepper: Stepper, columns: int) -> list[Row]:
+def _decision(line: Line, stepper: Stepper, columns: int) -> list[StyledLine]:
     """Which command was decided, and which records led here."""
-    rows: list[Row] = []
+    rows: list[StyledLine] = []
     decided = decision_of(line, stepper.line)
     if decided is not None and decided.by is not None:
         where = "" if decided is line else f" at {decided.seq}"
@@ -109,7 +109,7 @@ def _decision(line: Line, stepper: Stepper, columns: int) -> list[Row]:
     return rows
 
 
-def _changed(view: View) -> list[Row]:
+def _changed(view: StepView) -> list[StyledLine]:
     """What is not as it was before this record."""
     if not view.known:
         return [[("ansired", "  not known: records before it are missing")]]
@@ -121,7 +121,7 @@ def _changed(view: View) -> list[Row]:
     return rows or [[(DIM, "  nothing")]]
 
 
-def _moved(moved: Moved) -> Row:
+def _moved(moved: Moved) -> StyledLine:
     sides = [
         "-" if side is None else f"{side.state}{f': {side.reason}' if side.reason else ''}"
         for side in (moved.a, moved.b)
@@ -134,9 +134,9 @@ def _moved(moved: Moved) -> Row:
     ]
 
 
-def _fields(changes: list[Change]) -> Row:
+def _fields(changes: list[FieldChange]) -> StyledLine:
     """Each as `pending 3 → 4`; what a new thing has and is nothing is left out."""
-    told: Row = []
+    told: StyledLine = []
     for change in changes:
         if change.field == "name" or (change.a is None and change.b in (0, False)):
             continue
@@ -145,7 +145,7 @@ def _fields(changes: list[Change]) -> Row:
     return told
 
 
-def _counts(view: View) -> Row:
+def _counts(view: StepView) -> StyledLine:
     return [
         part
         for name, number in view.counts.items()
@@ -153,13 +153,13 @@ def _counts(view: View) -> Row:
     ]
 
 
-def _agents(view: View) -> list[Row]:
+def _agents(view: StepView) -> list[StyledLine]:
     """One row an agent; those that the record changed come first."""
     rows = msgspec.convert(view.agents, list[AgentRow])
     changed = {change.of for change in view.agent_changes}
     rows.sort(key=lambda row: row.name not in changed)
     width = max((get_cwidth(plain(row.name)) for row in rows), default=0)
-    drawn: list[Row] = []
+    drawn: list[StyledLine] = []
     for row in rows:
         state = f"{row.state}: {row.blocked}" if row.blocked else row.state
         oldest = "" if row.oldest_ms is None else f"  oldest {duration(row.oldest_ms * 1_000)}"
@@ -186,15 +186,15 @@ def _style(state: str) -> str:
     return f"ansi{colour}" if colour else ""
 
 
-def _heading(text: str) -> Row:
+def _heading(text: str) -> StyledLine:
     return [(HEADING, f"─ {text} ")]
 
 
-def _cut(row: Row, columns: int) -> Row:
+def _cut(row: StyledLine, columns: int) -> StyledLine:
     """As much of a row as there is room for; the last place says that there is more."""
     if sum(get_cwidth(text) for _, text, *_ in row) <= columns:
         return row
-    kept: Row = []
+    kept: StyledLine = []
     left = max(0, columns - 1)
     for style, text, *_ in row:
         while get_cwidth(text) > left:

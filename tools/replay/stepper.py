@@ -15,7 +15,7 @@ import msgspec
 from ackbook.journal import Line
 from ackbook.projections.analysis.rows import Row, agent_rows, counts
 from ackbook.projections.analysis.world_diff import (
-    Change,
+    FieldChange,
     Moved,
     Standing,
     Things,
@@ -30,8 +30,8 @@ from ackbook.projections.facts import DeliveryId
 from ackbook.projections.subjects import deliveries_of
 from ackbook.projections.world.fold import World
 from ackbook.projections.world.serialization import dump, load
-from ackbook.tools.history.journal import History
-from ackbook.tools.history.record_filter import Wanted
+from ackbook.tools.history.journal import JournalHistory
+from ackbook.tools.history.record_filter import RecordFilter
 from ackbook.tools.history.world_cache import Reached, Worlds
 
 NEAR = 1_000
@@ -44,7 +44,7 @@ SEARCH_STEP = 5_000
 """Records that a search looks at before it says where it is: a few hundredths of a second."""
 
 
-class View(msgspec.Struct, frozen=True, kw_only=True):
+class StepView(msgspec.Struct, frozen=True, kw_only=True):
     """One record and the world behind it. `known`: whether that world can be known at all: behind
     a hole it cannot. `since_us`: the time since the record before, None for the first one."""
 
@@ -53,16 +53,16 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     known: bool
     agents: list[Row]
     counts: dict[str, int]
-    broker_changes: list[Change]
-    agent_changes: list[Change]
-    count_changes: list[Change]
+    broker_changes: list[FieldChange]
+    agent_changes: list[FieldChange]
+    count_changes: list[FieldChange]
     moved: list[Moved]
 
 
 class Stepper:
     """A place in a journal. `seq` is the record that is looked at, between 1 and `head`."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: JournalHistory) -> None:
         self.history = history
         self.head = history.head()
         self.seq = 1
@@ -81,19 +81,19 @@ class Stepper:
         """Go to this record, or to the first or last one where it lies beyond."""
         self.seq = min(max(1, seq), self.head)
 
-    def seek(self, wanted: Wanted, *, forward: bool) -> bool:
+    def seek(self, wanted: RecordFilter, *, forward: bool) -> bool:
         """Go to the next record that is wanted, or the one before; whether there is one."""
         before = self.seq
         for _ in self.search(wanted, forward=forward):
             pass
         return self.seq != before
 
-    def search(self, wanted: Wanted, *, forward: bool) -> Iterator[int]:
+    def search(self, wanted: RecordFilter, *, forward: bool) -> Iterator[int]:
         """The same, saying now and then which record is looked at. It moves when it has found one,
         as the last that it does: whoever does not go on until then has not moved."""
         return self._forward(wanted) if forward else self._back(wanted)
 
-    def _forward(self, wanted: Wanted) -> Iterator[int]:
+    def _forward(self, wanted: RecordFilter) -> Iterator[int]:
         for line in self.history.lines(self.seq, self.head):
             if wanted(line):
                 self.seq = line.seq
@@ -101,7 +101,7 @@ class Stepper:
             if line.seq % SEARCH_STEP == 0:
                 yield line.seq
 
-    def _back(self, wanted: Wanted) -> Iterator[int]:
+    def _back(self, wanted: RecordFilter) -> Iterator[int]:
         """Lines are only read forward: so in pieces, each twice as long and before the last."""
         through, size = self.seq - 1, WINDOW
         while through > 0:
@@ -116,7 +116,7 @@ class Stepper:
                 return
             through, size = first, size * 2
 
-    def view(self) -> View | None:
+    def view(self) -> StepView | None:
         """What is to be seen here; None where the record cannot be read."""
         line, before = self.line(self.seq), self.line(self.seq - 1)
         if line is None:
@@ -125,7 +125,7 @@ class Stepper:
         was = _look(self._nearby.at(self.seq - 1), fact)
         world = self._nearby.at(self.seq)
         now = _look(world, fact)
-        return View(
+        return StepView(
             line=line,
             since_us=None if before is None else line.at - before.at,
             known=world.seq == self.seq,

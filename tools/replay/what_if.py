@@ -18,11 +18,11 @@ from rich.text import Text
 from ackbook.broker.core.replay.recheck import decisions
 from ackbook.broker.core.replay.recorded_replies import Reactions
 from ackbook.broker.core.replay.what_if import Elsewhere
-from ackbook.projections.analysis.outcome_diff import Difference, Fate
+from ackbook.projections.analysis.outcome_diff import ComparedDelivery, Difference
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import Policy
 from ackbook.projections.world.fold import World
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.output import (
     bold,
     console,
@@ -38,9 +38,9 @@ from ackbook.tools.cli.output import (
 from ackbook.tools.cli.place import Place
 from ackbook.tools.cli.progress import Progress
 from ackbook.tools.history.gapless_ranges import Stretches
-from ackbook.tools.history.journal import History
+from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.replay.recheck import nothing_decided
-from ackbook.tools.shapes.replay import ChangedRow, FateRow, SkippedRow, WhatIfReport
+from ackbook.tools.shapes.replay import ChangedRow, FateRow, UncheckedRow, WhatIfReport
 
 MOVED_US_MIN = 100_000
 """A settling that moves by less is called the same: a broker that wakes for a deadline is late by
@@ -77,7 +77,7 @@ OUTCOMES = {
 def what_if(place: Place, settings: Sequence[str], show_all: bool, as_json: bool) -> int:
     """Tell the difference; the exit code."""
     changes = read_settings(settings)
-    made, stretches = _elsewhere(History(place), changes)
+    made, stretches = _elsewhere(JournalHistory(place), changes)
     report = _report(made, changes, stretches)
     if not report.decisions:
         raise nothing_decided(bool(report.not_looked_at))
@@ -85,7 +85,7 @@ def what_if(place: Place, settings: Sequence[str], show_all: bool, as_json: bool
         emit(report)
     else:
         _show(report, made.here.policy, show_all)
-    return Exit.DONE
+    return ExitCode.DONE
 
 
 def read_settings(settings: Sequence[str]) -> dict[str, object]:
@@ -97,24 +97,24 @@ def read_settings(settings: Sequence[str]) -> dict[str, object]:
             close = get_close_matches(key, Policy.__struct_fields__, 1)
             hint = f"did you mean {close[0]}? " if close else ""
             raise Failure(
-                Exit.USAGE,
+                ExitCode.USAGE,
                 f"--set {plain(setting)} names nothing that a policy has; {hint}"
                 f"write KEY=VALUE with one of {', '.join(Policy.__struct_fields__)}",
             )
         if key in changes:
-            raise Failure(Exit.USAGE, f"--set {key} is there twice; a policy has it once")
+            raise Failure(ExitCode.USAGE, f"--set {key} is there twice; a policy has it once")
         try:
             policy = msgspec.convert({key: text}, Policy, strict=False)
         except msgspec.ValidationError as problem:
-            raise Failure(Exit.USAGE, f"--set {plain(setting)}: {problem}") from None
+            raise Failure(ExitCode.USAGE, f"--set {plain(setting)}: {problem}") from None
         value = getattr(policy, key)
         if isinstance(value, int) and value < 0:
-            raise Failure(Exit.USAGE, f"--set {plain(setting)}: it must not be negative")
+            raise Failure(ExitCode.USAGE, f"--set {plain(setting)}: it must not be negative")
         changes[key] = value
     return changes
 
 
-def _elsewhere(history: History, changes: dict[str, object]) -> tuple[Elsewhere, Stretches]:
+def _elsewhere(history: JournalHistory, changes: dict[str, object]) -> tuple[Elsewhere, Stretches]:
     """Both worlds at the end of the first stretch, and what is in no such one."""
     stretches = Stretches(history)
     (_, told), (there, _) = (_first(Stretches(history)) for _ in range(2))
@@ -149,9 +149,9 @@ def _first(stretches: Stretches) -> tuple[World, Iterator[Entry]]:
 
 def _report(made: Elsewhere, changes: dict[str, object], stretches: Stretches) -> WhatIfReport:
     fates, through, head = made.fates, made.here.seq, stretches.head
-    skipped = [SkippedRow(one.first, one.last, one.why) for one in stretches.skipped]
+    skipped = [UncheckedRow(one.first, one.last, one.why) for one in stretches.skipped]
     if through < head:
-        skipped.append(SkippedRow(through + 1, head, f"record {through + 1} cannot be read"))
+        skipped.append(UncheckedRow(through + 1, head, f"record {through + 1} cannot be read"))
     return WhatIfReport(
         changes=changes,
         decisions=made.decisions,
@@ -180,7 +180,7 @@ def _row(found: Difference) -> ChangedRow:
     )
 
 
-def _fate(fate: Fate) -> FateRow:
+def _fate(fate: ComparedDelivery) -> FateRow:
     ended = fate.outcome not in ("open", "absent")
     return FateRow(fate.outcome, fate.reason or None, fate.at if ended else None, fate.attempts)
 

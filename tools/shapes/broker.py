@@ -49,7 +49,7 @@ class AgentStarted(msgspec.Struct, frozen=True, kw_only=True):
     state: str
 
 
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
+class EndedRow(msgspec.Struct, frozen=True, kw_only=True):
     """How a program ended."""
 
     reason: str
@@ -66,7 +66,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 class AgentMet(AgentStarted, frozen=True, kw_only=True):
     """The same, with how it ended where it already has."""
 
-    exit: Ended | None = None
+    exit: EndedRow | None = None
 
 
 class PendingRow(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "from"}):
@@ -91,7 +91,7 @@ class WaitingRow(PendingRow, frozen=True, kw_only=True):
     age_ms: int
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class PendingReply(msgspec.Struct, frozen=True):
     """What waits, for people."""
 
     pending: list[WaitingRow]
@@ -125,10 +125,10 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     command: list[str]
     cwd: str
     restart_count: int
-    exit: Ended | None
+    exit: EndedRow | None
 
 
-class Agents(msgspec.Struct, frozen=True):
+class AgentsReply(msgspec.Struct, frozen=True):
     """Who is there."""
 
     agents: list[AgentRow]
@@ -186,14 +186,14 @@ class SkippedRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Redelivery(msgspec.Struct, frozen=True, kw_only=True):
+class RedeliveryReply(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to `redeliver`."""
 
     redelivered: list[RedeliveredRow] = []
     skipped: list[SkippedRow] = []
 
 
-class Mode(msgspec.Struct, frozen=True, kw_only=True):
+class ModeReply(msgspec.Struct, frozen=True, kw_only=True):
     """The delivery mode of an agent after a change; `revision` is a decimal number as text."""
 
     mode: str
@@ -201,13 +201,13 @@ class Mode(msgspec.Struct, frozen=True, kw_only=True):
     flushed: int = 0
 
 
-class Flushed(msgspec.Struct, frozen=True, kw_only=True):
+class FlushedReply(msgspec.Struct, frozen=True, kw_only=True):
     """How many deliveries a flush let go."""
 
     flushed: int
 
 
-class Screen(msgspec.Struct, frozen=True, kw_only=True):
+class ScreenReply(msgspec.Struct, frozen=True, kw_only=True):
     """What a terminal shows: one right-trimmed line a row; the cursor is [row, column] from 1."""
 
     rows: int
@@ -229,7 +229,7 @@ class Names(msgspec.Struct, frozen=True):
     agents: list[Name]
 
 
-class Reason(msgspec.Struct, frozen=True):
+class ReasonRow(msgspec.Struct, frozen=True):
     """Something that is not well with the broker, and what to do about it."""
 
     code: str
@@ -237,13 +237,13 @@ class Reason(msgspec.Struct, frozen=True):
     next: str
 
 
-class Health(msgspec.Struct, frozen=True, kw_only=True):
+class HealthReply(msgspec.Struct, frozen=True, kw_only=True):
     """What anybody may ask a broker. While it starts or ends it gives no reasons."""
 
     status: str
     version: str = ""
-    reasons: list[Reason] = []
+    reasons: list[ReasonRow] = []
 
 
-class Done(msgspec.Struct, frozen=True):
+class DoneReply(msgspec.Struct, frozen=True):
     """An answer that has nothing to tell."""

@@ -30,7 +30,7 @@ class DivergenceRow(msgspec.Struct, frozen=True):
     differs: list[str]
 
 
-class SkippedRow(msgspec.Struct, frozen=True):
+class UncheckedRow(msgspec.Struct, frozen=True):
     """Records that could not be checked, and why."""
 
     first: int
@@ -58,7 +58,7 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     cut_short: int
     redacted: list[int]
     divergences: list[DivergenceRow]
-    not_checked: list[SkippedRow]
+    not_checked: list[UncheckedRow]
 
 
 class FateRow(msgspec.Struct, frozen=True):
@@ -102,4 +102,4 @@ class WhatIfReport(msgspec.Struct, frozen=True, kw_only=True):
     differences: list[ChangedRow]
     assumed: int
     assumes: list[str]
-    not_looked_at: list[SkippedRow]
+    not_looked_at: list[UncheckedRow]

@@ -8,7 +8,7 @@ from ackbook.tools.cli.client import Client, agent_path
 from ackbook.tools.cli.options import agent_argument, json_option, place_option
 from ackbook.tools.cli.output import bold, emit, plain, poor, say, tell
 from ackbook.tools.cli.place import Place
-from ackbook.tools.shapes.broker import AgentRow, Agents, Done, Health, Screen
+from ackbook.tools.shapes.broker import AgentRow, AgentsReply, DoneReply, HealthReply, ScreenReply
 
 
 @click.command()
@@ -20,8 +20,8 @@ def ls(as_json: bool, place: Place) -> None:
     What is not well with the broker itself is said on standard error.
     """
     client = Client(place)
-    found = client.ask("GET", "/api/spawned", Agents)
-    for reason in client.ask("GET", "/health", Health).reasons:
+    found = client.ask("GET", "/api/spawned", AgentsReply)
+    for reason in client.ask("GET", "/health", HealthReply).reasons:
         say(f"{poor('degraded:')} {plain(reason.what)}. Next: {plain(reason.next)}")
     if as_json:
         emit(found)
@@ -37,7 +37,7 @@ def ls(as_json: bool, place: Place) -> None:
 @place_option
 def screen(name: str, as_json: bool, place: Place) -> None:
     """What the terminal of NAME shows now, as plain text."""
-    shown = Client(place).ask("GET", agent_path(name, "/snapshot?format=plain"), Screen)
+    shown = Client(place).ask("GET", agent_path(name, "/snapshot?format=plain"), ScreenReply)
     if as_json:
         emit(shown)
     else:
@@ -56,7 +56,7 @@ def release(name: str, reason: str, as_json: bool, place: Place) -> None:
     """
     client = Client(place)
     row = client.ask("GET", agent_path(name), AgentRow)
-    client.ask("DELETE", agent_path(name), Done, {"reason": reason} if reason else None)
+    client.ask("DELETE", agent_path(name), DoneReply, {"reason": reason} if reason else None)
     if as_json:
         emit({"name": row.name, "generation": row.generation, "released": True})
     else:

@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from ackbook.tools.cli.client import Client, agent_path
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.options import agent_argument, place_option
 from ackbook.tools.cli.output import say
 from ackbook.tools.cli.place import Place
@@ -42,7 +42,7 @@ INTERRUPT = b"\x03"
 @agent_argument
 @click.option("--view", is_flag=True, help="Look only: no key goes to the program.")
 @place_option
-def attach(name: str, view: bool, place: Place) -> Exit:
+def attach(name: str, view: bool, place: Place) -> ExitCode:
     """Join your terminal to the one of NAME. Ctrl-] detaches; the program goes on."""
     if not view:
         require_terminal(name)
@@ -53,13 +53,13 @@ def require_terminal(name: str) -> None:
     """Raises `Failure` where nobody could type."""
     if not sys.stdin.isatty():
         raise Failure(
-            Exit.USAGE,
+            ExitCode.USAGE,
             "standard input is not a terminal",
             f"look at it with: ackbook screen {name}",
         )
 
 
-def join(client: Client, name: str, *, view: bool) -> Exit:
+def join(client: Client, name: str, *, view: bool) -> ExitCode:
     """Join the terminals until the way out is taken or the program ends."""
     keyboard, display = sys.stdin.fileno(), sys.stdout.fileno()
     row = client.ask("GET", agent_path(name), AgentRow)
@@ -159,19 +159,19 @@ class Bridge:
                     flows.cancel()
 
 
-def _farewell(client: Client, name: str, bridge: Bridge) -> Exit:
+def _farewell(client: Client, name: str, bridge: Bridge) -> ExitCode:
     """Say how the joining ended; the exit code."""
     if bridge.signal is not None:
         raise Failure(SIGNALLED + bridge.signal, f"ended by signal {bridge.signal}")
     if bridge.detached:
         say(f"[left {name}; come back with: ackbook attach {name}]")
-        return Exit.DONE
+        return ExitCode.DONE
     row = client.ask("GET", agent_path(name), AgentRow)
     if row.state in ("gone", "restarting"):
         say(f"[the program of {name} ended]")
-        return Exit.DONE
+        return ExitCode.DONE
     raise Failure(
-        Exit.IO_ERROR,
+        ExitCode.IO_ERROR,
         f"the connection to {name} broke",
         f"come back with: ackbook attach {name}",
     )

@@ -35,7 +35,7 @@ from ackbook.projections.redaction import PROMISE, Redactor
 from ackbook.projections.world import serialization
 from ackbook.projections.world.fold import World, fold
 from ackbook.tools.cli.atomic_file import check_free
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.options import json_option, past_option
 from ackbook.tools.cli.output import bold, dim, emit, plain, poor, say, tell
 from ackbook.tools.cli.place import Place
@@ -52,7 +52,7 @@ from ackbook.tools.history.bundle_file import (
     pack_bundle,
 )
 from ackbook.tools.history.captures import kept_stills
-from ackbook.tools.history.journal import History
+from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.redaction_check import redact_line, undecidable
 from ackbook.tools.history.world_cache import Worlds
 
@@ -94,7 +94,7 @@ def bundle(
     if (id is None) == (asked_range is None):
         raise click.UsageError("name an ID, or records with --range A..B")
     check_free(path, force=False, hint="name another file")
-    history = History(place)
+    history = JournalHistory(place)
     extent = _extent(history, id) if id is not None else _range(history, asked_range or "")
     with tempfile.TemporaryDirectory(prefix="ackbook-") as name:
         manifest = _Bundle(history, extent, id, redact).write(Path(name))
@@ -105,15 +105,17 @@ def bundle(
         _show(path, manifest)
 
 
-def _extent(history: History, wanted: str) -> Extent:
+def _extent(history: JournalHistory, wanted: str) -> Extent:
     world = _world_long_before(history, wanted)
     extent = extent_of(history.entries(world.seq), wanted, world)
     if extent is None:
-        raise Failure(Exit.NOT_FOUND, f"no record names {wanted}", "ids are shown by: ackbook why")
+        raise Failure(
+            ExitCode.NOT_FOUND, f"no record names {wanted}", "ids are shown by: ackbook why"
+        )
     return extent
 
 
-def _world_long_before(history: History, wanted: str) -> World:
+def _world_long_before(history: JournalHistory, wanted: str) -> World:
     """A world before which no record names the id, nor is near enough to be taken along."""
     first = position_of(wanted) or 1
     early = max(0, min(first - 1, history.head()) - REACH_BACK_MAX)
@@ -125,20 +127,22 @@ def _world_long_before(history: History, wanted: str) -> World:
     return begin_audit(history.directory, oldest, lambda _: False)
 
 
-def _range(history: History, text: str) -> Extent:
+def _range(history: JournalHistory, text: str) -> Extent:
     found = _RANGE.fullmatch(text)
     if found is None or not 0 < int(found[1]) <= int(found[2]):
         raise click.BadParameter(f"{text!r} is no range such as 40..60", param_hint="--range")
     first, last = int(found[1]), int(found[2])
     if last > history.head():
-        raise Failure(Exit.USAGE, f"the journal ends at {history.head()}, before record {last}")
+        raise Failure(ExitCode.USAGE, f"the journal ends at {history.head()}, before record {last}")
     return Extent(first, last)
 
 
 class _Bundle:
     """One bundle being made."""
 
-    def __init__(self, history: History, extent: Extent, asked: str | None, redact: bool) -> None:
+    def __init__(
+        self, history: JournalHistory, extent: Extent, asked: str | None, redact: bool
+    ) -> None:
         self._history = history
         begin = next(history.lines(extent.first - 1, extent.first), None)
         first = extent.first if begin is None else slice_start(begin)
@@ -193,7 +197,7 @@ class _Bundle:
         world = Worlds(self._history).at(through)
         if world.seq != through:
             raise Failure(
-                Exit.LOST, f"the state before record {through + 1} is no longer known",
+                ExitCode.LOST, f"the state before record {through + 1} is no longer known",
                 "begin the range later",
             )  # fmt: skip
         return world
@@ -264,7 +268,7 @@ def _without_holes(lines: Iterable[Line], part: Slice) -> Iterator[Line]:
         yield line
         expected += 1
     if expected <= part.last:
-        raise Failure(Exit.LOST, f"record {expected} cannot be read", "take another range")
+        raise Failure(ExitCode.LOST, f"record {expected} cannot be read", "take another range")
 
 
 def _write(path: Path, lines: Iterable[bytes]) -> None:

@@ -9,8 +9,8 @@ import click
 from ackbook.tools.cli.options import json_option, past_option
 from ackbook.tools.cli.output import plain, tell
 from ackbook.tools.cli.place import Place
-from ackbook.tools.history.journal import History
-from ackbook.tools.history.record_filter import Wanted
+from ackbook.tools.history.journal import JournalHistory
+from ackbook.tools.history.record_filter import RecordFilter
 
 
 @click.command()
@@ -33,9 +33,9 @@ def cat(
     place: Place,
 ) -> None:
     """Print records of the journal, each as the JSON object that it is. Needs no broker."""
-    wanted = Wanted(kinds=kinds, agent=agent, identity=identity)
+    wanted = RecordFilter(kinds=kinds, agent=agent, identity=identity)
     shown = plain if sys.stdout.isatty() and not as_json else str
-    history = History(place)
+    history = JournalHistory(place)
     if first > 1:
         history.lean_on([first])
     for line in history.lines(first - 1, last):

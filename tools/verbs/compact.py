@@ -24,12 +24,12 @@ from ackbook.broker.runtime.maintenance.snapshot_worker import make_snapshot
 from ackbook.broker.wire.retention import SPELLINGS, parse_retention
 from ackbook.journal import (
     CompactionPlan,
+    CompactionProgress,
     CompactionReport,
     JournalError,
     Locked,
     Log,
     OsClock,
-    Progress,
     Retention,
     open_log,
     plan_compaction,
@@ -38,7 +38,7 @@ from ackbook.journal import compact as compact_log
 from ackbook.projections.facts import KINDS
 from ackbook.projections.world.serialization import FOLD_VERSION
 from ackbook.tools.cli.client import Client
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import bold, dim, emit, say, tell
 from ackbook.tools.cli.place import Place
@@ -124,7 +124,7 @@ def _plan(directory: Path, keep: Retention) -> CompactionPlan:
     return plan_compaction(directory, fold_version=FOLD_VERSION, keep_audit=keep, now=now)
 
 
-def _say_progress(progress: Progress) -> None:
+def _say_progress(progress: CompactionProgress) -> None:
     say(dim(f"archived {progress.piece.name} ({progress.done} of {progress.total})"))
 
 
@@ -139,7 +139,7 @@ def _ask_broker(place: Place, keep_audit: str) -> CompactionReport:
             say(dim(f"{row.done} of {row.total} segments are gone"))
     if row.report is None:
         why = row.failed or "the broker did not say why"
-        raise Failure(Exit.REFUSED, f"the compaction did not come to its end: {why}")
+        raise Failure(ExitCode.REFUSED, f"the compaction did not come to its end: {why}")
     return row.report
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from ackbook.tools.cli.client import Client
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import bold, dim, emit, plain, poor, tell
 from ackbook.tools.cli.place import Place
-from ackbook.tools.shapes.broker import DeadLetters, Redelivery
+from ackbook.tools.shapes.broker import DeadLetters, RedeliveryReply
 
 
 @click.command()
@@ -36,7 +36,7 @@ def redeliver(id: str | None, everything: bool, as_json: bool, place: Place) -> 
     if (id is None) is not everything:
         raise click.UsageError("give one ID, or --all")
     wish: dict[str, object] = {"all": True} if everything else {"id": id}
-    done = Client(place).ask("POST", "/api/dead-letters/redeliver", Redelivery, wish)
+    done = Client(place).ask("POST", "/api/dead-letters/redeliver", RedeliveryReply, wish)
     if as_json:
         emit(done)
     else:
@@ -47,4 +47,6 @@ def redeliver(id: str | None, everything: bool, as_json: bool, place: Place) -> 
         if not done.redelivered and not done.skipped:
             tell(dim("there are no dead letters"))
     if done.skipped and not done.redelivered:
-        raise Failure(Exit.REFUSED, "nothing was queued again", f"see: ackbook why {id or 'ID'}")
+        raise Failure(
+            ExitCode.REFUSED, "nothing was queued again", f"see: ackbook why {id or 'ID'}"
+        )

@@ -12,12 +12,12 @@ from contextlib import closing
 import click
 
 from ackbook.tools.cli.client import Client
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.left_over import LeftOver, left_over
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import emit, plain, tell
 from ackbook.tools.cli.place import Place
-from ackbook.tools.shapes.broker import Agents, Done
+from ackbook.tools.shapes.broker import AgentsReply, DoneReply
 
 NAMED_MAX = 20
 """Of what runs on; more would hide the first."""
@@ -37,18 +37,18 @@ def down(keep_agents: bool, as_json: bool, place: Place) -> None:
     """
     client = Client(place)
     pid = client.connection.pid
-    rows = client.ask("GET", "/api/spawned", Agents).agents
+    rows = client.ask("GET", "/api/spawned", AgentsReply).agents
     with closing(Process(pid)) as process:
-        client.ask("POST", "/api/shutdown", Done, {"keep_agents": keep_agents})
+        client.ask("POST", "/api/shutdown", DoneReply, {"keep_agents": keep_agents})
         if not process.ended_within(END_S_MAX):
             raise Failure(
-                Exit.TIMED_OUT,
+                ExitCode.TIMED_OUT,
                 f"the broker (pid {pid}) has not ended after {END_S_MAX:.0f} s",
                 f"see {place.directory}/logs/broker.log",
             )
         if place.connection_file.exists() and client.connection == place.written():
             raise Failure(
-                Exit.NO,
+                ExitCode.NO,
                 f"the broker (pid {pid}) was killed before its end; programs may run on",
                 f"start it again, then end it: ackbook up --background {place.flag()}",
             )
@@ -73,7 +73,7 @@ def _runs_on(left: list[LeftOver]) -> Failure:
     )
     pids = " ".join(str(each.pid) for each in named)
     return Failure(
-        Exit.NO, f"what agents started runs on: {told}{more}", f"end it with: kill {pids}"
+        ExitCode.NO, f"what agents started runs on: {told}{more}", f"end it with: kill {pids}"
     )
 
 

@@ -14,11 +14,11 @@ import msgspec
 
 from ackbook.projections.events.derive import cursor_of, derive, record_of, to_json
 from ackbook.tools.cli.client import Client
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import bold, dim, evidence_text, plain, say, tell
 from ackbook.tools.cli.place import Place
-from ackbook.tools.history.journal import History
+from ackbook.tools.history.journal import JournalHistory
 
 NOW = "now"
 UNNAMED = ("name", "delivery_id", "event_id")
@@ -48,19 +48,19 @@ _decode = msgspec.json.Decoder(dict[str, object]).decode
 @click.option("--follow", is_flag=True, help="Go on with what happens; needs a running broker.")
 @json_option
 @place_option
-def events(since: str, follow: bool, as_json: bool, place: Place) -> Exit:
+def events(since: str, follow: bool, as_json: bool, place: Place) -> ExitCode:
     """The feed of everything that happened. Without --follow it needs no broker."""
-    history = History(place)
+    history = JournalHistory(place)
     cursor = _cursor(since, history.head())
     if not follow:
         for event in _past(history, cursor):
             _show(event, as_json)
-        return Exit.DONE
+        return ExitCode.DONE
     for event in _feed(Client(place), cursor):
         _show(event, as_json)
         cursor = _seq.decode(event).seq or cursor
     say(f"the broker ended; go on with: ackbook events --follow --since {cursor} {place.flag()}")
-    return Exit.DONE
+    return ExitCode.DONE
 
 
 def _cursor(since: str, head: int) -> int:
@@ -72,14 +72,14 @@ def _cursor(since: str, head: int) -> int:
         raise click.BadParameter(f"{since!r} is no cursor", param_hint="--since")
     if int(since) > last:
         raise Failure(
-            Exit.USAGE,
+            ExitCode.USAGE,
             f"cursor {since} is ahead of the journal, which ends at {last}",
             "it belongs to another journal, or to one that was since restored from a copy",
         )
     return int(since)
 
 
-def _past(history: History, cursor: int) -> Iterator[bytes]:
+def _past(history: JournalHistory, cursor: int) -> Iterator[bytes]:
     """The events after a cursor, up to the last durable record."""
     for entry in history.entries(after=max(0, record_of(cursor) - 1)):
         for event in derive(entry):

@@ -18,7 +18,7 @@ from typing import Literal, TextIO, get_args
 import click
 import msgspec
 
-from ackbook.projections.analysis.delivery_record import Outcome
+from ackbook.projections.analysis.delivery_record import RecordedOutcome
 from ackbook.tools.cli.atomic_file import check_free, whole_file
 from ackbook.tools.cli.options import past_option
 from ackbook.tools.cli.output import say
@@ -26,13 +26,13 @@ from ackbook.tools.cli.place import Place
 from ackbook.tools.history.delivery_table import (
     COLUMNS,
     Cell,
-    Row,
-    Wanted,
+    DeliveryFilter,
+    TableRow,
     lives_of,
     read_audit,
     row_of,
 )
-from ackbook.tools.history.journal import History
+from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.moment_syntax import bound_of, since_option, until_option
 from ackbook.tools.history.sqlite_file import write_table
 
@@ -64,7 +64,11 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 @until_option
 @click.option("--agent", "agents", multiple=True, metavar="NAME", help="Repeatable.")
 @click.option(
-    "--outcome", "outcomes", multiple=True, type=click.Choice(get_args(Outcome)), help="Repeatable."
+    "--outcome",
+    "outcomes",
+    multiple=True,
+    type=click.Choice(get_args(RecordedOutcome)),
+    help="Repeatable.",
 )
 @click.option("--bodies", is_flag=True, help="With the text of each message.")
 @past_option
@@ -91,8 +95,8 @@ def export(
         raise click.UsageError("a SQLite table needs a file: -o FILE")
     if path is not None:
         check_free(path, force=force, hint="replace it with --force")
-    history = History(place)
-    wanted = Wanted(
+    history = JournalHistory(place)
+    wanted = DeliveryFilter(
         since=bound_of(history, since),
         until=bound_of(history, until),
         agents=frozenset(name.casefold() for name in agents),
@@ -118,13 +122,13 @@ def _format_of(path: Path | None) -> Format:
     return "csv" if suffix == ".csv" else "jsonl"
 
 
-def _rows(history: History, wanted: Wanted, bodies: bool) -> Iterator[Row]:
+def _rows(history: JournalHistory, wanted: DeliveryFilter, bodies: bool) -> Iterator[TableRow]:
     for life in lives_of(read_audit(history, wanted, bodies=bodies)):
         row = row_of(life)
         yield row | {"body": life.body} if bodies else row
 
 
-def _write_jsonl(file: TextIO, columns: list[str], rows: Iterator[Row]) -> int:
+def _write_jsonl(file: TextIO, columns: list[str], rows: Iterator[TableRow]) -> int:
     encode, count = msgspec.json.Encoder().encode, 0
     for row in rows:
         file.write(encode(row).decode() + "\n")
@@ -132,7 +136,7 @@ def _write_jsonl(file: TextIO, columns: list[str], rows: Iterator[Row]) -> int:
     return count
 
 
-def _write_csv(file: TextIO, columns: list[str], rows: Iterator[Row]) -> int:
+def _write_csv(file: TextIO, columns: list[str], rows: Iterator[TableRow]) -> int:
     writer, count = csv.writer(file, lineterminator="\n"), 0
     writer.writerow(columns)
     for row in rows:
@@ -151,7 +155,7 @@ def _text_file(path: Path) -> Iterator[TextIO]:
         yield file
 
 
-def _meta(history: History, wanted: Wanted) -> dict[str, Cell]:
+def _meta(history: JournalHistory, wanted: DeliveryFilter) -> dict[str, Cell]:
     """Of which journal the table is, how far that went, and what was asked for."""
     return {
         "journal": history.journal_id(),

@@ -6,7 +6,7 @@ import click
 
 from ackbook.journal import JournalError, head_token
 from ackbook.projections.facts import KINDS
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import emit, tell
 from ackbook.tools.cli.place import Place
@@ -32,7 +32,7 @@ def head(as_json: bool, place: Place) -> None:
         raise as_failure(problem) from None
     if token is None:
         raise Failure(
-            Exit.NOT_FOUND, f"no record in {directory}", f"see: ackbook verify {place.flag()}"
+            ExitCode.NOT_FOUND, f"no record in {directory}", f"see: ackbook verify {place.flag()}"
         )
     if as_json:
         emit({"token": str(token), "journal": token.journal, "seq": token.seq})

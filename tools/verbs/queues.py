@@ -5,11 +5,18 @@ from __future__ import annotations
 import click
 
 from ackbook.tools.cli.client import Client, agent_path, id_path
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.options import agent_argument, json_option, place_option, some_agent_argument
 from ackbook.tools.cli.output import bold, emit, plain, tell
 from ackbook.tools.cli.place import Place
-from ackbook.tools.shapes.broker import Cancellation, Flushed, Mode, Name, Pending, Waiting
+from ackbook.tools.shapes.broker import (
+    Cancellation,
+    FlushedReply,
+    ModeReply,
+    Name,
+    Pending,
+    PendingReply,
+)
 
 
 @click.command()
@@ -26,7 +33,7 @@ def pending(name: str | None, as_json: bool, place: Place) -> None:
     else:
         from ackbook.tools.cli.tables import show_pending
 
-        waiting = client.ask("GET", "/api/pending", Waiting).pending
+        waiting = client.ask("GET", "/api/pending", PendingReply).pending
         show_pending([row for row in waiting if only in (None, row.agent)])
 
 
@@ -54,7 +61,7 @@ def auto(name: str, as_json: bool, place: Place) -> None:
 @place_option
 def flush(name: str, as_json: bool, place: Place) -> None:
     """Type what waits for NAME now, and not what comes later."""
-    done = Client(place).ask("POST", agent_path(name, "/flush"), Flushed)
+    done = Client(place).ask("POST", agent_path(name, "/flush"), FlushedReply)
     if as_json:
         emit(done)
     else:
@@ -76,12 +83,12 @@ def cancel(id: str, as_json: bool, place: Place) -> None:  # noqa: A002 - as the
     if not done.cancelled:
         kept = ", ".join(f"{row.delivery_id} is {row.state}" for row in done.kept)
         raise Failure(
-            Exit.REFUSED, f"nothing could be taken back: {kept}", f"see: ackbook why {id}"
+            ExitCode.REFUSED, f"nothing could be taken back: {kept}", f"see: ackbook why {id}"
         )
 
 
 def _set_mode(client: Client, name: str, mode: str, as_json: bool) -> None:
-    done = client.ask("PUT", agent_path(name, "/delivery-mode"), Mode, {"mode": mode})
+    done = client.ask("PUT", agent_path(name, "/delivery-mode"), ModeReply, {"mode": mode})
     if as_json:
         emit(done)
         return

@@ -25,8 +25,8 @@ from ackbook.tools.cli.output import (
 )
 from ackbook.tools.cli.place import Place
 from ackbook.tools.cli.tables import cell, table_of
-from ackbook.tools.history.delivery_table import Wanted, missing_of, read_audit
-from ackbook.tools.history.journal import History
+from ackbook.tools.history.delivery_table import DeliveryFilter, missing_of, read_audit
+from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.moment_syntax import bound_of, since_option, until_option
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def report(
     where some of it lies between --since and --until. What became of a delivery in records that
     cannot be read is unknown, and counted so.
     """
-    history = History(place)
-    wanted = Wanted(
+    history = JournalHistory(place)
+    wanted = DeliveryFilter(
         since=bound_of(history, since),
         until=bound_of(history, until),
         agents=frozenset(name.casefold() for name in agents),

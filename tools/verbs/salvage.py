@@ -9,7 +9,7 @@ import click
 from ackbook.journal import JournalError, SalvageReport
 from ackbook.journal import salvage as salvage_journal
 from ackbook.projections.facts import KINDS
-from ackbook.tools.cli.failures import Exit
+from ackbook.tools.cli.failures import ExitCode
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import bad, bold, emit, good, plain, poor, tell
 from ackbook.tools.cli.place import Place
@@ -52,7 +52,7 @@ def salvage(out: Path, as_json: bool, place: Place) -> int:
         )
     else:
         _show(done)
-    return Exit.LOST if done.lost else Exit.DONE
+    return ExitCode.LOST if done.lost else ExitCode.DONE
 
 
 def _show(done: SalvageReport) -> None:

@@ -13,7 +13,7 @@ import sys
 import click
 
 from ackbook.tools.cli.client import Client
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.options import json_option, place_option, recipient_argument
 from ackbook.tools.cli.output import (
     bad,
@@ -33,10 +33,10 @@ from ackbook.tools.shapes.broker import DeliveryRow, SendReply
 SENDER_VARIABLE = "RELAY_AGENT_NAME"
 
 EXIT_BY_OUTCOME = {
-    "confirmed": Exit.DONE,
-    "unconfirmed": Exit.UNCONFIRMED,
-    "failed": Exit.NO,
-    "timed_out": Exit.TIMED_OUT,
+    "confirmed": ExitCode.DONE,
+    "unconfirmed": ExitCode.UNCONFIRMED,
+    "failed": ExitCode.NO,
+    "timed_out": ExitCode.TIMED_OUT,
 }
 
 
@@ -79,7 +79,7 @@ def send(
     need: str,
     as_json: bool,
     place: Place,
-) -> Exit:
+) -> ExitCode:
     """Send TEXT to TO, which is the name of an agent or a #channel.
 
     TEXT - is read from standard input. Put -- before a TEXT that begins with a dash.
@@ -108,9 +108,9 @@ def send(
     for refused in reply.refused:
         say(f"{poor('refused:')} {plain(refused.agent)} ({refused.reason})")
     if outcome is None:
-        return Exit.DONE
+        return ExitCode.DONE
     # A recipient that did not take the message is one that it will not reach.
-    return Exit.NO if reply.refused else EXIT_BY_OUTCOME[outcome]
+    return ExitCode.NO if reply.refused else EXIT_BY_OUTCOME[outcome]
 
 
 def _body(text: str) -> str:
@@ -120,10 +120,10 @@ def _body(text: str) -> str:
             text = sys.stdin.buffer.read().decode().removesuffix("\n")
         except UnicodeDecodeError as problem:
             raise Failure(
-                Exit.USAGE, f"standard input is not UTF-8 at byte {problem.start}"
+                ExitCode.USAGE, f"standard input is not UTF-8 at byte {problem.start}"
             ) from None
     if not text:
-        raise Failure(Exit.USAGE, "the message is empty", "give a text, or - to read one")
+        raise Failure(ExitCode.USAGE, "the message is empty", "give a text, or - to read one")
     return text
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from ackbook.tools.cli.client import Client, agent_path
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.options import agent_argument, json_option, place_option
 from ackbook.tools.cli.output import bold, dim, emit, good, plain, poor, tell
 from ackbook.tools.cli.place import Place
@@ -69,7 +69,7 @@ def spawn(
     wait: float,
     as_json: bool,
     place: Place,
-) -> Exit:
+) -> ExitCode:
     """Start a program in a terminal, under NAME: ackbook spawn bob -- bash --norc
 
     The exit code is 0 when it is ready, 6 when it was not in time, and 1 when it ended first.
@@ -92,7 +92,7 @@ def run(
     env: tuple[str, ...],
     channels: tuple[str, ...],
     place: Place,
-) -> Exit:
+) -> ExitCode:
     """Start a program and join your terminal to it: ackbook run bob -- bash --norc
 
     Ctrl-] detaches; the program goes on.
@@ -112,7 +112,7 @@ def run(
 @_wait
 @json_option
 @place_option
-def restart(name: str, wait: float, as_json: bool, place: Place) -> Exit:
+def restart(name: str, wait: float, as_json: bool, place: Place) -> ExitCode:
     """End the program of NAME and start it again, with the command that was recorded."""
     body = {"wait_ms": round(wait * 1000)}
     path = agent_path(name, "/restart")
@@ -162,7 +162,7 @@ def _environment(pairs: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def _report(met: AgentMet, wait_s: float, as_json: bool) -> Exit:
+def _report(met: AgentMet, wait_s: float, as_json: bool) -> ExitCode:
     """Say how it stands; a program that is not ready although that was waited for is a failure."""
     if as_json:
         emit({key: getattr(met, key) for key in AgentStarted.__struct_fields__})
@@ -173,14 +173,14 @@ def _report(met: AgentMet, wait_s: float, as_json: bool) -> Exit:
     if met.state in ("gone", "restarting"):
         ending = f" ({met.exit.told()})" if met.exit is not None else ""
         raise Failure(
-            Exit.NO,
+            ExitCode.NO,
             f"the program of {met.name} ended before it was ready{ending}",
             f"see what it says with: ackbook run {met.name} -- CMD ARGS",
         )
     if met.state == "starting" and wait_s:
         raise Failure(
-            Exit.TIMED_OUT,
+            ExitCode.TIMED_OUT,
             f"{met.name} runs, but its terminal is not ready yet",
             f"look at it with: ackbook screen {met.name}",
         )
-    return Exit.DONE
+    return ExitCode.DONE

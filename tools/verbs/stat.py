@@ -12,7 +12,7 @@ from ackbook.projections.world.serialization import FOLD_VERSION
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import console, emit, full_time
 from ackbook.tools.cli.place import Place
-from ackbook.tools.history.journal import History, as_failure
+from ackbook.tools.history.journal import JournalHistory, as_failure
 from ackbook.tools.history.world_cache import world_at
 
 
@@ -23,7 +23,7 @@ def stat(as_json: bool, place: Place) -> None:
     """Show each segment: its records and bytes, how many of its messages are not settled yet, and
     what keeps a compaction from taking it. Needs no broker and changes nothing.
     """
-    history = History(place)
+    history = JournalHistory(place)
     world = world_at(history, history.head())
     unsettled = sorted(message.seq for message in world.messages())
 

@@ -29,7 +29,7 @@ from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import bold, dim, emit, plain, say, tell
 from ackbook.tools.cli.place import Place
-from ackbook.tools.shapes.broker import AgentRow, Agents
+from ackbook.tools.shapes.broker import AgentRow, AgentsReply
 
 ENDED_WITH_BROKER = ("ended_with_broker", "broker_stopped")
 LOCALHOST = "127.0.0.1"
@@ -147,7 +147,7 @@ def _say_ready(ready: Ready, as_json: bool) -> None:
 def _say_ended(place: Place) -> None:
     """Who ended with the last broker, and how each comes back."""
     try:
-        agents = Client(place).ask("GET", "/api/spawned", Agents).agents
+        agents = Client(place).ask("GET", "/api/spawned", AgentsReply).agents
     except Failure:
         return  # the broker was told to end meanwhile
     ended = [row for row in agents if _ended_with_broker(row)]

@@ -20,7 +20,7 @@ from ackbook.journal import (
 from ackbook.journal import verify as verify_journal
 from ackbook.projections.codec import decode, decode_block
 from ackbook.projections.facts import KINDS
-from ackbook.tools.cli.failures import Exit
+from ackbook.tools.cli.failures import ExitCode
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import bad, bold, dim, emit, good, plain, poor, say, tell
 from ackbook.tools.cli.place import Place, place_of
@@ -102,10 +102,10 @@ def verify(
         if one is not None and one.damage is not None:
             damage.append(one.damage)
             code = code or one.exit_code
-    wrong = None if fast or code == Exit.NEWER_FORMAT else _wrong_shape(directory)
+    wrong = None if fast or code == ExitCode.NEWER_FORMAT else _wrong_shape(directory)
     if wrong is not None:
         damage.append(wrong)
-        code = code or Exit.NEWER_FORMAT
+        code = code or ExitCode.NEWER_FORMAT
     for warning in found.warnings:
         say(f"{poor('note:')} {plain(warning)}")
     if as_json:

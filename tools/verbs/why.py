@@ -14,12 +14,12 @@ import click
 import msgspec
 
 from ackbook.broker.history.story_query import Telling, kept_of
-from ackbook.broker.history.why_question import LAST_MAX, Asked, Misasked, NothingKnown
+from ackbook.broker.history.why_question import LAST_MAX, Misasked, NothingKnown, WhyQuestion
 from ackbook.broker.wire.screen_captures import Still
 from ackbook.journal import Reader
 from ackbook.projections.ids import position_of
 from ackbook.projections.why.story import Story
-from ackbook.tools.cli.failures import Exit, Failure
+from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.options import json_option, past_option
 from ackbook.tools.cli.output import (
     bad,
@@ -40,7 +40,7 @@ from ackbook.tools.cli.output import (
 )
 from ackbook.tools.cli.place import Place
 from ackbook.tools.history.captures import kept_stills, show_still
-from ackbook.tools.history.journal import History
+from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.shapes.why import DeliveryStory, MessageStory
 
 LEFT_OUT = frozenset(
@@ -67,7 +67,7 @@ PHRASES = {
 KIND_WIDTH = 22
 
 
-class Row(msgspec.Struct, frozen=True):
+class StoryRow(msgspec.Struct, frozen=True):
     """What every line of the story has."""
 
     seq: int
@@ -116,10 +116,10 @@ def why(
     ID is that of a message or a delivery, or an idempotency key. The first answer about a long
     journal reads all of it; what that finds out is kept in the user's cache for the next ones.
     """
-    asked = Asked(id=id, key=key, sender=sender, agent=agent, last=last)
+    asked = WhyQuestion(id=id, key=key, sender=sender, agent=agent, last=last)
     with _misasking():
         asked.check()
-    history = History(place)
+    history = JournalHistory(place)
     with _misasking(), history.reading() as reader:
         head = reader.head()
         telling = Telling(
@@ -158,13 +158,13 @@ def _misasking() -> Iterator[None]:
     try:
         yield
     except Misasked as problem:
-        code = Exit.NOT_FOUND if isinstance(problem, NothingKnown) else Exit.USAGE
+        code = ExitCode.NOT_FOUND if isinstance(problem, NothingKnown) else ExitCode.USAGE
         raise Failure(code, plain(problem.what), plain(problem.next_step)) from None
 
 
 def _causes(story: Story) -> list[int]:
     """The records that others of the story name."""
-    rows = (msgspec.convert(row, Row) for row in story.timeline)
+    rows = (msgspec.convert(row, StoryRow) for row in story.timeline)
     return [seq for row in rows for seq in row.cause]
 
 
@@ -190,7 +190,7 @@ def _show_stills(stills: list[Still] | None) -> None:
 
 
 def _show(story: Story) -> None:
-    rows = [msgspec.convert(row, Row) for row in story.timeline]
+    rows = [msgspec.convert(row, StoryRow) for row in story.timeline]
     since = dim(full_time(rows[0].at)) if rows else ""
     tell(f"{bold(plain(story.id))}  {_state(story.state, story.reason)}  {since}")
     width = max((len(str(row.seq)) for row in rows), default=0)
@@ -214,7 +214,7 @@ def _check_readable(wanted: str, reader: Reader) -> None:
     for gap in reader.gaps:
         if 1 < gap.first <= position <= gap.last:
             raise Failure(
-                Exit.NOT_FOUND,
+                ExitCode.NOT_FOUND,
                 f"{wanted} would begin at record {position}, and records {gap.first} to {gap.last}"
                 " cannot be read; no later one names it",
                 "ackbook verify says what is wrong with the journal",
@@ -226,18 +226,18 @@ def _unknown(wanted: str, oldest: int, place: Place) -> Failure:
     position = position_of(wanted)
     if position is not None and place.bundle is not None:
         return Failure(
-            Exit.NOT_FOUND,
+            ExitCode.NOT_FOUND,
             f"nothing here names {wanted}: {place.bundle}",
             "ask the journal that it was made from",
         )
     if position is not None and position < oldest:
         return Failure(
-            Exit.NOT_FOUND,
+            ExitCode.NOT_FOUND,
             f"{wanted} begins at record {position}, and what is left of the journal at {oldest}",
             "look into a backup, or bring back its archives",
         )
     return Failure(
-        Exit.NOT_FOUND,
+        ExitCode.NOT_FOUND,
         f"no record names {wanted}",
         "ids are shown by: ackbook send, ackbook pending, ackbook events;"
         " an idempotency key that looks like one is asked for with --key",
@@ -261,7 +261,7 @@ def _state(state: str, reason: str | None) -> str:
     return bad(told) if state in settled_badly else poor(told)
 
 
-def _details(row: Row, fields: dict[str, object], alone: bool) -> str:
+def _details(row: StoryRow, fields: dict[str, object], alone: bool) -> str:
     """What this line has to say that the others do not."""
     told: list[str] = []
     if row.kind == "message.enqueued":

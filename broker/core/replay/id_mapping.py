@@ -14,14 +14,14 @@ import msgspec
 
 from ackbook.broker.core.commands import (
     Adopt,
+    AnyCommand,
     Cancel,
     Original,
     Redeliver,
     ReportAttempt,
     ReportEnded,
-    Wish,
 )
-from ackbook.projections.analysis.outcome_diff import Fate
+from ackbook.projections.analysis.outcome_diff import ComparedDelivery
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import (
     AgentName,
@@ -50,9 +50,9 @@ class Begun(msgspec.Struct, frozen=True):
     reason: str = ""
     original: str = ""
 
-    def fate(self, seq: int, original: str) -> Fate:
+    def fate(self, seq: int, original: str) -> ComparedDelivery:
         """Its beginning, under a key that both histories understand."""
-        return Fate(
+        return ComparedDelivery(
             key=(seq, key_of(self.agent), original),
             agent=self.agent,
             delivery_id=self.delivery_id,
@@ -129,7 +129,7 @@ class Twins:
         elif here != there:
             self._there[here], self._here[there] = there, here
 
-    def translate(self, here: World, there: World, wish: Wish) -> Wish:
+    def translate(self, here: World, there: World, wish: AnyCommand) -> AnyCommand:
         """The same wish in the words of the other history. The worlds are those before it."""
         match wish:
             case ReportAttempt():

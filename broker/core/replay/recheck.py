@@ -16,14 +16,14 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from ackbook.broker.core.commands import Wish
+from ackbook.broker.core.commands import AnyCommand
 from ackbook.broker.core.decide import decide, unfold
 from ackbook.broker.core.recorded_command import wish_of
 from ackbook.projections.codec import Content, Control, Entry, Foreign, kind_of
 from ackbook.projections.facts import MessageEnqueued
 from ackbook.projections.world.fold import World, fold_all
 
-Side: TypeAlias = Literal["fact", "cause", "by"]
+DivergentPart: TypeAlias = Literal["fact", "cause", "by"]
 """In what two entries at one position can differ: what is said, why, and on which wish."""
 
 
@@ -37,12 +37,12 @@ class Divergence(msgspec.Struct, frozen=True):
     first: int
     seq: int
     at: int
-    wish: Wish
+    wish: AnyCommand
     recorded: Entry | None
     decided: Entry | None
 
     @property
-    def sides(self) -> tuple[Side, ...]:
+    def sides(self) -> tuple[DivergentPart, ...]:
         """In what the two differ, where both say something."""
         if self.recorded is None or self.decided is None:
             return ()
@@ -57,11 +57,11 @@ class NotTold(msgspec.Struct, frozen=True):
     why: Literal["origin", "cut"] = "origin"
 
 
-Finding: TypeAlias = Divergence | NotTold | None
+RecheckFinding: TypeAlias = Divergence | NotTold | None
 """What came of deciding again; None: the same."""
 
 
-def check(world: World, entries: Iterable[Entry]) -> Iterator[Finding]:
+def check(world: World, entries: Iterable[Entry]) -> Iterator[RecheckFinding]:
     """One finding for each decision among these entries, which follow on the world and have no
     hole. The world is then the one after them."""
     shorter: Divergence | None = None
@@ -82,7 +82,7 @@ def check(world: World, entries: Iterable[Entry]) -> Iterator[Finding]:
         yield NotTold(shorter.first, "cut")
 
 
-def again(world: World, decision: Sequence[Entry]) -> Finding:
+def again(world: World, decision: Sequence[Entry]) -> RecheckFinding:
     """Decide this once more in the world before it. The world is then what the records say,
     whatever the rules say; None: they say the same."""
     first = decision[0]
@@ -137,7 +137,7 @@ def _goes_on(group: list[Entry], entry: Entry) -> bool:
     )
 
 
-def _sides(recorded: Entry, decided: Entry) -> Iterator[Side]:
+def _sides(recorded: Entry, decided: Entry) -> Iterator[DivergentPart]:
     if recorded.fact != decided.fact and not _as_redacted(recorded.fact, decided.fact):
         yield "fact"
     if recorded.cause != decided.cause:
@@ -163,7 +163,7 @@ _SHORT = (b'{"command":"send"}',)
 
 
 def _divergence(
-    decision: Sequence[Entry], agreed: int, wish: Wish, decided: Entry | None
+    decision: Sequence[Entry], agreed: int, wish: AnyCommand, decided: Entry | None
 ) -> Divergence:
     first = decision[0]
     recorded = decision[agreed] if agreed < len(decision) else None

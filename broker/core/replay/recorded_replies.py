@@ -31,7 +31,7 @@ class Reaction(msgspec.Struct, frozen=True, gc=False):
     report: Report
 
 
-class Attempt(msgspec.Struct):
+class RecordedAttempt(msgspec.Struct):
     """When an attempt was intended, into which generation, and how it was answered. `held`: it was
     not, but for what was in the way at that time."""
 
@@ -45,7 +45,7 @@ class Reactions:
     """Of one journal, or a part of it; `note` takes its entries in order."""
 
     def __init__(self) -> None:
-        self._attempts: dict[tuple[DeliveryId, int], Attempt] = {}
+        self._attempts: dict[tuple[DeliveryId, int], RecordedAttempt] = {}
         self._delays: dict[str, list[int]] = {}
         self._medians: dict[str, int] = {}
         self._known: dict[Report, Report] = {}
@@ -54,12 +54,12 @@ class Reactions:
     def note(self, entry: Entry) -> None:
         fact = entry.fact
         if type(fact) is DeliveryAttempted:
-            attempt = Attempt(at=entry.at, generation=fact.generation)
+            attempt = RecordedAttempt(at=entry.at, generation=fact.generation)
             self._attempts[fact.delivery_id, fact.attempt] = attempt
         elif bytes(entry.by).startswith(_COMMAND):
             self._take(self._reports.decode(entry.by), entry.at)
 
-    def of(self, delivery_id: DeliveryId, attempt: int) -> Attempt | None:
+    def of(self, delivery_id: DeliveryId, attempt: int) -> RecordedAttempt | None:
         """What is recorded of this attempt."""
         return self._attempts.get((delivery_id, attempt))
 

@@ -18,25 +18,30 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from ackbook.broker.core.commands import ReportAttempt, StartBroker, Tick, Wish
+from ackbook.broker.core.commands import AnyCommand, ReportAttempt, StartBroker, Tick
 from ackbook.broker.core.decide import carry_out
 from ackbook.broker.core.recorded_command import wish_of
 from ackbook.broker.core.replay.id_mapping import Twins, begun
 from ackbook.broker.core.replay.recheck import is_decision
 from ackbook.broker.core.replay.recorded_replies import Reactions
-from ackbook.projections.analysis.outcome_diff import Comparison, Fate
+from ackbook.projections.analysis.outcome_diff import ComparedDelivery, Comparison
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import DeliveryAttempted, Policy
 from ackbook.projections.world.fold import World, fold, fold_all, key_of
 
-Change = Callable[[Policy], Policy]
+PolicyChange = Callable[[Policy], Policy]
 
 
 class Elsewhere:
     """The other world. `here` and `there` are equal worlds at the beginning; `take` moves both."""
 
     def __init__(
-        self, here: World, there: World, change: Change, reactions: Reactions, moved_us_min: int
+        self,
+        here: World,
+        there: World,
+        change: PolicyChange,
+        reactions: Reactions,
+        moved_us_min: int,
     ) -> None:
         self.here = here
         self.there = there
@@ -51,7 +56,9 @@ class Elsewhere:
         self._count = 0
         for side, world in ((self.fates.recorded, here), (self.fates.other, there)):
             for each in world.deliveries.values():
-                known = Fate((each.joined, key_of(each.agent), ""), each.agent, each.delivery_id)
+                known = ComparedDelivery(
+                    (each.joined, key_of(each.agent), ""), each.agent, each.delivery_id
+                )
                 side.begin(known)
         there.policy = change(there.policy)
         for agent in there.agents.values():
@@ -87,7 +94,7 @@ class Elsewhere:
         self.fates.note(group, said)
         self._answer(said)
 
-    def _is_apart(self, wish: Wish) -> bool:
+    def _is_apart(self, wish: AnyCommand) -> bool:
         """Whether this is the report of an attempt that the other world made at another moment."""
         if not isinstance(wish, ReportAttempt):
             return False
@@ -116,13 +123,13 @@ class Elsewhere:
             else:
                 return
 
-    def _by_itself(self, wish: Wish, at: int) -> bool:
+    def _by_itself(self, wish: AnyCommand, at: int) -> bool:
         said = self._carry_out(wish, max(at, self.there.at))
         self.fates.note((), said)
         self._answer(said)
         return bool(said)
 
-    def _carry_out(self, wish: Wish, at: int) -> tuple[Entry, ...]:
+    def _carry_out(self, wish: AnyCommand, at: int) -> tuple[Entry, ...]:
         return carry_out(self.there, wish, at).entries
 
     def _own_deadline(self, until: int) -> int | None:

@@ -43,7 +43,7 @@ class LinkBusy(Exception):
     """The holder does not take what it is sent."""
 
 
-class Link:
+class HolderLink:
     """One connection. After `connect`, `pump` has to run until it returns: the link is lost."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -115,7 +115,7 @@ class Link:
             answer.set_result(frame)
 
 
-async def connect(path: str, hello: Hello) -> tuple[Link, Welcome]:
+async def connect(path: str, hello: Hello) -> tuple[HolderLink, Welcome]:
     """Reach the holder that listens at `path`.
 
     Raises `OSError` where nobody listens, `LinkLost` where somebody does but does not answer, and
@@ -129,7 +129,7 @@ async def connect(path: str, hello: Hello) -> tuple[Link, Welcome]:
         if not line:
             raise LinkLost
         answer = frames.decode_holder(line)
-        if isinstance(answer, frames.Refusal):
+        if isinstance(answer, frames.EpochRefusal):
             raise LinkRefused(answer.detail or answer.reason)
         if not isinstance(answer, Welcome):
             raise LinkLost
@@ -139,4 +139,4 @@ async def connect(path: str, hello: Hello) -> tuple[Link, Welcome]:
     except BaseException:
         writer.close()
         raise
-    return Link(reader, writer), answer
+    return HolderLink(reader, writer), answer

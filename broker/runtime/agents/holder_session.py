@@ -15,13 +15,20 @@ import logging
 from collections.abc import Callable
 from typing import Protocol, assert_never
 
-from ackbook.broker.core.commands import Refused, ReportAttempt, ReportEnded, Verdict, Wish
+from ackbook.broker.core.commands import AnyCommand, Refused, ReportAttempt, ReportEnded, Verdict
 from ackbook.broker.runtime.agents.holder_launch import Launched
-from ackbook.broker.runtime.agents.holder_link import Link, LinkLost, LinkRefused, connect
+from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkLost, LinkRefused, connect
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
 from ackbook.broker.wire import frames
-from ackbook.broker.wire.frames import Condition, Ended, Hello, HolderFrame, Report, Welcome
+from ackbook.broker.wire.frames import (
+    Hello,
+    HolderFrame,
+    ProgramEnded,
+    Report,
+    TerminalCondition,
+    Welcome,
+)
 from ackbook.broker.wire.holder_commands import Speaker
 from ackbook.projections.facts import AgentName, DeliveryId
 
@@ -47,7 +54,7 @@ class Audience(Protocol):
         ...
 
 
-class Keeper:
+class HolderSession:
     """See the module. `run` is its life; it returns when the holder is gone and that is told. `pid`
     is the program's, once the holder has said it."""
 
@@ -67,7 +74,7 @@ class Keeper:
         self.generation = generation
         self._speaker = Speaker(name, generation)
         self.path = path
-        self.link: Link | None = None
+        self.link: HolderLink | None = None
         self.pid: int | None = None
         self.settled_in = asyncio.Event()
         self.gone = asyncio.Event()
@@ -77,14 +84,14 @@ class Keeper:
         self._again = again
         self._launched = launched
         on, human = audience.wanted(name)
-        self._watch = frames.Watch(on=on, human=human)
+        self._watch = frames.WatchOrder(on=on, human=human)
         self._open: dict[tuple[DeliveryId, int], Report] = {}
         self._text = codecs.getincrementaldecoder("utf-8")("replace")
         self._offset = 0
         self._named = False
         self._ended = False
 
-    async def run(self, first: tuple[Link, Welcome] | None = None) -> None:
+    async def run(self, first: tuple[HolderLink, Welcome] | None = None) -> None:
         """Live with the holder. `first`: the link over which it was spawned; none: adopt it."""
         adopting = first is None
         met = first is not None
@@ -118,7 +125,7 @@ class Keeper:
         if self.link is not None:
             self.link.send(frames.Named())
 
-    def type(self, frame: frames.Type) -> None:
+    def type(self, frame: frames.TypeOrder) -> None:
         """Type a message. Whatever was typed before it can say no more."""
         if self.link is None:
             return
@@ -136,18 +143,18 @@ class Keeper:
         """End the program; `reason` says in the journal why, where that was our decision."""
         self._speaker.leaving = self._speaker.leaving or reason
         if self.link is not None:
-            self.link.send(frames.End())
+            self.link.send(frames.EndOrder())
 
     def watch(self, *, on: bool, human: bool) -> None:
         """Whether the terminal's output is wanted, and whether a person's terminal shows it."""
-        watch = frames.Watch(on=on, human=human)
+        watch = frames.WatchOrder(on=on, human=human)
         if watch != self._watch and self.link is not None:
             self.link.send(watch)
         self._watch = watch
 
     # --- from the holder
 
-    async def _reach(self) -> tuple[Link, Welcome]:
+    async def _reach(self) -> tuple[HolderLink, Welcome]:
         """Connect, however long it takes, while somebody listens."""
         delay = AGAIN_S_MIN
         while True:
@@ -158,7 +165,7 @@ class Keeper:
                 delay = min(delay * 2, AGAIN_S_MAX)
                 continue
             if (welcome.name, welcome.generation) != (self.name, self.generation):
-                link.send(frames.End())
+                link.send(frames.EndOrder())
                 link.close()
                 raise LinkRefused("another agent's holder listens there")
             return link, welcome
@@ -176,7 +183,7 @@ class Keeper:
             self.link.send(self._watch)
         self._post(commands, lambda verdicts: self._met(commands, verdicts))
 
-    def _met(self, commands: list[Wish], verdicts: tuple[Verdict, ...]) -> None:
+    def _met(self, commands: list[AnyCommand], verdicts: tuple[Verdict, ...]) -> None:
         for command, verdict in zip(commands, verdicts, strict=True):
             if isinstance(command, ReportAttempt):
                 self._recorded(command.report, verdict)
@@ -191,16 +198,16 @@ class Keeper:
                 self._open[(frame.delivery_id, frame.attempt)] = frame
                 command = ReportAttempt(agent=self.name, report=frame)
                 self._post([command], lambda verdicts: self._recorded(frame, verdicts[0]))
-            case Condition():
+            case TerminalCondition():
                 self._post(self._speaker.condition(frame))
-            case Ended():
+            case ProgramEnded():
                 self._ended = True
                 self._post([self._speaker.ended(frame)], lambda _: self._end_is_durable())
             case frames.Idle():
                 self._post([self._speaker.idle(frame)])
             case frames.Output():
                 self._output(frame)
-            case frames.Refusal():
+            case frames.EpochRefusal():
                 log.error("the holder of %s refuses: %s %s", self.name, frame.reason, frame.detail)
             case Welcome() | frames.InputDone() | frames.ScreenShown():
                 pass
@@ -217,7 +224,7 @@ class Keeper:
     # --- what is durable
 
     def _post(
-        self, commands: list[Wish], then: Callable[[tuple[Verdict, ...]], None] | None = None
+        self, commands: list[AnyCommand], then: Callable[[tuple[Verdict, ...]], None] | None = None
     ) -> None:
         """Put commands to the rules without waiting: the next frame may be read meanwhile.
 
@@ -243,14 +250,14 @@ class Keeper:
     def _settle(self, delivery_id: DeliveryId, attempt: int) -> None:
         self._open.pop((delivery_id, attempt), None)
         if self.link is not None:
-            self.link.send(frames.Settled(delivery_id=delivery_id, attempt=attempt))
+            self.link.send(frames.AttemptSettled(delivery_id=delivery_id, attempt=attempt))
 
     def _end_is_durable(self) -> None:
         """The holder kept itself alive to tell its program's end; now it may go."""
         if self.link is not None:
-            self.link.send(frames.End())
+            self.link.send(frames.EndOrder())
 
-    async def _carry(self, command: Wish) -> None:
+    async def _carry(self, command: AnyCommand) -> None:
         """Put a command to the rules. When the engine has ended, the next start finds out."""
         with contextlib.suppress(Stopped, OutcomeUnknown):
             await self._engine.carry(command)

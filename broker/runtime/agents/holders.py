@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ackbook.broker.core.commands import ReportEnded
-from ackbook.broker.core.effects import Ask, End, Find, Owed, Start, Type
+from ackbook.broker.core.effects import AnyEffect, Ask, End, Find, Start, Type
 from ackbook.broker.history.journal_entries import body_at
 from ackbook.broker.runtime.agents import unix_sockets
 from ackbook.broker.runtime.agents.holder_launch import Launched
-from ackbook.broker.runtime.agents.holder_link import Link, LinkLost, LinkRefused, connect
-from ackbook.broker.runtime.agents.holder_session import Audience, Keeper
-from ackbook.broker.runtime.engine.effect_dispatch import Dues
+from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkLost, LinkRefused, connect
+from ackbook.broker.runtime.agents.holder_session import Audience, HolderSession
+from ackbook.broker.runtime.engine.effect_dispatch import EffectDispatch
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
 from ackbook.broker.runtime.holder.process import kill_session
@@ -46,12 +46,12 @@ class Holders:
 
     def __init__(self, directory: Path, journal: Path, hello: Hello, audience: Audience) -> None:
         self.directory = directory
-        self.dues = Dues(self)
+        self.dues = EffectDispatch(self)
         self.restart: Callable[[Start], None] = lambda start: None
         self._journal = journal
         self._hello = hello
         self._audience = audience
-        self._keepers: dict[tuple[str, int], Keeper] = {}
+        self._keepers: dict[tuple[str, int], HolderSession] = {}
         self._engine: Engine | None = None
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -59,19 +59,19 @@ class Holders:
         """Report to this engine; every keeper lives in this task group."""
         self._engine, self._tasks = engine, tasks
 
-    def keeper(self, name: str, generation: int | None = None) -> Keeper | None:
+    def keeper(self, name: str, generation: int | None = None) -> HolderSession | None:
         """The keeper of this generation; of the latest one, where none is named."""
         if generation is not None:
             return self._keepers.get((key_of(name), generation))
         mine = [n for key, n in self._keepers if key == key_of(name)]
         return self._keepers[key_of(name), max(mine)] if mine else None
 
-    def __iter__(self) -> Iterator[Keeper]:
+    def __iter__(self) -> Iterator[HolderSession]:
         return iter(tuple(self._keepers.values()))
 
     # --- coming and going
 
-    async def meet(self, path: str) -> tuple[Link, Welcome]:
+    async def meet(self, path: str) -> tuple[HolderLink, Welcome]:
         """The first words with the holder that listens at `path`."""
         return await connect(path, self._hello)
 
@@ -80,13 +80,13 @@ class Holders:
         name: str,
         generation: int,
         path: str,
-        first: tuple[Link, Welcome] | None = None,
+        first: tuple[HolderLink, Welcome] | None = None,
         launched: Launched | None = None,
-    ) -> Keeper:
+    ) -> HolderSession:
         """Keep a holder from here on. Without `first` it is one to adopt."""
         assert self._engine is not None
         assert self._tasks is not None
-        keeper = Keeper(
+        keeper = HolderSession(
             engine=self._engine,
             hello=self._hello,
             name=name,
@@ -145,7 +145,7 @@ class Holders:
 
     # --- what the world owes
 
-    def begin(self, owed: Owed) -> None:
+    def begin(self, owed: AnyEffect) -> None:
         """Begin an effect; what cannot be begun now is owed again when its holder is back."""
         match owed:
             case Type():
@@ -161,8 +161,8 @@ class Holders:
             case End():
                 self._end(owed)
 
-    def _order(self, owed: Type) -> frames.Type:
-        return frames.Type(
+    def _order(self, owed: Type) -> frames.TypeOrder:
+        return frames.TypeOrder(
             delivery_id=owed.delivery_id,
             event_id=owed.event_id,
             attempt=owed.attempt,
@@ -189,7 +189,7 @@ class Holders:
 
     # --- in the background
 
-    async def _keep(self, keeper: Keeper, first: tuple[Link, Welcome] | None) -> None:
+    async def _keep(self, keeper: HolderSession, first: tuple[HolderLink, Welcome] | None) -> None:
         try:
             await keeper.run(first)
             # Not when this broker ends before its holder: the next one has to find it.
@@ -218,7 +218,7 @@ class Holders:
             log.error("a holder at %s answers to somebody else: %s", path, error)
             return
         log.info("ending the holder of %s (%d), which nobody named", welcome.name, welcome.pid)
-        link.send(frames.End())
+        link.send(frames.EndOrder())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(link.pump(lambda frame: None), END_S_MAX)
         link.close()

@@ -30,7 +30,7 @@ from ackbook.broker.runtime.agents.holder_link import LinkLost, LinkRefused
 from ackbook.broker.runtime.agents.holders import SOCKET_SUFFIX, Holders
 from ackbook.broker.runtime.agents.launch_spec import Order, again, recorded
 from ackbook.broker.runtime.engine.engine import Engine
-from ackbook.broker.runtime.engine.state_waiter import QUIET_S_MAX, Bell
+from ackbook.broker.runtime.engine.state_waiter import QUIET_S_MAX, StateWaiter
 from ackbook.broker.wire import frames
 from ackbook.projections.facts import AgentName, AgentSpawned
 from ackbook.projections.world.fold import World, key_of
@@ -57,7 +57,7 @@ class Spawner:
         self,
         engine: Engine,
         holders: Holders,
-        bell: Bell,
+        bell: StateWaiter,
         directory: Path,
         environment: Mapping[str, str],
         umask: int,

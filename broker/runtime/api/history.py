@@ -16,8 +16,8 @@ import msgspec
 
 from ackbook.broker.core.commands import Original
 from ackbook.broker.history.journal_entries import entries, events_after
-from ackbook.broker.history.why_question import Asked
-from ackbook.broker.history.why_worker import Answer, historian_command
+from ackbook.broker.history.why_question import WhyQuestion
+from ackbook.broker.history.why_worker import WhyAnswer, historian_command
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.runtime.maintenance.worker_process import WorkFailed, work
 from ackbook.broker.wire.problems import Problem
@@ -35,7 +35,7 @@ from ackbook.projections.facts import (
 from ackbook.projections.ids import position_of
 
 
-async def why(service: Service, asked: Asked) -> list[Row]:
+async def why(service: Service, asked: WhyQuestion) -> list[Row]:
     """The stories that are asked for, at least one, as `ackbook why --json` tells them."""
     head = service.feed.head
     async with service.historians:
@@ -43,7 +43,7 @@ async def why(service: Service, asked: Asked) -> list[Row]:
             told = await work(historian_command(service.journal, head, asked))
         except WorkFailed as error:
             raise Problem("internal_error", f"the journal could not be read: {error}") from error
-    answer = msgspec.json.decode(told, type=Answer)
+    answer = msgspec.json.decode(told, type=WhyAnswer)
     if answer.problem:
         raise Problem("invalid_request" if answer.misasked else "not_found", answer.problem)
     if not answer.stories:

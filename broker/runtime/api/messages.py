@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from ackbook.broker.core.commands import Cancel, Cancelled, Redeliver, Redelivery, Sent
-from ackbook.broker.history.why_question import Asked
+from ackbook.broker.history.why_question import WhyQuestion
 from ackbook.broker.runtime.api import history
 from ackbook.broker.runtime.api.handler import cursor_of_text
 from ackbook.broker.runtime.api.service import Service
@@ -89,7 +89,7 @@ async def replay_events(service: Service, request: Request) -> Row:
 async def why(service: Service, request: Request) -> Row:
     """The story of a message or a delivery, by its id or its idempotency key."""
     sender = request.query_params.get("from")
-    [story] = await history.why(service, Asked(id=request.path_params["id"], sender=sender))
+    [story] = await history.why(service, WhyQuestion(id=request.path_params["id"], sender=sender))
     return story
 
 
@@ -99,7 +99,7 @@ async def why_asked(service: Service, request: Request) -> Row:
     last = said.get("last")
     if last is not None and not (last.isascii() and last.isdecimal() and len(last) < 8):
         raise Problem("invalid_request", f"last is a number, not {last!r}")
-    asked = Asked(
+    asked = WhyQuestion(
         id=said.get("id"),
         key=said.get("key"),
         sender=said.get("from"),

@@ -49,7 +49,7 @@ def application(service: Callable[[], Service]) -> ASGIApp:
     )
 
 
-class Server(uvicorn.Server):
+class ApiServer(uvicorn.Server):
     """Uvicorn on a socket that is already listening; `stop` ends it gracefully."""
 
     def __init__(self, app: ASGIApp, listener: socket.socket) -> None:

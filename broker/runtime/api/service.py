@@ -13,17 +13,17 @@ from pathlib import Path
 
 import msgspec
 
-from ackbook.broker.core.commands import Answer, Refused, Wish
-from ackbook.broker.runtime.agents.holder_link import Link
-from ackbook.broker.runtime.agents.holder_session import Keeper
+from ackbook.broker.core.commands import Answer, AnyCommand, Refused
+from ackbook.broker.runtime.agents.holder_link import HolderLink
+from ackbook.broker.runtime.agents.holder_session import HolderSession
 from ackbook.broker.runtime.agents.holders import Holders
 from ackbook.broker.runtime.agents.spawning import Spawner
 from ackbook.broker.runtime.agents.viewers import Attachments, Viewer
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.feed import Feed, Subscription
-from ackbook.broker.runtime.engine.state_waiter import Bell
+from ackbook.broker.runtime.engine.state_waiter import StateWaiter
 from ackbook.broker.runtime.maintenance.compaction_schedule import Compactor
-from ackbook.broker.runtime.maintenance.health import Health
+from ackbook.broker.runtime.maintenance.health import HealthSources
 from ackbook.broker.wire.problems import Problem, refusal
 from ackbook.projections.world.fold import World
 
@@ -34,13 +34,13 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
     engine: Engine
     feed: Feed
-    bell: Bell
+    bell: StateWaiter
     holders: Holders
     spawner: Spawner
     attachments: Attachments
     compactor: Compactor
     historians: asyncio.Semaphore
-    health: Health
+    health: HealthSources
     directory: Path
     version: str
     started: float
@@ -55,14 +55,14 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         """Milliseconds since this broker began to serve."""
         return int((time.monotonic() - self.started) * 1_000)
 
-    async def carry(self, command: Wish) -> Answer:
+    async def carry(self, command: AnyCommand) -> Answer:
         """The answer to a command that was accepted and is durable. Raises `Problem`."""
         verdict = await self.engine.carry(command)
         if isinstance(verdict, Refused):
             raise refusal(verdict)
         return verdict.answer
 
-    async def living(self, name: str) -> Keeper:
+    async def living(self, name: str) -> HolderSession:
         """The keeper of an agent that runs. Raises `Problem`."""
         generation = await self.engine.ask(lambda world, at: _generation(world, name))
         if generation is None:
@@ -72,7 +72,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
             raise Problem("worker_disappeared", f'Agent "{name}" does not run now')
         return keeper
 
-    async def link(self, name: str) -> Link:
+    async def link(self, name: str) -> HolderLink:
         """The link to the holder of an agent that runs. Raises `Problem`."""
         keeper = await self.living(name)
         if keeper.link is None:

@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from ackbook.broker.runtime.agents.holder_link import Link, LinkBusy, LinkLost
-from ackbook.broker.runtime.agents.holder_session import Keeper
+from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkBusy, LinkLost
+from ackbook.broker.runtime.agents.holder_session import HolderSession
 from ackbook.broker.runtime.agents.viewers import Viewer
 from ackbook.broker.runtime.api import history
 from ackbook.broker.runtime.api.handler import cursor_of_text
@@ -140,7 +140,7 @@ async def attach(service: Service, socket: WebSocket) -> None:
     await _close(socket)
 
 
-async def _show(socket: WebSocket, keeper: Keeper, viewer: Viewer) -> None:
+async def _show(socket: WebSocket, keeper: HolderSession, viewer: Viewer) -> None:
     """Paint, then pass on; paint again after a gap or a lost link; end with the program."""
     ended = asyncio.create_task(keeper.gone.wait())
     ended.add_done_callback(lambda _: viewer.nudge())
@@ -158,7 +158,7 @@ async def _show(socket: WebSocket, keeper: Keeper, viewer: Viewer) -> None:
         ended.cancel()
 
 
-async def _paint(socket: WebSocket, keeper: Keeper) -> int:
+async def _paint(socket: WebSocket, keeper: HolderSession) -> int:
     """Send the whole screen; the offset of the output that it shows."""
     while not keeper.gone.is_set():
         link = keeper.link
@@ -171,7 +171,7 @@ async def _paint(socket: WebSocket, keeper: Keeper) -> int:
     return 0
 
 
-async def _type(socket: WebSocket, keeper: Keeper, viewer: Viewer) -> None:
+async def _type(socket: WebSocket, keeper: HolderSession, viewer: Viewer) -> None:
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
@@ -186,7 +186,7 @@ async def _type(socket: WebSocket, keeper: Keeper, viewer: Viewer) -> None:
             _control(link, text.encode())
 
 
-def _control(link: Link, text: bytes) -> None:
+def _control(link: HolderLink, text: bytes) -> None:
     with contextlib.suppress(Problem):
         fields = Fields(text)
         rows = fields.number("rows", least=1, most=1_000)

@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import Request
 
 from ackbook.broker.runtime.api.service import Service
-from ackbook.broker.runtime.maintenance.compaction_schedule import Run, Wish
+from ackbook.broker.runtime.maintenance.compaction_schedule import CompactionRequest, Run
 from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.requests import Fields
 from ackbook.broker.wire.retention import SPELLINGS, parse_retention
@@ -26,7 +26,7 @@ async def compact(service: Service, request: Request) -> Row:
     keep = parse_retention(said)
     if keep is None:
         raise Problem("invalid_request", f"keep_audit must be {SPELLINGS}, not {said!r}")
-    return _show(service.compactor.begin(Wish(keep, fields.flag("dry_run", "dryRun"))))
+    return _show(service.compactor.begin(CompactionRequest(keep, fields.flag("dry_run", "dryRun"))))
 
 
 async def show_compaction(service: Service, request: Request) -> Row:

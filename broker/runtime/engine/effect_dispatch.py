@@ -1,7 +1,8 @@
 """Dues: what the world owes, less what has been begun.
 
 After each batch the agents that it touched are asked what they are owed; what was not owed before
-is handed to `Hands`, once. What is no longer owed is forgotten, so this is as small as the world.
+is handed to `EffectHandler`, once. What is no longer owed is forgotten, so this is as small as the
+world.
 """
 
 from __future__ import annotations
@@ -9,26 +10,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from ackbook.broker.core.effects import End, Owed
+from ackbook.broker.core.effects import AnyEffect, End
 from ackbook.broker.core.plan import plan_for
 from ackbook.projections.codec import Entry
 from ackbook.projections.world.fold import World, key_of
 
 
-class Hands(Protocol):
+class EffectHandler(Protocol):
     """Whoever does what is owed. Called on the loop; must not wait, and reports by commands."""
 
-    def begin(self, owed: Owed) -> None:
+    def begin(self, owed: AnyEffect) -> None:
         """Begin this effect."""
         ...
 
 
-class Dues:
+class EffectDispatch:
     """A watcher of the engine."""
 
-    def __init__(self, hands: Hands) -> None:
+    def __init__(self, hands: EffectHandler) -> None:
         self._hands = hands
-        self._begun: dict[str, frozenset[Owed]] = {}
+        self._begun: dict[str, frozenset[AnyEffect]] = {}
         self._ending: frozenset[End] = frozenset()
 
     def committed(self, world: World, entries: Sequence[Entry], touched: frozenset[str]) -> None:
@@ -44,8 +45,8 @@ class Dues:
         self._ending = frozenset(end for end in self._ending if key_of(end.agent) != key)
         self._begin_ends(world)
 
-    def _begin(self, owed: Iterable[Owed], keys: Iterable[str]) -> None:
-        due: dict[str, list[Owed]] = {key: [] for key in keys}
+    def _begin(self, owed: Iterable[AnyEffect], keys: Iterable[str]) -> None:
+        due: dict[str, list[AnyEffect]] = {key: [] for key in keys}
         for effect in owed:
             due[key_of(effect.agent)].append(effect)
         for key, effects in due.items():

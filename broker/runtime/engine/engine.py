@@ -19,17 +19,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from ackbook.broker.core.commands import Refused, Tick, Verdict, Wish
+from ackbook.broker.core.commands import AnyCommand, Refused, Tick, Verdict
 from ackbook.broker.core.decide import carry_out, room_needed
 from ackbook.broker.runtime.engine.inbox import (
-    Asked,
-    Batch,
+    CommandGroup,
+    CommandProgress,
+    DecidedBatch,
+    EntryWatcher,
     OutcomeUnknown,
-    Progress,
+    PendingQuestion,
     Question,
     Stopped,
-    Watcher,
-    Wished,
 )
 from ackbook.journal import JournalFull, Log
 from ackbook.projections.world.fold import World, next_deadline
@@ -48,12 +48,12 @@ SECOND_US = 1_000_000
 class Engine:
     """See the module. `run` is its life; everything else may be called from any task."""
 
-    def __init__(self, log: Log, world: World, watchers: Sequence[Watcher] = ()) -> None:
+    def __init__(self, log: Log, world: World, watchers: Sequence[EntryWatcher] = ()) -> None:
         self._log = log
         self._world = world
         self._watchers = tuple(watchers)
-        self._inbox: deque[Wished] = deque()
-        self._stalled: deque[Wished] = deque()
+        self._inbox: deque[CommandGroup] = deque()
+        self._stalled: deque[CommandGroup] = deque()
         self._retry_at = 0
         self._asked: deque[Question] = deque()
         self._committing = False
@@ -65,7 +65,7 @@ class Engine:
 
     # --- what others may do
 
-    def post(self, *commands: Wish) -> asyncio.Future[tuple[Verdict, ...]]:
+    def post(self, *commands: AnyCommand) -> asyncio.Future[tuple[Verdict, ...]]:
         """Put commands to the rules, in order, with none of another caller in between.
 
         The future has one verdict for each, once all are durable. Cancelling it changes nothing.
@@ -74,15 +74,15 @@ class Engine:
         if self._stopping or self._failed:
             raise Stopped
         done: asyncio.Future[tuple[Verdict, ...]] = asyncio.get_running_loop().create_future()
-        self._inbox.append(Wished(commands, done))
+        self._inbox.append(CommandGroup(commands, done))
         self._rouse()
         return done
 
-    async def carry(self, command: Wish) -> Verdict:
+    async def carry(self, command: AnyCommand) -> Verdict:
         """The verdict on one command, once it is durable."""
         return (await asyncio.shield(self.post(command)))[0]
 
-    def mention(self, command: Wish) -> None:
+    def mention(self, command: AnyCommand) -> None:
         """Put a command to the rules and wait for nothing, not even for somebody who listens."""
         with contextlib.suppress(Stopped):
             self.post(command).add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -95,7 +95,7 @@ class Engine:
         if not self._committing:
             return question(self._world, self._log.now())
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._asked.append(Asked(question, answer))
+        self._asked.append(PendingQuestion(question, answer))
         return await answer
 
     async def attend(self, care: Callable[[Log], T]) -> T:
@@ -122,7 +122,7 @@ class Engine:
         """Work until `stop`. Raises the journal's error when a commit failed."""
         try:
             while True:
-                batch = Batch(self._log)
+                batch = DecidedBatch(self._log)
                 await self._work(batch)
                 self._tell(batch)
                 if self._inbox or batch.entries:
@@ -134,7 +134,7 @@ class Engine:
         finally:
             self._fail_waiters()
 
-    async def _work(self, batch: Batch) -> None:
+    async def _work(self, batch: DecidedBatch) -> None:
         """Fill the batch and make it durable. Whatever fails in between leaves a world that is
         ahead of the disk for good: nobody is told anything any more."""
         try:
@@ -146,7 +146,7 @@ class Engine:
             self._inbox.extendleft(reversed(batch.finished))
             raise
 
-    def _fill(self, batch: Batch) -> None:
+    def _fill(self, batch: DecidedBatch) -> None:
         """Decide and fold what waits, as far as the room that is already written ahead goes."""
         now = batch.at
         if self._stalled and now >= self._retry_at and not self._drain(self._stalled, batch):
@@ -158,19 +158,19 @@ class Engine:
         self._begun = True
         self._drain(self._inbox, batch)
 
-    def _drain(self, queue: deque[Wished], batch: Batch) -> bool:
+    def _drain(self, queue: deque[CommandGroup], batch: DecidedBatch) -> bool:
         """Take from the front of `queue`. False: the batch is full and has to be committed."""
         while queue:
             if len(batch.entries) >= BATCH_RECORDS_MAX:
                 return False
             wished = queue[0]
             match self._take(wished, batch):
-                case Progress.FINISHED:
+                case CommandProgress.FINISHED:
                     queue.popleft()
                     batch.finished.append(wished)
-                case Progress.BATCH_FULL:
+                case CommandProgress.BATCH_FULL:
                     return False
-                case Progress.NO_ROOM:
+                case CommandProgress.NO_ROOM:
                     self._retry_at = batch.at + int(RETRY_S * SECOND_US)
                     if queue is self._stalled:
                         return True
@@ -178,25 +178,25 @@ class Engine:
                     self._stalled.append(wished)
         return True
 
-    def _take(self, wished: Wished, batch: Batch) -> Progress:
+    def _take(self, wished: CommandGroup, batch: DecidedBatch) -> CommandProgress:
         """Carry out what is left of one caller's commands."""
         verdicts = wished.verdicts
         for command in wished.commands[len(verdicts) :]:
             size, essential = room_needed(self._world, command)
             if essential and self._stalled and wished is not self._stalled[0]:
-                return Progress.NO_ROOM
+                return CommandProgress.NO_ROOM
             try:
                 if not self._has_room(size, essential, batch):
-                    return Progress.BATCH_FULL
+                    return CommandProgress.BATCH_FULL
             except JournalFull as full:
                 if essential:
-                    return Progress.NO_ROOM
+                    return CommandProgress.NO_ROOM
                 verdicts.append(Refused(reason="journal_full", message=full.what))
                 continue
             verdicts.append(self._carry_out(command, batch))
-        return Progress.FINISHED
+        return CommandProgress.FINISHED
 
-    def _has_room(self, size: int, essential: bool, batch: Batch) -> bool:
+    def _has_room(self, size: int, essential: bool, batch: DecidedBatch) -> bool:
         """Whether the batch can take a decision of at most this size. One that is larger than the
         room that is left comes first in a batch: then the log writes more ahead, or raises
         `JournalFull`."""
@@ -204,12 +204,12 @@ class Engine:
             return True
         return not batch.drafts and self._log.secure(size, reserve=essential)
 
-    def _carry_out(self, command: Wish, batch: Batch) -> Verdict:
+    def _carry_out(self, command: AnyCommand, batch: DecidedBatch) -> Verdict:
         outcome = carry_out(self._world, command, batch.at)
         batch.add(outcome)
         return outcome.verdict
 
-    async def _commit(self, batch: Batch) -> None:
+    async def _commit(self, batch: DecidedBatch) -> None:
         # Whoever was posted so far is in this batch: a thread would only make them wait longer.
         self._committing = True
         try:
@@ -223,7 +223,7 @@ class Engine:
         """Records that the log wrote about itself mean nothing but a position."""
         self._world.seq = self._log.head.seq
 
-    def _tell(self, batch: Batch) -> None:
+    def _tell(self, batch: DecidedBatch) -> None:
         """The batch is durable: answers first, then events and effects, then questions."""
         for wished in batch.finished:
             if not wished.done.done():
@@ -242,7 +242,7 @@ class Engine:
         due = deadline is not None and deadline <= now and now >= self._tick_after
         return due and not self._stopping
 
-    def _tick(self, batch: Batch) -> bool:
+    def _tick(self, batch: DecidedBatch) -> bool:
         """Meet the deadlines. A tick that moves nothing is not repeated before a second is over:
         no rule may turn the loop into a spin."""
         before = len(batch.entries)

@@ -13,8 +13,8 @@ from typing import Generic, Protocol, TypeVar, cast
 
 import msgspec
 
-from ackbook.broker.core.commands import Verdict, Wish
-from ackbook.broker.core.decide import Outcome
+from ackbook.broker.core.commands import AnyCommand, Verdict
+from ackbook.broker.core.decide import Decision
 from ackbook.journal import Draft, Log
 from ackbook.projections.codec import Entry, encode
 from ackbook.projections.facts import Fact
@@ -31,7 +31,7 @@ class Stopped(Exception):
     """The engine takes no more wishes."""
 
 
-class Watcher(Protocol):
+class EntryWatcher(Protocol):
     """Who wants to know of durable entries. Called in order, at once, and must not wait."""
 
     def committed(self, world: World, entries: Sequence[Entry], touched: frozenset[str]) -> None:
@@ -41,7 +41,7 @@ class Watcher(Protocol):
         ...
 
 
-class Asked(Generic[T]):
+class PendingQuestion(Generic[T]):
     """A question about the world, and where its answer goes."""
 
     __slots__ = ("answer", "question")
@@ -66,22 +66,22 @@ class Asked(Generic[T]):
 
 
 class Question(Protocol):
-    """An `Asked` of any type."""
+    """An `PendingQuestion` of any type."""
 
     def settle(self, world: World, at: int) -> None: ...
 
     def fail(self, error: Exception) -> None: ...
 
 
-class Wished(msgspec.Struct):
+class CommandGroup(msgspec.Struct):
     """Commands of one caller that no other's may come between, and how far they came."""
 
-    commands: tuple[Wish, ...]
+    commands: tuple[AnyCommand, ...]
     done: asyncio.Future[tuple[Verdict, ...]]
     verdicts: list[Verdict] = []
 
 
-class Batch:
+class DecidedBatch:
     """What was decided and folded and is not yet durable, and whom to tell then.
 
     All of it happens at one time, `at`, and in the room that is written ahead in the journal when
@@ -98,9 +98,9 @@ class Batch:
         self.entries: list[Entry] = []
         self.drafts: list[Draft] = []
         self.touched: set[str] = set()
-        self.finished: list[Wished] = []
+        self.finished: list[CommandGroup] = []
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: Decision) -> None:
         """Take in the records of one decision."""
         for entry in outcome.entries:
             fact = cast(Fact, entry.fact)  # rules never speak for the journal itself
@@ -111,7 +111,7 @@ class Batch:
         self.touched |= outcome.touched
 
 
-class Progress(Enum):
+class CommandProgress(Enum):
     """How far a caller's commands came."""
 
     FINISHED = auto()

@@ -23,7 +23,7 @@ QUIET_S_MAX = 8.0
 """How long an end waits for what is being typed: the window of 5 s and some."""
 
 
-class Bell:
+class StateWaiter:
     """A watcher of the engine that rings for those who wait."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ import msgspec
 
 from ackbook.broker.runtime import inherited
 from ackbook.broker.runtime.agents import unix_sockets
-from ackbook.broker.runtime.holder.process import CannotStart, Program
+from ackbook.broker.runtime.holder.process import CannotStart, TerminalProgram
 from ackbook.broker.wire.frames import FRAME_BYTES_MAX, Launch, decode_launch
 
 
@@ -29,7 +29,7 @@ def main() -> int:
         launch = decode_launch(sys.stdin.buffer.readline(FRAME_BYTES_MAX))
         listener = unix_sockets.listen(launch.socket)
         try:
-            program = Program(launch)
+            program = TerminalProgram(launch)
         except CannotStart:
             os.unlink(launch.socket)
             raise
@@ -55,7 +55,7 @@ def say(line: str) -> None:
     os.close(null)
 
 
-async def hold(launch: Launch, program: Program, listener: socket.socket) -> None:
+async def hold(launch: Launch, program: TerminalProgram, listener: socket.socket) -> None:
     """Everything after the start, until everything has ended."""
     # The model of the screen is a large import; the program starts meanwhile.
     from ackbook.broker.runtime.holder.holder import Holder

@@ -9,22 +9,27 @@ from __future__ import annotations
 import asyncio
 import os
 
-from ackbook.broker.wire.attempts import Key
-from ackbook.broker.wire.evidence import View, Witness
-from ackbook.broker.wire.frames import Phase, Report, Type, Written
+from ackbook.broker.wire.attempts import AttemptKey
+from ackbook.broker.wire.evidence import TerminalView, Witness
+from ackbook.broker.wire.frames import Phase, Report, TypeOrder, Written
 from ackbook.broker.wire.keystrokes import Keystrokes, Manner, salted
 from ackbook.broker.wire.profiles import Profile
 from ackbook.projections.facts import HeldReason
 
 
-class Attempt:
+class RunningAttempt:
     """One attempt under way, and the report that it adds up to."""
 
     def __init__(
-        self, order: Type, keys: Keystrokes, manner: Manner, before: View, profile: Profile
+        self,
+        order: TypeOrder,
+        keys: Keystrokes,
+        manner: Manner,
+        before: TerminalView,
+        profile: Profile,
     ) -> None:
         self.order = order
-        self.key: Key = (order.delivery_id, order.attempt)
+        self.key: AttemptKey = (order.delivery_id, order.attempt)
         self.keys = keys
         self.manner = manner
         self.witness = Witness(order.event_id, keys.shown, before, profile)

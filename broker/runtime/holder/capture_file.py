@@ -15,10 +15,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from ackbook.broker.wire.attempts import Key
-from ackbook.broker.wire.evidence import View
-from ackbook.broker.wire.frames import Report, Type
-from ackbook.broker.wire.screen_captures import Moment, Still, encode_still
+from ackbook.broker.wire.attempts import AttemptKey
+from ackbook.broker.wire.evidence import TerminalView
+from ackbook.broker.wire.frames import Report, TypeOrder
+from ackbook.broker.wire.screen_captures import CaptureMoment, Still, encode_still
 
 BYTES_MAX = 1024 * 1024
 """Of one holder, both files together: some hundred screens of the usual size."""
@@ -35,15 +35,15 @@ _ATTEMPTS_MAX = 64
 class Album:
     """The pictures of one holder, in the file `path`; none are kept where that is empty."""
 
-    def __init__(self, path: str, view: Callable[[], View]) -> None:
+    def __init__(self, path: str, view: Callable[[], TerminalView]) -> None:
         self._path = path
         self._view = view
-        self._windows_ms: dict[Key, int] = {}
-        self._reports: OrderedDict[Key, Report] = OrderedDict()
+        self._windows_ms: dict[AttemptKey, int] = {}
+        self._reports: OrderedDict[AttemptKey, Report] = OrderedDict()
         self._torn = False
         self._begun = False
 
-    def ordered(self, order: Type) -> None:
+    def ordered(self, order: TypeOrder) -> None:
         """An attempt may begin, and its text will be looked for during this window."""
         self._windows_ms[order.delivery_id, order.attempt] = order.window_ms
 
@@ -65,12 +65,12 @@ class Album:
             window_ms = self._windows_ms.pop(key, 0)
             asyncio.get_running_loop().call_later(window_ms / 1_000, self._window_over, key)
 
-    def _window_over(self, key: Key) -> None:
+    def _window_over(self, key: AttemptKey) -> None:
         report = self._reports.get(key)
         if report is not None and report.seen is None and report.submitted is None:
             self._keep(key, "not_seen")
 
-    def _keep(self, key: Key, moment: Moment) -> None:
+    def _keep(self, key: AttemptKey, moment: CaptureMoment) -> None:
         if not self._path:
             return
         view = self._view()

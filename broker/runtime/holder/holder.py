@@ -21,10 +21,10 @@ import sys
 import msgspec
 
 from ackbook.broker.runtime.holder.capture_file import Album
-from ackbook.broker.runtime.holder.process import Exit, Program
-from ackbook.broker.runtime.holder.server import Server
+from ackbook.broker.runtime.holder.process import ProgramExit, TerminalProgram
+from ackbook.broker.runtime.holder.server import HolderServer
 from ackbook.broker.runtime.holder.spool import Spool
-from ackbook.broker.runtime.holder.terminal_watch import Watch
+from ackbook.broker.runtime.holder.terminal_watch import TerminalWatch
 from ackbook.broker.runtime.holder.tty import Tty
 from ackbook.broker.runtime.holder.typist import Typist
 from ackbook.broker.wire import frames
@@ -59,7 +59,9 @@ IDLE_CHECK_S = 1.0
 class Holder:
     """The desk of one agent. `run` returns when everything has ended."""
 
-    def __init__(self, launch: frames.Launch, program: Program, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, launch: frames.Launch, program: TerminalProgram, tasks: asyncio.TaskGroup
+    ) -> None:
         self._launch = launch
         self._program = program
         self._tasks = tasks
@@ -68,8 +70,8 @@ class Holder:
         self._keyboard = Keyboard()
         self._spool = Spool(launch.spool)
         self._album = Album(launch.screens, self._tty.view)
-        self._watch = Watch(self._tty, self._profile)
-        self.server = Server(self)
+        self._watch = TerminalWatch(self._tty, self._profile)
+        self.server = HolderServer(self)
         self._typist = Typist(
             self._tty,
             launch.generation,
@@ -82,7 +84,7 @@ class Holder:
         self._named = False
         self._came = False
         self._watching = False
-        self._ended: frames.Ended | None = None
+        self._ended: frames.ProgramEnded | None = None
         self._over = asyncio.Event()
         self._grace_ms = GRACE_MS
         self._exited = asyncio.Event()
@@ -145,10 +147,10 @@ class Holder:
         match frame:
             case frames.Named():
                 self._named = True
-            case frames.Type():
+            case frames.TypeOrder():
                 self._album.ordered(frame)
                 self._typist.take(frame)
-            case frames.Settled():
+            case frames.AttemptSettled():
                 self._typist.settle((frame.delivery_id, frame.attempt))
             case frames.Input():
                 self._tasks.create_task(self._input(frame))
@@ -156,10 +158,10 @@ class Holder:
                 self._tty.resize(frame.rows, frame.cols)
             case frames.ScreenAsked():
                 self.server.tell(self._screen(frame))
-            case frames.Watch():
+            case frames.WatchOrder():
                 self._watching = frame.on
                 self._tty.human_attached = frame.on and frame.human
-            case frames.End():
+            case frames.EndOrder():
                 self._grace_ms = frame.grace_ms
                 self._over.set()
             case frames.Hello():
@@ -212,7 +214,7 @@ class Holder:
                 await self._exited.wait()
         except TimeoutError:
             self._tell_ended(
-                frames.Ended(reason="terminal_closed", uptime_ms=self._watch.uptime_ms)
+                frames.ProgramEnded(reason="terminal_closed", uptime_ms=self._watch.uptime_ms)
             )
 
     def _reap(self) -> None:
@@ -224,7 +226,7 @@ class Holder:
         self._typist.gone()
         self._tasks.create_task(self._finish(exit_))
 
-    async def _finish(self, exit_: Exit) -> None:
+    async def _finish(self, exit_: ProgramExit) -> None:
         """Hear the last words, which come to their end with the terminal; an orphan may keep it."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_S):
@@ -232,7 +234,7 @@ class Holder:
         self._typist.look(self._tty.view())
         self._tty.stop()
         self._tell_ended(
-            frames.Ended(
+            frames.ProgramEnded(
                 reason="exited" if exit_.signal is None else "signalled",
                 code=exit_.code,
                 signal=exit_.signal,
@@ -241,7 +243,7 @@ class Holder:
         )
         self._finished.set()
 
-    def _tell_ended(self, ended: frames.Ended) -> None:
+    def _tell_ended(self, ended: frames.ProgramEnded) -> None:
         if self._ended is not None:
             return
         self._ended = msgspec.structs.replace(ended, began=self._typist.attempts.began())

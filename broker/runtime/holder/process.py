@@ -52,14 +52,14 @@ class Modes(msgspec.Struct, frozen=True):
     echo: bool
 
 
-class Exit(msgspec.Struct, frozen=True):
+class ProgramExit(msgspec.Struct, frozen=True):
     """How a program ended: by `code` or by `signal`."""
 
     code: int | None = None
     signal: int | None = None
 
 
-class Program:
+class TerminalProgram:
     """A running program and its terminal. `fd` is the terminal's master side, non-blocking."""
 
     def __init__(self, launch: Launch) -> None:
@@ -89,7 +89,7 @@ class Program:
         self.pid: int = spawned.pid
         self.fd: int = spawned.fd
         self.pidfd = os.pidfd_open(self.pid)
-        self.exit: Exit | None = None
+        self.exit: ProgramExit | None = None
         os.set_blocking(self.fd, False)
 
     def read(self) -> bytes | None:
@@ -144,7 +144,7 @@ class Program:
         except OSError:
             return 0
 
-    def reap(self) -> Exit | None:
+    def reap(self) -> ProgramExit | None:
         """How the program ended; None while it lives.
 
         What is left of it is not collected before the holder itself ends, so that its pid, which is
@@ -155,7 +155,7 @@ class Program:
             if ended is not None:
                 code = ended.si_status
                 by_code = ended.si_code == os.CLD_EXITED
-                self.exit = Exit(code=code) if by_code else Exit(signal=code)
+                self.exit = ProgramExit(code=code) if by_code else ProgramExit(signal=code)
         return self.exit
 
     def hang_up(self) -> None:

@@ -2,12 +2,12 @@
 
 | a `Hello` comes with | then |
 |---|---|
-| another protocol | `Refusal(other_protocol)`, closed |
-| a lower epoch, another journal, or the same epoch of another instance | `Refusal(older_epoch)` |
+| another protocol | `EpochRefusal(other_protocol)`, closed |
+| a lower epoch, another journal, the same epoch of another instance | `EpochRefusal(older_epoch)` |
 | a higher epoch, or the same epoch and instance | the older connections end, then `Welcome` |
 
 An older connection ends at once: what was not yet read from it is thrown away. Frames before the
-`Hello`, and bytes that are no frame, are answered with `Refusal(bad_frame)` and a closed
+`Hello`, and bytes that are no frame, are answered with `EpochRefusal(bad_frame)` and a closed
 connection. Output for a broker that reads slowly is dropped, oldest first, and its offsets show the
 gap; a broker that does not even take the reports is cut off, since it gets the truth when it comes
 back. This module knows frames and epochs; what a frame means is the desk's affair.
@@ -27,10 +27,10 @@ from ackbook.broker.wire.frames import (
     FRAME_BYTES_MAX,
     PROTOCOL,
     BrokerFrame,
+    EpochRefusal,
     Hello,
     HolderFrame,
     Output,
-    Refusal,
     Welcome,
     decode_broker,
     encode,
@@ -60,21 +60,21 @@ class Desk(Protocol):
         """The broker that was obeyed has closed its connection, and no other has come."""
 
 
-class Server:
+class HolderServer:
     """Accepts brokers, and speaks to the one that is obeyed."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._obeyed: Link | None = None
+        self._obeyed: BrokerLink | None = None
         self._epoch = 0
         self._instance = ""
         self._journal_id = ""
         self._listener: asyncio.Server | None = None
-        self._links: set[Link] = set()
+        self._links: set[BrokerLink] = set()
 
     async def start(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_unix_server(lambda: Link(self), sock=listener)
+        self._listener = await loop.create_unix_server(lambda: BrokerLink(self), sock=listener)
 
     async def stop(self) -> None:
         """Say what there is to say, then close everything."""
@@ -100,30 +100,32 @@ class Server:
         if self._obeyed is not None:
             self._obeyed.send(frame)
 
-    def came(self, link: Link) -> None:
+    def came(self, link: BrokerLink) -> None:
         self._links.add(link)
 
-    def went(self, link: Link) -> None:
+    def went(self, link: BrokerLink) -> None:
         self._links.discard(link)
         if link is self._obeyed:
             self._obeyed = None
             self._desk.left()
 
-    def take(self, link: Link, frame: BrokerFrame) -> None:
+    def take(self, link: BrokerLink, frame: BrokerFrame) -> None:
         """A frame that arrived on this connection."""
         if isinstance(frame, Hello):
             self._greet(link, frame)
         elif link is self._obeyed:
             self._desk.obey(frame)
         else:
-            link.refuse(Refusal(reason="bad_frame", epoch=self._epoch, detail="hello comes first"))
+            link.refuse(
+                EpochRefusal(reason="bad_frame", epoch=self._epoch, detail="hello comes first")
+            )
 
-    def _greet(self, link: Link, hello: Hello) -> None:
+    def _greet(self, link: BrokerLink, hello: Hello) -> None:
         if hello.protocol != PROTOCOL:
-            link.refuse(Refusal(reason="other_protocol", detail=f"this one speaks {PROTOCOL}"))
+            link.refuse(EpochRefusal(reason="other_protocol", detail=f"this one speaks {PROTOCOL}"))
             return
         if (why := self._older(hello)) is not None:
-            link.refuse(Refusal(reason="older_epoch", epoch=self._epoch, detail=why))
+            link.refuse(EpochRefusal(reason="older_epoch", epoch=self._epoch, detail=why))
             return
         self._epoch, self._instance = hello.epoch, hello.instance
         self._journal_id = hello.journal_id
@@ -144,10 +146,10 @@ class Server:
         return None
 
 
-class Link(asyncio.Protocol):
+class BrokerLink(asyncio.Protocol):
     """One connection: lines in, frames out, both within bounds."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: HolderServer) -> None:
         self.gone = asyncio.Event()
         self._server = server
         self._transport: asyncio.Transport | None = None
@@ -177,11 +179,11 @@ class Link(asyncio.Protocol):
             try:
                 frame = decode_broker(line)
             except msgspec.DecodeError as error:
-                self.refuse(Refusal(reason="bad_frame", detail=str(error)))
+                self.refuse(EpochRefusal(reason="bad_frame", detail=str(error)))
                 return
             self._server.take(self, frame)
         if len(self._unread) > FRAME_BYTES_MAX:
-            self.refuse(Refusal(reason="bad_frame", detail="the line is too long"))
+            self.refuse(EpochRefusal(reason="bad_frame", detail="the line is too long"))
 
     def send(self, frame: HolderFrame) -> None:
         if self._deaf or self._transport is None:
@@ -218,7 +220,7 @@ class Link(asyncio.Protocol):
                 return
             self._transport.write(data)
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: EpochRefusal) -> None:
         self.send(refusal)
         self.close()
 

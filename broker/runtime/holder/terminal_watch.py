@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from ackbook.broker.runtime.holder import process
 from ackbook.broker.runtime.holder.tty import Tty
-from ackbook.broker.wire.evidence import View
-from ackbook.broker.wire.frames import Condition
+from ackbook.broker.wire.evidence import TerminalView
+from ackbook.broker.wire.frames import TerminalCondition
 from ackbook.broker.wire.human_input import HumanLine
 from ackbook.broker.wire.profiles import Profile
 from ackbook.broker.wire.readiness import Front, Readiness, Sight, asks_at_cursor, input_line
@@ -25,14 +25,14 @@ POLL_BUSY_S = 0.05
 POLL_IDLE_S = 0.25
 
 
-class Watch:
+class TerminalWatch:
     """The condition of one terminal. `changed` gets each condition that is worth telling."""
 
     def __init__(self, tty: Tty, profile: Profile) -> None:
         self._human = HumanLine()
         self.ours_at_cursor: Callable[[], bool] = lambda: False
-        self.looked: Callable[[View], None] = lambda view: None
-        self.changed: Callable[[Condition], None] = lambda condition: None
+        self.looked: Callable[[TerminalView], None] = lambda view: None
+        self.changed: Callable[[TerminalCondition], None] = lambda condition: None
         self._tty = tty
         self._profile = profile
         self._readiness = Readiness(profile)
@@ -42,7 +42,7 @@ class Watch:
         self._planned: asyncio.TimerHandle | None = None
 
     @property
-    def told(self) -> Condition:
+    def told(self) -> TerminalCondition:
         """The condition as it was told last."""
         return self._readiness.told
 
@@ -70,7 +70,7 @@ class Watch:
         if asked or self._human.answering or self.told.reason != "dialog":
             self._human.keys(data, input_line(view), self.uptime_ms, asked)
 
-    def condition(self) -> Condition:
+    def condition(self) -> TerminalCondition:
         """The condition at this moment, guesses included."""
         self.look()
         if not self._tty.open:
@@ -104,7 +104,7 @@ class Watch:
             await asyncio.sleep(POLL_BUSY_S if busy else POLL_IDLE_S)
             self.look()
 
-    def _sight(self, view: View) -> Sight:
+    def _sight(self, view: TerminalView) -> Sight:
         program = self._tty.program
         modes = program.modes()
         front = program.front()

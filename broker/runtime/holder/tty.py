@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ackbook.broker.runtime.holder.process import Program
+from ackbook.broker.runtime.holder.process import TerminalProgram
 from ackbook.broker.runtime.holder.screen import GhosttyScreen, Screen
-from ackbook.broker.wire.evidence import View
+from ackbook.broker.wire.evidence import TerminalView
 
 BITES_MAX = 16
 """Reads of 4 KiB (a terminal gives no more) before the sockets get their turn."""
@@ -29,7 +29,7 @@ STALL_S = 5.0
 class Tty:
     """A program's terminal with its screen. `heard` gets every piece of output and its offset."""
 
-    def __init__(self, program: Program, rows: int, cols: int) -> None:
+    def __init__(self, program: TerminalProgram, rows: int, cols: int) -> None:
         self.program = program
         self.screen: Screen = GhosttyScreen(rows, cols, self._reply)
         self.offset = 0
@@ -50,10 +50,10 @@ class Tty:
             self.open = False
             self._loop.remove_reader(self.program.fd)
 
-    def view(self) -> View:
+    def view(self) -> TerminalView:
         """What stands on the screen now."""
         modes = self.program.modes()
-        return View(
+        return TerminalView(
             rows=self.screen.rows(),
             cols=self.screen.size[1],
             cursor=self.screen.cursor,

@@ -18,13 +18,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from ackbook.broker.runtime.holder.attempt import Attempt
+from ackbook.broker.runtime.holder.attempt import RunningAttempt
 from ackbook.broker.runtime.holder.spool import Spool
 from ackbook.broker.runtime.holder.tty import Tty
 from ackbook.broker.wire import human_input
-from ackbook.broker.wire.attempts import Attempts, Key
-from ackbook.broker.wire.evidence import View
-from ackbook.broker.wire.frames import Condition, Report, Type
+from ackbook.broker.wire.attempts import AttemptKey, Attempts
+from ackbook.broker.wire.evidence import TerminalView
+from ackbook.broker.wire.frames import Report, TerminalCondition, TypeOrder
 from ackbook.broker.wire.keystrokes import Limit, Manner, keystrokes
 from ackbook.broker.wire.profiles import Profile
 from ackbook.projections.facts import HeldReason
@@ -33,14 +33,14 @@ WATCHED_MAX = 16
 """Attempts watched for late evidence at the same time, the newest ones."""
 
 
-class Watcher(Protocol):
+class ConditionSource(Protocol):
     """Who knows the condition of the terminal at this moment."""
 
-    def condition(self) -> Condition:
+    def condition(self) -> TerminalCondition:
         """A look at it now, guesses included."""
 
     @property
-    def told(self) -> Condition:
+    def told(self) -> TerminalCondition:
         """The condition that brokers know of."""
 
 
@@ -53,7 +53,7 @@ class Typist:
         generation: int,
         profile: Profile,
         spool: Spool,
-        watcher: Watcher,
+        watcher: ConditionSource,
         tasks: asyncio.TaskGroup,
         tell: Callable[[Report], None],
     ) -> None:
@@ -65,12 +65,12 @@ class Typist:
         self._watcher = watcher
         self._tasks = tasks
         self._tell = tell
-        self._typing: Attempt | None = None
+        self._typing: RunningAttempt | None = None
         self._waiting: asyncio.Task[None] | None = None
-        self._waits_for: Key | None = None
+        self._waits_for: AttemptKey | None = None
         self._looked = asyncio.Event()
         self._over = False
-        self._watched: dict[Key, Attempt] = {}
+        self._watched: dict[AttemptKey, RunningAttempt] = {}
 
     @property
     def active(self) -> bool:
@@ -82,7 +82,7 @@ class Typist:
         """The text of the attempt under way stands before the cursor, waiting for its Enter."""
         return self._typing is not None and self._typing.witness.at_cursor
 
-    def take(self, order: Type) -> None:
+    def take(self, order: TypeOrder) -> None:
         """Obey an order, or answer why not. Nothing is begun twice."""
         key = (order.delivery_id, order.attempt)
         known = self.attempts.known(key)
@@ -99,7 +99,7 @@ class Typist:
             self._waiting.cancel()
             self._waiting = self._waits_for = None
 
-    def settle(self, key: Key) -> None:
+    def settle(self, key: AttemptKey) -> None:
         """The broker's record of this attempt is durable."""
         self.attempts.settle(key)
         attempt = self._watched.get(key)
@@ -114,7 +114,7 @@ class Typist:
             attempt.stirred.set()
             self._put(attempt.report())
 
-    def look(self, view: View) -> None:
+    def look(self, view: TerminalView) -> None:
         """What stands on the screen now."""
         self._looked.set()
         for attempt in list(self._watched.values()):
@@ -154,7 +154,7 @@ class Typist:
             return "busy"
         return None
 
-    def _decide(self, order: Type) -> None:
+    def _decide(self, order: TypeOrder) -> None:
         """Begin or not, as the terminal is at this moment.
 
         A guess that is too young to be told keeps the order waiting: a shell between two commands
@@ -173,13 +173,13 @@ class Typist:
         else:
             self._put(_not_begun(order, condition.reason))
 
-    async def _wait(self, order: Type) -> None:
+    async def _wait(self, order: TypeOrder) -> None:
         self._looked.clear()
         await self._looked.wait()
         self._waiting = self._waits_for = None
         self._decide(order)
 
-    def _begin(self, order: Type) -> None:
+    def _begin(self, order: TypeOrder) -> None:
         modes = self._tty.program.modes()
         manner = Manner(canonical=modes.canonical, paste=self._tty.screen.paste_mode)
         path = self._spool.path(order.delivery_id, order.attempt)
@@ -187,7 +187,7 @@ class Typist:
         if isinstance(keys, Limit):
             self._put(_not_begun(order, keys.reason))
             return
-        attempt = Attempt(order, keys, manner, self._tty.view(), self._profile)
+        attempt = RunningAttempt(order, keys, manner, self._tty.view(), self._profile)
         if keys.spool is not None:
             try:
                 self._spool.write(path, keys.spool)
@@ -201,7 +201,7 @@ class Typist:
         self._put(attempt.report())
         self._tasks.create_task(self._perform(attempt))
 
-    async def _perform(self, attempt: Attempt) -> None:
+    async def _perform(self, attempt: RunningAttempt) -> None:
         try:
             await self._interrupt(attempt)
             if await self._text(attempt):
@@ -212,14 +212,14 @@ class Typist:
             self._typing = None
             self._put(attempt.report())
 
-    async def _interrupt(self, attempt: Attempt) -> None:
+    async def _interrupt(self, attempt: RunningAttempt) -> None:
         if attempt.order.mode != "steer" or attempt.manner.canonical:
             return
         for key in self._profile.interrupt:
             await self._tty.type(key)
             await asyncio.sleep(self._profile.interrupt_pause_ms / 1000)
 
-    async def _text(self, attempt: Attempt) -> bool:
+    async def _text(self, attempt: RunningAttempt) -> bool:
         size = len(attempt.keys.text)
         taken = await self._tty.type(attempt.keys.text)
         if taken == size:
@@ -230,7 +230,7 @@ class Typist:
         )
         return False
 
-    async def _settle_on_screen(self, attempt: Attempt) -> None:
+    async def _settle_on_screen(self, attempt: RunningAttempt) -> None:
         witness = attempt.witness
         try:
             async with asyncio.timeout(attempt.order.settle_ms / 1000):
@@ -242,7 +242,7 @@ class Typist:
         if not attempt.manner.canonical:
             await asyncio.sleep(self._profile.enter_gap_ms / 1000)
 
-    async def _no_veto(self, attempt: Attempt) -> bool:
+    async def _no_veto(self, attempt: RunningAttempt) -> bool:
         """Wait until no veto stands in the way of the Enter. False: there is none to type."""
         while True:
             attempt.witness.look(self._tty.view())
@@ -262,7 +262,7 @@ class Typist:
         attempt.end("written" if attempt.submitted_by_human else "unknown", attempt.taken_over)
         return False
 
-    async def _enter(self, attempt: Attempt) -> None:
+    async def _enter(self, attempt: RunningAttempt) -> None:
         attempt.witness.entered(self._tty.view())
         enter = attempt.keys.enter
         if await self._tty.type(enter) == len(enter):
@@ -287,7 +287,7 @@ class Typist:
             del self._watched[next(iter(self._watched))]
 
 
-def _not_begun(order: Type, held: HeldReason | None, error: str = "") -> Report:
+def _not_begun(order: TypeOrder, held: HeldReason | None, error: str = "") -> Report:
     return Report(
         delivery_id=order.delivery_id,
         attempt=order.attempt,

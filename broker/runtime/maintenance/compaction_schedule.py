@@ -19,7 +19,7 @@ import msgspec
 
 from ackbook.broker.core.commands import NoteUpkeep
 from ackbook.broker.runtime.engine.engine import Engine
-from ackbook.broker.runtime.maintenance.snapshot_schedule import Snapshots, Upkeep
+from ackbook.broker.runtime.maintenance.snapshot_schedule import SnapshotSchedule, Upkeep
 from ackbook.broker.runtime.maintenance.worker_process import WorkFailed, wording, work
 from ackbook.journal import (
     FOREVER,
@@ -53,7 +53,7 @@ SNAPSHOTS = 2
 """As many as have to stand behind a segment before it may go."""
 
 
-class Wish(msgspec.Struct, frozen=True):
+class CompactionRequest(msgspec.Struct, frozen=True):
     """`thorough`: end the segment in use and make the snapshots that are needed."""
 
     keep_audit: Retention = FOREVER
@@ -65,7 +65,7 @@ class Run:
     """One compaction: what was wished, how far it came (`done` of `total` segments), what it did
     once it is `over`, and why where it `failed`."""
 
-    def __init__(self, number: int, wish: Wish) -> None:
+    def __init__(self, number: int, wish: CompactionRequest) -> None:
         self.number = number
         self.wish = wish
         self.done = 0
@@ -78,7 +78,9 @@ class Run:
 class Compactor:
     """The compactions of one journal, one after the other. `run` is its life."""
 
-    def __init__(self, engine: Engine, journal: Log, snapshots: Snapshots, upkeep: Upkeep) -> None:
+    def __init__(
+        self, engine: Engine, journal: Log, snapshots: SnapshotSchedule, upkeep: Upkeep
+    ) -> None:
         self._engine = engine
         self._journal = journal
         self._snapshots = snapshots
@@ -91,7 +93,7 @@ class Compactor:
         self._tried = (0, 0)
         """The segments and the snapshot at the last run that began by itself."""
 
-    def begin(self, wish: Wish) -> Run:
+    def begin(self, wish: CompactionRequest) -> Run:
         """Ask for a run; the same wish twice is one run while that is not over."""
         for run in self._runs.values():
             if run.wish == wish and not run.over.is_set():
@@ -117,7 +119,7 @@ class Compactor:
                     await self._roused.wait()
             self._roused.clear()
             if not self._waiting and await self._is_due():
-                self.begin(Wish(thorough=False))
+                self.begin(CompactionRequest(thorough=False))
             while self._waiting:
                 await self._carry_out(self._waiting.popleft())
 
@@ -136,7 +138,7 @@ class Compactor:
         finally:
             run.over.set()
 
-    async def _prepare(self, wish: Wish, plan: CompactionPlan) -> CompactionPlan:
+    async def _prepare(self, wish: CompactionRequest, plan: CompactionPlan) -> CompactionPlan:
         """See to it that as much as possible may go."""
         if not wish.thorough:
             return plan
@@ -164,7 +166,7 @@ class Compactor:
         await self._engine.attend(lambda _: compaction.forget())
         run.report = compaction.report()
 
-    async def _plan(self, wish: Wish) -> CompactionPlan:
+    async def _plan(self, wish: CompactionRequest) -> CompactionPlan:
         return await asyncio.to_thread(
             plan_compaction,
             self._journal.directory,

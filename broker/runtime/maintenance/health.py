@@ -15,7 +15,7 @@ import msgspec
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.maintenance.compaction_schedule import Compactor
 from ackbook.broker.runtime.maintenance.scrub_schedule import Checker
-from ackbook.broker.runtime.maintenance.snapshot_schedule import Snapshots
+from ackbook.broker.runtime.maintenance.snapshot_schedule import SnapshotSchedule
 from ackbook.broker.wire.views import Reason
 from ackbook.journal import JournalFull, Log
 
@@ -23,11 +23,11 @@ ROOM_BYTES_MIN = 256 * 1024
 """Half of what is always written ahead while the disk has room: less is left on a full one only."""
 
 
-class Health(msgspec.Struct, frozen=True):
+class HealthSources(msgspec.Struct, frozen=True):
     """Whoever knows of something that can be wrong."""
 
     engine: Engine
-    snapshots: Snapshots
+    snapshots: SnapshotSchedule
     compactor: Compactor
     checker: Checker
 

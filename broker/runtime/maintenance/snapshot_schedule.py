@@ -41,17 +41,17 @@ class Upkeep(msgspec.Struct, frozen=True):
     recheck_s: float = 24 * 3_600.0
 
 
-class Since(msgspec.Struct, frozen=True):
+class SnapshotStart(msgspec.Struct, frozen=True):
     """What the start found: the last record in the snapshot, and the bytes that stand behind it."""
 
     seq: int = 0
     bytes: int = 0
 
 
-class Snapshots:
+class SnapshotSchedule:
     """The snapshots of one journal. `run` is its life; only one is made at a time."""
 
-    def __init__(self, engine: Engine, journal: Log, since: Since, upkeep: Upkeep) -> None:
+    def __init__(self, engine: Engine, journal: Log, since: SnapshotStart, upkeep: Upkeep) -> None:
         self._engine = engine
         self._journal = journal
         self._upkeep = upkeep
