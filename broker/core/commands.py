@@ -1,4 +1,4 @@
-"""Commands: every wish that can be put to the rules, and what the rules answer.
+"""Commands: all that can be put to the rules, and what the rules answer.
 
 A command is imperative and may be refused. It carries everything that a rule reads beyond the world
 and the time, so that a recorded decision can be decided again. This module knows shapes only: the
@@ -46,7 +46,7 @@ class StartBroker(Command, frozen=True, tag_field="command", tag="start"):
 
 
 class StopBroker(Command, frozen=True, tag_field="command", tag="stop"):
-    """The last wish of a graceful end."""
+    """The last command of a graceful end."""
 
     reason: str
     agents_kept: bool = False

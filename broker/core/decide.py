@@ -1,4 +1,4 @@
-"""Decide: the one choke point at which wishes become facts.
+"""Decide: the one choke point at which commands become facts.
 
 `decide` answers a command from the world, the command and the time, and from nothing else.
 `carry_out` folds what was decided and asks the standing rules of the agents that it touched, until
@@ -91,7 +91,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
 
 
 def decide(world: World, command: AnyCommand, at: int) -> Verdict:
-    """What the rules say to this wish at the time `at` (microseconds UTC). Changes nothing."""
+    """What the rules say to this command at the time `at` (microseconds UTC). Changes nothing."""
     return _RULES[type(command)](world, command, at)
 
 
@@ -126,7 +126,8 @@ def _what_follows(
 ) -> Iterator[DecidedFact]:
     """What the standing rules say, one at a time: each is folded before the next is asked for. It
     begins when the facts of the verdict are folded, and asks the agents that those touched. From a
-    wish that changed nothing nothing follows; only for a tick it is enough that time has passed."""
+    command that changed nothing nothing follows; only for a tick it is enough that time has
+    passed."""
     if not verdict.facts and type(command) is not Tick:
         return
     if type(command) is Tick:

@@ -50,7 +50,7 @@ CLOCK_AHEAD_US_MAX = 1_000_000
 """A wall clock further away than this is recorded."""
 
 WAITS_FOR_EVER = ("ended_with_broker", "broker_stopped", "restarted")
-"""Ends that are no wish of the program's: its messages wait for the next spawn of the name."""
+"""Ends that are no choice of the program's: its messages wait for the next spawn of the name."""
 
 
 def start_broker(world: World, command: StartBroker, at: int) -> Verdict:

@@ -1,10 +1,10 @@
-"""The `by` of a decision: a wish as its record keeps it, and the wish that a record was made of.
+"""The `by` of a decision: a command as its record keeps it, and what a record was made of.
 
 A decision can be decided again only while its records hold everything that a rule read beyond the
 world and the time. So `describe` writes down the command, less what stands in the data of its first
-record anyway, and `wish_of` puts the two together again: the rules say the same to both.
+record anyway, and `command_of` puts the two together again: the rules say the same to both.
 
-| wish             | `by`                                                     | the rest is from  |
+| command          | `by`                                                     | the rest is from  |
 |------------------|----------------------------------------------------------|-------------------|
 | accepted send    | target, priority and time to live, as they were asked for| message.enqueued  |
 | refused send     | the command without its text and data                    | message.refused   |
@@ -44,11 +44,11 @@ STAND_IN_BYTES_MAX = 16 * 1024**2
 come from strangers, and what it says of a length is only a number."""
 
 
-class Told(msgspec.Struct, frozen=True, gc=False):
-    """A wish, as its first record tells it. `whole`: nothing that a rule reads is missing; records
-    of versions that wrote less of a send are not."""
+class RecordedCommand(msgspec.Struct, frozen=True, gc=False):
+    """A command, as its first record tells it. `whole`: nothing that a rule reads is missing;
+    records of versions that wrote less of a send are not."""
 
-    wish: AnyCommand
+    command: AnyCommand
     whole: bool = True
 
 
@@ -85,28 +85,28 @@ def describe(command: AnyCommand, verdict: Verdict) -> bytes:
     return _encoder.encode(command)
 
 
-def wish_of(first: Entry) -> Told | None:
-    """The wish that led to this first record of a decision; None where its `by` is no wish that
-    this version knows, or says too little."""
+def command_of(first: Entry) -> RecordedCommand | None:
+    """The command that led to this first record of a decision; None where its `by` is no command
+    that this version knows, or says too little."""
     by, fact = bytes(first.by), first.fact
     try:
         match fact:
             case MessageEnqueued():
                 return _sent(_sends.decode(by), fact, first.at)
             case AgentSpawned():
-                return Told(_spawned(_spawns.decode(by), fact))
+                return RecordedCommand(_spawned(_spawns.decode(by), fact))
             case MessageRefused() if not 0 <= fact.body_bytes <= STAND_IN_BYTES_MAX:
                 return None  # no broker wrote that, and its length is not to be made up here
             case MessageRefused():
                 refused = _refusals.decode(by)
-                return Told(msgspec.structs.replace(refused, body=_stand_in(fact), data=NOT_KEPT))
+                return RecordedCommand(msgspec.structs.replace(refused, body=_stand_in(fact), data=NOT_KEPT))
             case _:
-                return Told(_wishes.decode(by))
+                return RecordedCommand(_wishes.decode(by))
     except msgspec.DecodeError:
         return None
 
 
-def _sent(asked: _SendAsked, fact: MessageEnqueued, at: int) -> Told:
+def _sent(asked: _SendAsked, fact: MessageEnqueued, at: int) -> RecordedCommand:
     target, priority, ttl_ms = asked.target, asked.priority, asked.ttl_ms
     known = target is not None
     if target is None:
@@ -124,8 +124,8 @@ def _sent(asked: _SendAsked, fact: MessageEnqueued, at: int) -> Told:
         key=fact.key,
         data=fact.data,
     )
-    # Only the content of a key is worked out from the very words of the wish.
-    return Told(send, whole=known or fact.key is None)
+    # Only the content of a key is worked out from the very words of the command.
+    return RecordedCommand(send, whole=known or fact.key is None)
 
 
 def _spawned(asked: _SpawnAsked, fact: AgentSpawned) -> Spawn:

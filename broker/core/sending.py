@@ -163,7 +163,7 @@ def _is_visible(mark: str) -> bool:
 
 
 def _wrong_input(command: Send) -> str | None:
-    """What can never be a message; None where it can. Such a wish leaves no record."""
+    """What can never be a message; None where it can. Such a command leaves no record."""
     if command.priority is not None and not 0 <= command.priority < PRIORITIES:
         return f"priority {command.priority} is not one of 0 (most urgent) to 4"
     if command.ttl_ms is not None and command.ttl_ms <= 0:

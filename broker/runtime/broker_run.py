@@ -1,7 +1,7 @@
 """The life of one broker on its loop: start, serve, end.
 
 The order of a start is the order of its promises: the directory is locked and the journal recovered
-before anything else; it is folded before the first wish is heard; holders are adopted before
+before anything else; it is folded before the first command is heard; holders are adopted before
 anybody may send; only then it says that it is ready. While it starts, `/health` answers and nothing
 else does. The end is the reverse, and what is pending then is pending at the next start.
 """
@@ -151,13 +151,13 @@ class BrokerRun:
     ) -> None:
         settings, place = self._settings, self._place
         instance = settings.instance or secrets.token_hex(8)
-        feed, bell = Feed(place.journal, world.seq), StateWaiter()
+        feed, waiter = Feed(place.journal, world.seq), StateWaiter()
         attachments = Attachments(feed)
         hello = Hello(epoch=journal.epoch, journal_id=journal.journal_id, instance=instance)
         holders = Holders(place.holders, place.journal, hello, attachments)
-        engine = Engine(journal, world, (feed, bell, holders.dues))
+        engine = Engine(journal, world, (feed, waiter, holders.dues))
         holders.work_for(engine, tasks)
-        spawner = Spawner(engine, holders, bell, place.directory, os.environ, settings.umask)
+        spawner = Spawner(engine, holders, waiter, place.directory, os.environ, settings.umask)
         holders.restart = lambda start: _restart(tasks, spawner, start, journal)
         snapshots = SnapshotSchedule(engine, journal, since, settings.upkeep)
         compactor = Compactor(engine, journal, snapshots, settings.upkeep)
@@ -166,7 +166,7 @@ class BrokerRun:
         self._service = Service(
             engine=engine,
             feed=feed,
-            bell=bell,
+            waiter=waiter,
             holders=holders,
             spawner=spawner,
             attachments=attachments,
@@ -219,7 +219,7 @@ class BrokerRun:
         if not self._keep_agents:
             await _let_settle(service)
             await service.holders.end_all("broker_stopped")
-        service.bell.close()
+        service.waiter.close()
         last = service.engine.post(StopBroker(reason=self._reason, agents_kept=self._keep_agents))
         service.engine.stop()
         # On a full disk the last records may never find room; the next start makes do without.
@@ -265,7 +265,7 @@ async def _let_settle(service: Service) -> None:
 
     async def settle(keeper: HolderSession) -> None:
         await keeper.leave("broker_stopped")
-        await service.bell.until_quiet(service.engine, keeper.name, QUIET_S_MAX)
+        await service.waiter.until_quiet(service.engine, keeper.name, QUIET_S_MAX)
         keeper.end("broker_stopped")
 
     await asyncio.gather(*(settle(keeper) for keeper in service.holders))

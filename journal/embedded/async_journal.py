@@ -31,9 +31,11 @@ class AsyncJournal(OwnHistory):
     """Use it from the loop that it was made on. `read` and `state` block while they read."""
 
     def __init__(
-        self, log: Log, *, state_version: int, files: Files, clock: Clock, bell: Notifier
+        self, log: Log, *, state_version: int, files: Files, clock: Clock, notifier: Notifier
     ) -> None:
-        super().__init__(log, state_version=state_version, files=files, clock=clock, bell=bell)
+        super().__init__(
+            log, state_version=state_version, files=files, clock=clock, notifier=notifier
+        )
         self._loop = asyncio.get_running_loop()
         self._appender = Appender(log)
         self._turns = asyncio.Lock()
@@ -81,7 +83,7 @@ class AsyncJournal(OwnHistory):
         if self._closing is not None:
             raise self._not_open()
         first = await self._appender.append(drafts)
-        self._bell.ring()
+        self._notifier.ring()
         if self._witness is None:
             self._witness = self._loop.call_later(WITNESS_S, self._sync_head)
         return first
@@ -110,7 +112,7 @@ class AsyncJournal(OwnHistory):
                 if self._witness is not None:
                     self._witness.cancel()
                 self._log.close()
-                self._bell.close()
+                self._notifier.close()
 
     def _sync_head(self) -> None:
         self._witness = None

@@ -38,11 +38,11 @@ class History:
         state_version: int,
         files: Files | None = None,
         clock: Clock | None = None,
-        bell: Notifier | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         self._files = files or OsFiles()
         self._clock = clock or OsClock()
-        self._bell = bell or Notifier()
+        self._notifier = notifier or Notifier()
         self._state_version = state_version
         self.directory = directory.absolute()
 
@@ -75,7 +75,7 @@ class History:
         return Follow(
             self._reader(),
             self._durable_seq,
-            self._bell,
+            self._notifier,
             self._clock,
             after=after,
             quiet_s_max=quiet_s_max,
@@ -119,10 +119,10 @@ class OwnHistory(History):
         state_version: int,
         files: Files | None = None,
         clock: Clock | None = None,
-        bell: Notifier | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         super().__init__(
-            log.directory, state_version=state_version, files=files, clock=clock, bell=bell
+            log.directory, state_version=state_version, files=files, clock=clock, notifier=notifier
         )
         self._log = log
 

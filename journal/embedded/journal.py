@@ -116,7 +116,7 @@ class Journal(OwnHistory):
         if not drafts:
             return range(0)
         seqs = self._take_turn(append)
-        self._bell.ring()
+        self._notifier.ring()
         return seqs
 
     def snapshot(self, state: object, *, through: int) -> None:
@@ -146,7 +146,7 @@ class Journal(OwnHistory):
             if self._ended is None:
                 self._ended = _CLOSED
                 self._log.close()
-        self._bell.close()
+        self._notifier.close()
 
     def __enter__(self) -> Self:
         return self
@@ -167,7 +167,7 @@ class Journal(OwnHistory):
                 state_version=self._state_version,
                 files=self._files,
                 clock=self._clock,
-                bell=self._bell,
+                notifier=self._notifier,
             )
         return self._on_loop
 

@@ -30,9 +30,9 @@ class Follow:
 
     __slots__ = (
         "_after",
-        "_bell",
         "_clock",
         "_durable_seq",
+        "_notifier",
         "_pause_s",
         "_quiet_since",
         "_quiet_us_max",
@@ -43,7 +43,7 @@ class Follow:
         self,
         reader: Reader,
         durable_seq: Callable[[], int],
-        bell: Notifier,
+        notifier: Notifier,
         clock: Clock,
         *,
         after: int,
@@ -51,7 +51,7 @@ class Follow:
     ) -> None:
         self._reader = reader
         self._durable_seq = durable_seq
-        self._bell = bell
+        self._notifier = notifier
         self._clock = clock
         self._after = after
         self._quiet_us_max = None if quiet_s_max is None else quiet_s_max * SECOND_US
@@ -60,7 +60,7 @@ class Follow:
 
     def __iter__(self) -> Iterator[Record]:
         while True:
-            closed, heard = self._bell.closed, self._bell.rings
+            closed, heard = self._notifier.closed, self._notifier.rings
             for records in self._news():
                 for record in records:
                     self._after = record.seq
@@ -68,11 +68,11 @@ class Follow:
             pause_s = self._next_pause_s()
             if closed or pause_s is None:
                 return
-            self._bell.wait(heard, pause_s)
+            self._notifier.wait(heard, pause_s)
 
     async def __aiter__(self) -> AsyncIterator[Record]:
         while True:
-            closed, heard = self._bell.closed, self._bell.rings
+            closed, heard = self._notifier.closed, self._notifier.rings
             for records in self._news():
                 for record in records:
                     self._after = record.seq
@@ -82,7 +82,7 @@ class Follow:
             pause_s = self._next_pause_s()
             if closed or pause_s is None:
                 return
-            await self._bell.wait_async(heard, pause_s)
+            await self._notifier.wait_async(heard, pause_s)
 
     def _news(self) -> Iterator[list[Record]]:
         durable = self._durable_seq()

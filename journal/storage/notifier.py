@@ -14,7 +14,7 @@ _Wake = Callable[[], object]
 
 
 class Notifier:
-    """Rung by one journal; a bell that nobody rings is a way to sleep."""
+    """Rung by one journal; a notifier that nobody rings is a way to sleep."""
 
     __slots__ = ("_lock", "_waiting", "closed", "rings")
 

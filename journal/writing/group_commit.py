@@ -14,11 +14,11 @@ from ackbook.journal.errors import JournalError, RecordRefused
 from ackbook.journal.format.record import Draft
 from ackbook.journal.writing.log import Log
 
-_WISHES_MAX = 4096
+_REQUESTS_MAX = 4096
 """In one batch: beyond this a longer batch gains nothing and the first producer waits longer."""
 
 
-_Wish = tuple[Sequence[Draft], "asyncio.Future[int]"]
+_Request = tuple[Sequence[Draft], "asyncio.Future[int]"]
 """Records of one caller, and who waits for the seq of the first. There is one for every append,
 and a plain tuple is made in a third of the time of anything with names."""
 
@@ -31,7 +31,7 @@ class Appender:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: list[_Wish] = []
+        self._waiting: list[_Request] = []
         self._busy = False
         """A flush is scheduled or a batch is on its way to the disk."""
         self._idle: asyncio.Future[None] | None = None
@@ -71,11 +71,11 @@ class Appender:
             self._rest()
             return
         log, seq = self._log, self._log.next_seq
-        wishes, self._waiting = self._waiting, []
-        if len(wishes) > _WISHES_MAX:
-            self._waiting = wishes[_WISHES_MAX:]
-            del wishes[_WISHES_MAX:]
-        staged = wishes if self._stage_all(wishes) else self._stage_each(wishes)
+        requests, self._waiting = self._waiting, []
+        if len(requests) > _REQUESTS_MAX:
+            self._waiting = requests[_REQUESTS_MAX:]
+            del requests[_REQUESTS_MAX:]
+        staged = requests if self._stage_all(requests) else self._stage_each(requests)
         try:
             done = log.begin_commit(idle=True)
         except JournalError as error:
@@ -87,24 +87,24 @@ class Appender:
         else:
             done.add_done_callback(lambda over: self._learn(staged, seq, over.exception()))
 
-    def _stage_all(self, wishes: list[_Wish]) -> bool:
+    def _stage_all(self, requests: list[_Request]) -> bool:
         """All of them at once; False, with nothing staged, when that is not to be had."""
         log = self._log
         try:
-            return log.offer([draft for drafts, _ in wishes for draft in drafts], log.now())
+            return log.offer([draft for drafts, _ in requests for draft in drafts], log.now())
         except JournalError:
             return False
 
-    def _stage_each(self, wishes: list[_Wish]) -> list[_Wish]:
+    def _stage_each(self, requests: list[_Request]) -> list[_Request]:
         """One after the other, so that whoever is refused harms nobody else."""
-        staged: list[_Wish] = []
+        staged: list[_Request] = []
         log = self._log
-        for count, (drafts, first) in enumerate(wishes):
+        for count, (drafts, first) in enumerate(requests):
             try:
                 if log.offer(drafts, log.now()):
                     staged.append((drafts, first))
                 elif staged:
-                    self._waiting = wishes[count:] + self._waiting
+                    self._waiting = requests[count:] + self._waiting
                     break
                 else:
                     raise log.too_large(drafts)
@@ -112,7 +112,7 @@ class Appender:
                 _refuse([(drafts, first)], error)
         return staged
 
-    def _finish(self, staged: list[_Wish], seq: int) -> None:
+    def _finish(self, staged: list[_Request], seq: int) -> None:
         """Tell each where its records stand: they are in the journal in this order."""
         for drafts, first in staged:
             if not first.done():
@@ -120,7 +120,7 @@ class Appender:
             seq += len(drafts)
         self._go_on()
 
-    def _learn(self, staged: list[_Wish], seq: int, error: BaseException | None) -> None:
+    def _learn(self, staged: list[_Request], seq: int, error: BaseException | None) -> None:
         if error is None:
             self._finish(staged, seq)
         else:
@@ -140,7 +140,7 @@ class Appender:
             self._idle = None
 
 
-def _refuse(wishes: Sequence[_Wish], error: BaseException) -> None:
-    for _, first in wishes:
+def _refuse(requests: Sequence[_Request], error: BaseException) -> None:
+    for _, first in requests:
         if not first.done():
             first.set_exception(error)

@@ -1,8 +1,8 @@
 """Fates: how each delivery fared, in few words, so that two histories of it can be compared.
 
 A fate begins when a message is taken, refused or redelivered, and ends when the delivery has left
-its queue for good. Two histories speak of the same delivery when they speak of the same wish, the
-same agent and, for a redelivery, the same original: that is its `DeliveryKey`, since ids are
+its queue for good. Two histories speak of the same delivery when they speak of the same command,
+the same agent and, for a redelivery, the same original: that is its `DeliveryKey`, since ids are
 positions and differ between histories. Only what goes on, and what differed, is remembered.
 """
 
@@ -20,7 +20,7 @@ from ackbook.projections.facts import AgentReleased, DeliveryAcked, DeliveryAtte
 from ackbook.projections.subjects import deliveries_of
 
 DeliveryKey: TypeAlias = tuple[int, str, str]
-"""The first record of the decision that took the wish, the agent, and for a redelivery the id of
+"""The first record of the decision that took the command, the agent, and for a redelivery the id of
 the original; as the recorded history has them."""
 
 ComparedOutcome: TypeAlias = Literal[Ended, "refused", "open", "absent"]
@@ -89,7 +89,7 @@ class ComparedHistory:
 
 
 class Comparison:
-    """Two histories of the same wishes. A settling that moved by less than `moved_us_min` is
+    """Two histories of the same commands. A settling that moved by less than `moved_us_min` is
     called the same."""
 
     def __init__(self, moved_us_min: int) -> None:
@@ -101,7 +101,7 @@ class Comparison:
     def begin(
         self, recorded: Iterable[ComparedDelivery], other: Iterable[ComparedDelivery]
     ) -> None:
-        """What one wish led to on both sides; what is on one side only is absent on the other."""
+        """What one command led to on both sides; what is on one side only is absent on the other."""
         here = {fate.key: fate for fate in recorded}
         there = {fate.key: fate for fate in other}
         for key in dict.fromkeys((*here, *there)):

@@ -131,8 +131,8 @@ class Broker(RuleBasedStateMachine):
         key=st.sampled_from([None, None, "k", "l", "m"]),
         body=st.sampled_from(["x", "y", ""]),
     )
-    def send(self, **wish: Any) -> None:
-        command = message(wish.pop("to"), wish.pop("body"), **wish)
+    def send(self, **command: Any) -> None:
+        command = message(command.pop("to"), command.pop("body"), **command)
         verdict = self.broker.do(command)
         if not isinstance(verdict, Accepted) or command.key is None:
             return

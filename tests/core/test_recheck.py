@@ -7,7 +7,7 @@ import pytest
 
 from ackbook.broker.core import standing_rules
 from ackbook.broker.core.commands import NoteUpkeep, Send, SetMode, Spawn
-from ackbook.broker.core.recorded_command import wish_of
+from ackbook.broker.core.recorded_command import command_of
 from ackbook.broker.core.replay.recheck import Divergence, NotTold, check
 from ackbook.projections.codec import Entry, decode
 from ackbook.projections.facts import (
@@ -50,11 +50,11 @@ def first_of(broker: Simulated, kind: str) -> Entry:
         message("BOB", "urgent", priority=0, mode="steer", need="written"),
     ],
 )
-def test_an_accepted_send_comes_back_word_for_word(broker: Simulated, wish: Send) -> None:
-    broker.sent(wish)
-    told = wish_of(first_of(broker, "message.enqueued"))
+def test_an_accepted_send_comes_back_word_for_word(broker: Simulated, command: Send) -> None:
+    broker.sent(command)
+    told = command_of(first_of(broker, "message.enqueued"))
     assert told is not None
-    assert (told.wish, told.whole) == (wish, True)
+    assert (told.command, told.whole) == (command, True)
 
 
 @pytest.mark.parametrize(
@@ -92,16 +92,16 @@ def test_the_length_that_a_stranger_names_is_never_made_up(broker: Simulated, si
     broker.refused(message("nobody", "x"))
     refused = decode(broker.lines[-1])
     fact = msgspec.structs.replace(refused.fact, body_bytes=size)
-    assert wish_of(msgspec.structs.replace(refused, fact=fact)) is None
+    assert command_of(msgspec.structs.replace(refused, fact=fact)) is None
 
 
 def test_a_spawn_comes_back_with_the_name_as_it_was_written(broker: Simulated) -> None:
     ended(broker, "bob", "ended_with_broker")
-    wish = Spawn(program=program("BOB", 2))
-    broker.ask(wish)
-    told = wish_of(decode(broker.lines[-1]))
+    command = Spawn(program=program("BOB", 2))
+    broker.ask(command)
+    told = command_of(decode(broker.lines[-1]))
     assert told is not None
-    assert told.wish == wish
+    assert told.command == command
     assert checked(broker.lines) == []
 
 

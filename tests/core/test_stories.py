@@ -279,9 +279,9 @@ def test_in_a_fan_out_each_queue_decides_for_itself() -> None:
         (message("bob", sender="a\x1bb"), "invalid"),
     ],
 )
-def test_the_door_refuses_with_a_reason(broker: Simulated, wish: object, reason: str) -> None:
+def test_the_door_refuses_with_a_reason(broker: Simulated, command: object, reason: str) -> None:
     spawn(broker, "bob")
-    assert broker.refused(wish).reason == reason  # type: ignore[arg-type]
+    assert broker.refused(command).reason == reason  # type: ignore[arg-type]
     assert broker.world.counts["enqueued"] == 0
 
 

@@ -51,7 +51,7 @@ def test_every_golden_decision_is_made_again(journal: Path, tmp_path: Path) -> N
 def test_the_golden_journals_hold_every_command_and_every_kind() -> None:
     told = [entry for journal in GOLDEN for entry in entries(journal)]
     commands = {json.loads(bytes(entry.by))["command"] for entry in told if bytes(entry.by)}
-    assert commands == {wish.__struct_config__.tag for wish in AnyCommand.__args__}
+    assert commands == {command.__struct_config__.tag for command in AnyCommand.__args__}
     assert KINDS - {kind_of(entry) for entry in told} == UNWRITTEN
 
 

@@ -89,9 +89,9 @@ def test_the_records_of_a_call_stand_together(tmp_path: Path) -> None:
 def test_a_record_that_is_refused_harms_only_its_own_producer(tmp_path: Path) -> None:
     async def run() -> list[int | BaseException]:
         async with open_journal(tmp_path) as journal:
-            wishes = [("a.b", TEA), ("nodot", TEA), ("a.b", {"n": float("inf")}), ("a.b", TEA)]
+            commands = [("a.b", TEA), ("nodot", TEA), ("a.b", {"n": float("inf")}), ("a.b", TEA)]
             return await asyncio.gather(
-                *(journal.append(kind, data) for kind, data in wishes), return_exceptions=True
+                *(journal.append(kind, data) for kind, data in commands), return_exceptions=True
             )
 
     told = asyncio.run(run())

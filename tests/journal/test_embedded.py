@@ -256,11 +256,11 @@ def test_a_follower_in_the_same_process_need_not_look_to_hear_of_a_record(
 
 
 def test_a_ring_between_a_look_and_the_wait_is_heard() -> None:
-    bell = Notifier()
-    heard = bell.rings
-    bell.ring()
-    bell.wait(heard, 3600)
-    asyncio.run(bell.wait_async(heard, 3600))
+    notifier = Notifier()
+    heard = notifier.rings
+    notifier.ring()
+    notifier.wait(heard, 3600)
+    asyncio.run(notifier.wait_async(heard, 3600))
 
 
 def test_a_follower_ends_when_it_was_quiet_and_goes_on_where_it_was(tmp_path: Path) -> None:

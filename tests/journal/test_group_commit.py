@@ -76,8 +76,8 @@ def test_a_call_that_no_batch_can_hold_is_refused_and_harms_no_other(tmp_path: P
     async def run() -> list[int | BaseException]:
         log = open_log(tmp_path, limits=Limits(batch_bytes_max=2_000))
         appender = Appender(log)
-        wishes = [[THING], [THING] * 100, [THING]]
-        told = await asyncio.gather(*map(appender.append, wishes), return_exceptions=True)
+        commands = [[THING], [THING] * 100, [THING]]
+        told = await asyncio.gather(*map(appender.append, commands), return_exceptions=True)
         await appender.aclose()
         log.close()
         return list(told)
@@ -119,8 +119,8 @@ def test_each_learns_its_own_seq_when_some_are_refused(tmp_path: Path) -> None:
     async def run() -> list[int | BaseException]:
         log = open_log(tmp_path)
         appender = Appender(log)
-        wishes = [[THING], [RUBBISH], [THING, THING], [THING, RUBBISH], [THING]]
-        told = await asyncio.gather(*map(appender.append, wishes), return_exceptions=True)
+        commands = [[THING], [RUBBISH], [THING, THING], [THING, RUBBISH], [THING]]
+        told = await asyncio.gather(*map(appender.append, commands), return_exceptions=True)
         await appender.aclose()
         log.close()
         return list(told)

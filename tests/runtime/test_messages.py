@@ -125,12 +125,12 @@ def test_a_mode_is_changed_only_where_it_is_what_its_caller_believes(broker: Run
     path = "/api/spawned/mode/delivery-mode"
     now = broker.get(path)
     assert now["revision"] == "0"
-    wish = {"mode": "manual_flush", "expected_revision": "7"}
-    missed = broker.http.put(path, json=wish).json()
+    command = {"mode": "manual_flush", "expected_revision": "7"}
+    missed = broker.http.put(path, json=command).json()
     assert (missed["matched"], missed["mode"], missed["revision"]) == (False, "auto_inject", "0")
-    done = broker.http.put(path, json=wish | {"expected_revision": "0"}).json()
+    done = broker.http.put(path, json=command | {"expected_revision": "0"}).json()
     assert (done["matched"], done["mode"], done["revision"]) == (True, "manual_flush", "1")
-    for body, code in (({"mode": "x"}, "invalid_mode"), (wish | {"expected_revision": "x"}, "")):
+    for body, code in (({"mode": "x"}, "invalid_mode"), (command | {"expected_revision": "x"}, "")):
         refused = broker.http.put(path, json=body)
         assert refused.status_code == 400
         assert refused.json()["code"] == (code or "invalid_revision")

@@ -113,9 +113,9 @@ def test_a_recipient_whose_queue_is_full_is_named_and_makes_it_1(lived_in: House
     connection = json.loads((lived_in.directory / "connection.json").read_bytes())
     with closing(http.client.HTTPConnection("127.0.0.1", connection["port"])) as link:
         for number in range(256):
-            wish = {"to": "full", "text": str(number), "priority": 0}
+            command = {"to": "full", "text": str(number), "priority": 0}
             link.request(
-                "POST", "/api/send", json.dumps(wish), {"X-API-Key": connection["api_key"]}
+                "POST", "/api/send", json.dumps(command), {"X-API-Key": connection["api_key"]}
             )
             assert link.getresponse().read()
     lived_in("auto", "roomy")

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from ackbook.broker.core.commands import Send
-from ackbook.broker.core.recorded_command import wish_of
+from ackbook.broker.core.recorded_command import command_of
 from ackbook.broker.core.replay.recheck import Divergence, check
 from ackbook.broker.core.sending import content_of
 from ackbook.journal import Line
@@ -25,7 +25,7 @@ from ackbook.projections.world.fold import World
 
 
 def redact_line(redactor: Redactor, line: Line) -> tuple[Line, bytes, bytes | None]:
-    """The line, with the data and the wish that it shall have."""
+    """The line, with the data and the command that it shall have."""
     by = None if line.by is None else redactor.json(line.by)
     data = redactor.json(line.data)
     if line.kind == MessageEnqueued.KIND and by is not None:
@@ -46,10 +46,10 @@ def undecidable(
 def _with_own_content(line: Line, data: bytes, by: bytes) -> bytes:
     """The digest of a message that came with a key, taken over the redacted one."""
     fact = msgspec.json.decode(data, type=MessageEnqueued)
-    told = wish_of(entry_of(line.seq, line.at, fact, line.cause, by))
+    told = command_of(entry_of(line.seq, line.at, fact, line.cause, by))
     if fact.key is None or told is None or not told.whole:
         return data
-    assert isinstance(told.wish, Send)
+    assert isinstance(told.command, Send)
     fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-    content = msgspec.Raw(msgspec.json.encode(content_of(told.wish)))
+    content = msgspec.Raw(msgspec.json.encode(content_of(told.command)))
     return msgspec.json.encode(fields | {"content": content})

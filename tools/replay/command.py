@@ -74,7 +74,7 @@ def replay(
     With --check every recorded decision is put to the rules of this version once more; the exit
     code is 1 when one of them is made otherwise.
 
-    With --set every recorded wish is put to the rules under another policy, and the deliveries
+    With --set every recorded command is put to the rules under another policy, and the deliveries
     that would have fared otherwise are shown. The keys are those of `policy` in a record
     policy.changed; a wrong one is answered with all of them.
     """

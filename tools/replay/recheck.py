@@ -128,7 +128,7 @@ def _row(found: Divergence) -> DivergenceRow:
         seq=found.seq,
         first_seq=found.first,
         at=found.at,
-        command=found.wish,
+        command=found.command,
         recorded=recorded,
         decided=decided,
         differs=[name for name, _, _ in _differences(found)],
@@ -152,8 +152,8 @@ def _show(found: Divergence) -> None:
     told = found.recorded or found.decided
     assert told is not None
     tell(f"{bad(f'seq {found.seq}')}  {bold(kind_of(told))}  {dim(full_time(found.at))}")
-    wish = command_told(msgspec.json.encode(found.wish))
-    tell(f"  {dim(f'record {found.first} was decided on')} {wish}")
+    command = command_told(msgspec.json.encode(found.command))
+    tell(f"  {dim(f'record {found.first} was decided on')} {command}")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), header_style="dim")
     for heading in ("", "recorded", "decided again"):
         table.add_column(heading, overflow="fold")

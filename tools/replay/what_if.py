@@ -1,6 +1,6 @@
 """`ackbook replay --set KEY=VALUE --diff`: what another policy would have made of each delivery.
 
-Every recorded wish is put to the rules once more, at its time, under the changed numbers, in a
+Every recorded command is put to the rules once more, at its time, under the changed numbers, in a
 world of its own. Deliveries that fare otherwise there are shown in a table beside what is recorded.
 How programs would have reacted nobody can know: what is assumed instead stands under every answer.
 """

@@ -73,7 +73,7 @@ class FateRow(msgspec.Struct, frozen=True):
 
 
 class ChangedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery that would have fared otherwise. `event_seq`: the record that its wish led to;
+    """A delivery that would have fared otherwise. `event_seq`: the record that its command led to;
     `delivery_id` null: there is none in the recording. `moved_ms`: how much later it would have
     settled, in the same way; null: it would have ended in another."""
 

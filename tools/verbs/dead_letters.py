@@ -35,8 +35,8 @@ def redeliver(id: str | None, everything: bool, as_json: bool, place: Place) -> 
     """Queue a delivery that ended without being seen again: ID, or all dead letters."""
     if (id is None) is not everything:
         raise click.UsageError("give one ID, or --all")
-    wish: dict[str, object] = {"all": True} if everything else {"id": id}
-    done = Client(place).ask("POST", "/api/dead-letters/redeliver", RedeliveryReply, wish)
+    command: dict[str, object] = {"all": True} if everything else {"id": id}
+    done = Client(place).ask("POST", "/api/dead-letters/redeliver", RedeliveryReply, command)
     if as_json:
         emit(done)
     else:

@@ -87,7 +87,7 @@ def send(
     With --wait the exit code is 0 when it arrived everywhere, 9 when it was typed but never seen, 1
     when it failed, and 6 when the time was over first.
     """
-    wish = {
+    command = {
         "to": to,
         "text": _body(text),
         "from": sender or os.environ.get(SENDER_VARIABLE) or "human",
@@ -98,7 +98,7 @@ def send(
         "need": need,
         "wait_ms": None if wait is None else max(_milliseconds(wait) or 0, 1),
     }
-    given = {name: value for name, value in wish.items() if value is not None}
+    given = {name: value for name, value in command.items() if value is not None}
     reply = Client(place).ask("POST", "/api/send", SendReply, given, wait_s=wait or 0.0)
     outcome = reply.outcome if wait is not None else None
     if as_json:

@@ -1,4 +1,4 @@
-"""Twins: which delivery of one history is which of another, made of the same wishes.
+"""Twins: which delivery of one history is which of another, made of the same commands.
 
 Ids are positions. As long as two histories agree position for position an id means the same in
 both; where they have come apart it has to be translated. Only ids that differ are remembered. An id
@@ -38,7 +38,7 @@ Began = tuple[tuple[DeliveryId, int], ...]
 
 
 class Begun(msgspec.Struct, frozen=True):
-    """What a wish led to for one recipient; `delivery_id` None: it was refused, for `reason`.
+    """What a command led to for one recipient; `delivery_id` None: it was refused, for `reason`.
 
     `original` is the delivery that was redelivered, in the words of this history.
     """
@@ -106,7 +106,7 @@ class Twins:
         return (delivery_id, attempt) in self._apart
 
     def pair(self, recorded: Sequence[Begun], other: Sequence[Begun]) -> None:
-        """What the same wish led to on both sides."""
+        """What the same command led to on both sides."""
         twins = {(key_of(each.agent), self.here(each.original)): each for each in other}
         events: dict[EventId, EventId | None] = {}
         for each in recorded:
@@ -129,31 +129,31 @@ class Twins:
         elif here != there:
             self._there[here], self._here[there] = there, here
 
-    def translate(self, here: World, there: World, wish: AnyCommand) -> AnyCommand:
-        """The same wish in the words of the other history. The worlds are those before it."""
-        match wish:
+    def translate(self, here: World, there: World, command: AnyCommand) -> AnyCommand:
+        """The same command in the words of the other history. The worlds are those before it."""
+        match command:
             case ReportAttempt():
-                report = wish.report
+                report = command.report
                 named = self.there(report.delivery_id)
                 report = msgspec.structs.replace(report, delivery_id=named)
-                return msgspec.structs.replace(wish, report=report)
+                return msgspec.structs.replace(command, report=report)
             case Cancel():
-                return msgspec.structs.replace(wish, id=self.there(wish.id))
+                return msgspec.structs.replace(command, id=self.there(command.id))
             case Redeliver():
                 return Redeliver(
-                    ids=tuple(map(self.there, wish.ids)),
-                    originals=tuple(map(self._original, wish.originals)),
+                    ids=tuple(map(self.there, command.ids)),
+                    originals=tuple(map(self._original, command.originals)),
                 )
             case Adopt():
                 return msgspec.structs.replace(
-                    wish, began=self._began(here, there, wish.name, wish.began)
+                    command, began=self._began(here, there, command.name, command.began)
                 )
-            case ReportEnded() if wish.began is not None:
+            case ReportEnded() if command.began is not None:
                 return msgspec.structs.replace(
-                    wish, began=self._began(here, there, wish.name, wish.began)
+                    command, began=self._began(here, there, command.name, command.began)
                 )
             case _:
-                return wish
+                return command
 
     def _original(self, told: Original) -> Original:
         again = told.redelivered_as

@@ -18,13 +18,13 @@ from msgspec.structs import replace
 
 from ackbook.broker.core.commands import AnyCommand
 from ackbook.broker.core.decide import decide, unfold
-from ackbook.broker.core.recorded_command import wish_of
+from ackbook.broker.core.recorded_command import command_of
 from ackbook.projections.codec import Content, Control, Entry, Foreign, kind_of
 from ackbook.projections.facts import MessageEnqueued
 from ackbook.projections.world.fold import World, fold_all
 
 DivergentPart: TypeAlias = Literal["fact", "cause", "by"]
-"""In what two entries at one position can differ: what is said, why, and on which wish."""
+"""In what two entries at one position can differ: what is said, why, and on which command."""
 
 
 class Divergence(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class Divergence(msgspec.Struct, frozen=True):
     first: int
     seq: int
     at: int
-    wish: AnyCommand
+    command: AnyCommand
     recorded: Entry | None
     decided: Entry | None
 
@@ -87,21 +87,21 @@ def again(world: World, decision: Sequence[Entry]) -> RecheckFinding:
     whatever the rules say; None: they say the same."""
     first = decision[0]
     assert world.seq == first.seq - 1, "the world is the one before this decision"
-    told = wish_of(first)
+    told = command_of(first)
     if told is None or not told.whole:
         fold_all(world, decision)
         return NotTold(first.seq)
-    verdict = decide(world, told.wish, first.at)
+    verdict = decide(world, told.command, first.at)
     agreed = 0
-    for decided in unfold(world, told.wish, verdict, first.at, set()):
+    for decided in unfold(world, told.command, verdict, first.at, set()):
         recorded = decision[agreed] if agreed < len(decision) else None
         if recorded is None or any(_sides(recorded, decided)):
             fold_all(world, decision[agreed:])
-            return _divergence(decision, agreed, told.wish, decided)
+            return _divergence(decision, agreed, told.command, decided)
         agreed += 1
     if agreed < len(decision):
         fold_all(world, decision[agreed:])
-        return _divergence(decision, agreed, told.wish, None)
+        return _divergence(decision, agreed, told.command, None)
     return None
 
 
@@ -119,7 +119,7 @@ def decisions(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
 
 
 def is_decision(group: Sequence[Entry]) -> bool:
-    """Whether these entries begin with the wish that led to them."""
+    """Whether these entries begin with the command that led to them."""
     return bool(bytes(group[0].by)) and type(group[0].fact) not in _UNDECIDED
 
 
@@ -127,7 +127,7 @@ _UNDECIDED: tuple[type[Content], ...] = (Control, Foreign)
 
 
 def _goes_on(group: list[Entry], entry: Entry) -> bool:
-    """A further record of a decision has no wish of its own, and names the first before others."""
+    """A further record of a decision has no command of its own, and names the first before others."""
     first = group[0]
     return (
         entry.cause[:1] == (first.seq,)
@@ -163,7 +163,7 @@ _SHORT = (b'{"command":"send"}',)
 
 
 def _divergence(
-    decision: Sequence[Entry], agreed: int, wish: AnyCommand, decided: Entry | None
+    decision: Sequence[Entry], agreed: int, command: AnyCommand, decided: Entry | None
 ) -> Divergence:
     first = decision[0]
     recorded = decision[agreed] if agreed < len(decision) else None
@@ -171,7 +171,7 @@ def _divergence(
         first=first.seq,
         seq=first.seq + agreed,
         at=first.at,
-        wish=wish,
+        command=command,
         recorded=recorded,
         decided=decided,
     )

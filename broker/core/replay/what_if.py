@@ -1,14 +1,14 @@
-"""What if: the recorded wishes, put to the rules under another policy, in a world of its own.
+"""What if: the recorded commands, put to the rules under another policy, in a world of its own.
 
-Two worlds go side by side. One is folded from the records. The other is asked each recorded wish at
-its recorded time, in its own words: ids are positions, so where the two histories have come apart
-an id of the one is translated into that of the other. Between two wishes the other world meets the
-deadlines that only it has; those that both have are met when the recorded broker met them, so that
-with an unchanged policy the two never come apart at all.
+Two worlds go side by side. One is folded from the records. The other is asked each recorded command
+at its recorded time, in its own words: ids are positions, so where the two histories have come
+apart an id of the one is translated into that of the other. Between two commands the other world
+meets the deadlines that only it has; those that both have are met when the recorded broker met
+them, so that with an unchanged policy the two never come apart at all.
 
 An attempt that the other world makes at the very moment of the recorded one is answered by the
-recorded reports in their place. Any other is answered as `reactions` assumes. A wish that left no
-record is not known and is made in neither world; programs come, go and block as they did.
+recorded reports in their place. Any other is answered as `reactions` assumes. A command that left
+no record is not known and is made in neither world; programs come, go and block as they did.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import msgspec
 
 from ackbook.broker.core.commands import AnyCommand, ReportAttempt, StartBroker, Tick
 from ackbook.broker.core.decide import carry_out
-from ackbook.broker.core.recorded_command import wish_of
+from ackbook.broker.core.recorded_command import command_of
 from ackbook.broker.core.replay.id_mapping import Twins, begun
 from ackbook.broker.core.replay.recheck import is_decision
 from ackbook.broker.core.replay.recorded_replies import Reactions
@@ -67,24 +67,24 @@ class Elsewhere:
     def take(self, group: Sequence[Entry]) -> None:
         """The next recorded decision, or a record that is none."""
         first = group[0]
-        told = wish_of(first) if is_decision(group) else None
+        told = command_of(first) if is_decision(group) else None
         if told is None:
             fold_all(self.here, group)
             self._follow(group)
             return
         self.decisions += 1
-        wish = told.wish
-        if isinstance(wish, StartBroker):
+        command = told.command
+        if isinstance(command, StartBroker):
             # Nobody served the journal since its last record, so no deadline was met.
-            wish = msgspec.structs.replace(wish, policy=self._change(wish.policy))
+            command = msgspec.structs.replace(command, policy=self._change(command.policy))
         else:
             self._advance(first.at)
-        wish = self._twins.translate(self.here, self.there, wish)
+        command = self._twins.translate(self.here, self.there, command)
         fold_all(self.here, group)
         said: tuple[Entry, ...] = ()
-        if not self._is_apart(told.wish):
+        if not self._is_apart(told.command):
             self.there.seq = max(self.there.seq, first.seq - 1)
-            said = self._carry_out(wish, max(first.at, self.there.at))
+            said = self._carry_out(command, max(first.at, self.there.at))
         recorded, other = begun(group), begun(said)
         self._twins.pair(recorded, other)
         self.fates.begin(
@@ -94,11 +94,11 @@ class Elsewhere:
         self.fates.note(group, said)
         self._answer(said)
 
-    def _is_apart(self, wish: AnyCommand) -> bool:
+    def _is_apart(self, command: AnyCommand) -> bool:
         """Whether this is the report of an attempt that the other world made at another moment."""
-        if not isinstance(wish, ReportAttempt):
+        if not isinstance(command, ReportAttempt):
             return False
-        return self._twins.is_apart(wish.report.delivery_id, wish.report.attempt)
+        return self._twins.is_apart(command.report.delivery_id, command.report.attempt)
 
     def _follow(self, group: Sequence[Entry]) -> None:
         """Records that nobody decided stand in both histories."""
@@ -110,7 +110,7 @@ class Elsewhere:
 
     def _advance(self, until: int) -> None:
         """Everything of its own that comes up to this time, in order. A tick that says nothing is
-        not tried again: the next wish may change that."""
+        not tried again: the next command may change that."""
         idle = False
         while True:
             due = None if idle else self._own_deadline(until)
@@ -123,14 +123,14 @@ class Elsewhere:
             else:
                 return
 
-    def _by_itself(self, wish: AnyCommand, at: int) -> bool:
-        said = self._carry_out(wish, max(at, self.there.at))
+    def _by_itself(self, command: AnyCommand, at: int) -> bool:
+        said = self._carry_out(command, max(at, self.there.at))
         self.fates.note((), said)
         self._answer(said)
         return bool(said)
 
-    def _carry_out(self, wish: AnyCommand, at: int) -> tuple[Entry, ...]:
-        return carry_out(self.there, wish, at).entries
+    def _carry_out(self, command: AnyCommand, at: int) -> tuple[Entry, ...]:
+        return carry_out(self.there, command, at).entries
 
     def _own_deadline(self, until: int) -> int | None:
         """The earliest one that the recorded world does not have as well."""

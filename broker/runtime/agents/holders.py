@@ -145,46 +145,46 @@ class Holders:
 
     # --- what the world owes
 
-    def begin(self, owed: AnyEffect) -> None:
+    def begin(self, effect: AnyEffect) -> None:
         """Begin an effect; what cannot be begun now is owed again when its holder is back."""
-        match owed:
+        match effect:
             case Type():
-                keeper = self.keeper(owed.agent, owed.generation)
+                keeper = self.keeper(effect.agent, effect.generation)
                 if keeper is not None:
-                    keeper.type(self._order(owed))
+                    keeper.type(self._order(effect))
             case Ask() | Find():
                 # `adopt` looks for all holders at once, and each link begins with an answer to
                 # every question: the holder says all that it knows, and then what changes.
                 pass
             case Start():
-                self.restart(owed)
+                self.restart(effect)
             case End():
-                self._end(owed)
+                self._end(effect)
 
-    def _order(self, owed: Type) -> frames.TypeOrder:
+    def _order(self, effect: Type) -> frames.TypeOrder:
         return frames.TypeOrder(
-            delivery_id=owed.delivery_id,
-            event_id=owed.event_id,
-            attempt=owed.attempt,
-            generation=owed.generation,
-            header=owed.header,
-            body=body_at(self._journal, owed.body_seq) if owed.body is None else owed.body,
-            hint=owed.hint,
-            mode=owed.mode,
-            window_ms=owed.window_ms,
-            settle_ms=owed.settle_ms,
-            override=owed.override,
+            delivery_id=effect.delivery_id,
+            event_id=effect.event_id,
+            attempt=effect.attempt,
+            generation=effect.generation,
+            header=effect.header,
+            body=body_at(self._journal, effect.body_seq) if effect.body is None else effect.body,
+            hint=effect.hint,
+            mode=effect.mode,
+            window_ms=effect.window_ms,
+            settle_ms=effect.settle_ms,
+            override=effect.override,
         )
 
-    def _end(self, owed: End) -> None:
-        keeper = self.keeper(owed.agent, owed.generation)
+    def _end(self, effect: End) -> None:
+        keeper = self.keeper(effect.agent, effect.generation)
         if keeper is not None:
             keeper.end()
             return
         assert self._engine is not None
         with contextlib.suppress(Stopped):
             self._engine.post(
-                ReportEnded(name=owed.agent, generation=owed.generation, reason="holder_lost")
+                ReportEnded(name=effect.agent, generation=effect.generation, reason="holder_lost")
             )
 
     # --- in the background

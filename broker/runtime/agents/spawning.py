@@ -57,13 +57,13 @@ class Spawner:
         self,
         engine: Engine,
         holders: Holders,
-        bell: StateWaiter,
+        waiter: StateWaiter,
         directory: Path,
         environment: Mapping[str, str],
         umask: int,
     ) -> None:
         self._engine = engine
-        self._bell = bell
+        self._waiter = waiter
         self._holders = holders
         self._directory = directory
         self._environment = clean_environment(environment)
@@ -86,7 +86,7 @@ class Spawner:
             keeper = self._holders.keeper(name, spawned.generation)
             if keeper is not None:
                 await keeper.leave("restarted")
-                await self._bell.until_quiet(self._engine, name, QUIET_S_MAX)
+                await self._waiter.until_quiet(self._engine, name, QUIET_S_MAX)
                 keeper.end("restarted")
                 try:
                     await asyncio.wait_for(keeper.gone.wait(), RESTART_S_MAX)

@@ -32,41 +32,43 @@ from ackbook.projections.world.fold import World, key_of
 
 async def spawn(service: Service, request: Request) -> Row:
     """Start a program under a name; with `wait_ms`, answer once it is ready."""
-    wish = requests.spawn_request(await request.body())
+    asked = requests.spawn_request(await request.body())
     try:
-        command, args = (wish.cli, wish.args) if wish.exact else command_line(wish.cli, wish.args)
+        command, args = (
+            (asked.cli, asked.args) if asked.exact else command_line(asked.cli, asked.args)
+        )
     except ValueError as error:
         raise Problem("invalid_request", f"cli cannot be read: {error}") from error
     program = Program(
-        name=AgentName(wish.name),
+        name=AgentName(asked.name),
         generation=0,
         pid=0,
         command=command,
         args=args,
-        cwd=wish.cwd or "",
-        channels=wish.channels,
-        cli=wish.cli,
-        model=wish.model,
-        session_id=wish.session_id,
-        team=wish.team,
-        parent=wish.parent,
-        source=wish.source,
-        rows=wish.rows,
-        cols=wish.cols,
-        restart=wish.restart,
+        cwd=asked.cwd or "",
+        channels=asked.channels,
+        cli=asked.cli,
+        model=asked.model,
+        session_id=asked.session_id,
+        team=asked.team,
+        parent=asked.parent,
+        source=asked.source,
+        rows=asked.rows,
+        cols=asked.cols,
+        restart=asked.restart,
     )
-    order = Order(program=program, env=wish.env, idle_threshold_s=wish.idle_threshold_s)
+    order = Order(program=program, env=asked.env, idle_threshold_s=asked.idle_threshold_s)
     spawned = await service.spawner.spawn(order)
     if isinstance(spawned, Refused):
         raise refusal(spawned)
     warning = None
-    if wish.task:
-        sender = wish.parent or "human"
+    if asked.task:
+        sender = asked.parent or "human"
         verdict = await service.engine.carry(
-            Send(sender=sender, target=spawned.name, body=wish.task)
+            Send(sender=sender, target=spawned.name, body=asked.task)
         )
         warning = verdict.message if isinstance(verdict, Refused) else None
-    return await _spawned(service, spawned, wish.wait_ms, warning)
+    return await _spawned(service, spawned, asked.wait_ms, warning)
 
 
 async def restart(service: Service, request: Request) -> Row:
@@ -92,7 +94,7 @@ async def _spawned(service: Service, spawned: Spawned, wait_ms: int, warning: st
 
     if wait_ms:
         key = key_of(spawned.name)
-        await service.bell.until(service.engine, (key,), settled, wait_ms / 1_000)
+        await service.waiter.until(service.engine, (key,), settled, wait_ms / 1_000)
     known = await service.engine.ask(row) or {"state": "gone"}
     return {
         **known,
@@ -151,13 +153,13 @@ async def show_mode(service: Service, request: Request) -> Row:
 
 async def set_mode(service: Service, request: Request) -> Row:
     """Change that. An expectation that is not met is an answer, not an error."""
-    wish = requests.mode_request(await request.body())
+    asked = requests.mode_request(await request.body())
     answer = await service.carry(
         SetMode(
             name=AgentName(name_of(request)),
-            mode=wish.mode,
-            expected_mode=wish.expected_mode,
-            expected_revision=wish.expected_revision,
+            mode=asked.mode,
+            expected_mode=asked.expected_mode,
+            expected_revision=asked.expected_revision,
             by=request.headers.get("x-relay-agent", ""),
         )
     )

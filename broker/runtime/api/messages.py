@@ -24,16 +24,19 @@ EVENTS_MAX = 10_000
 async def send(service: Service, request: Request) -> Row:
     """Send a message; with `wait_ms`, answer once its outcome is known or the time is over."""
     key = request.headers.get("idempotency-key")
-    wish = requests.send_request(await request.body(), key)
-    answer = await service.carry(wish.command)
+    asked = requests.send_request(await request.body(), key)
+    answer = await service.carry(asked.command)
     assert isinstance(answer, Sent)
-    if not wish.wait_ms:
+    if not asked.wait_ms:
         rows = [views.just_queued(each, agent) for each, agent in answer.deliveries]
         return views.sent(answer, rows, None)
-    need = wish.command.need
+    need = asked.command.need
     ids = [each for each, _ in answer.deliveries]
-    known = await service.bell.until(
-        service.engine, ids, lambda world, at: views.waited(world, answer, need), wish.wait_ms / 1e3
+    known = await service.waiter.until(
+        service.engine,
+        ids,
+        lambda world, at: views.waited(world, answer, need),
+        asked.wait_ms / 1e3,
     )
     if known is None:
         known = await service.engine.ask(

@@ -34,7 +34,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
     engine: Engine
     feed: Feed
-    bell: StateWaiter
+    waiter: StateWaiter
     holders: Holders
     spawner: Spawner
     attachments: Attachments

@@ -1,9 +1,10 @@
-"""The engine: the one place where wishes become records, and records become visible.
+"""The engine: the one place where commands become records, and records become visible.
 
-It takes one wish and whatever else waits, puts each to the rules, commits their facts as one batch
-with one time and one sync, and only then answers, publishes and lets effects begin. It promises
-that nothing is visible before the sync it rests on, that a question is answered at a moment when
-world and disk agree, and that a failed commit tells every waiter `OutcomeUnknown` and ends it.
+It takes one command and whatever else waits, puts each to the rules, commits their facts as one
+batch with one time and one sync, and only then answers, publishes and lets effects begin. It
+promises that nothing is visible before the sync it rests on, that a question is answered at a
+moment when world and disk agree, and that a failed commit tells every waiter `OutcomeUnknown` and
+ends it.
 
 A full disk refuses what may be refused (`journal_full`, worth trying again) and never loses a
 report: what is essential waits in order and is tried again every second.
@@ -40,7 +41,7 @@ BATCH_RECORDS_MAX = 2_048
 """Keeps the wait of the first in a batch short; its bytes are bounded by the room of the log."""
 
 RETRY_S = 1.0
-"""How long essential wishes wait before a full disk is asked again."""
+"""How long essential commands wait before a full disk is asked again."""
 
 SECOND_US = 1_000_000
 
@@ -163,11 +164,11 @@ class Engine:
         while queue:
             if len(batch.entries) >= BATCH_RECORDS_MAX:
                 return False
-            wished = queue[0]
-            match self._take(wished, batch):
+            group = queue[0]
+            match self._take(group, batch):
                 case CommandProgress.FINISHED:
                     queue.popleft()
-                    batch.finished.append(wished)
+                    batch.finished.append(group)
                 case CommandProgress.BATCH_FULL:
                     return False
                 case CommandProgress.NO_ROOM:
@@ -175,15 +176,15 @@ class Engine:
                     if queue is self._stalled:
                         return True
                     queue.popleft()
-                    self._stalled.append(wished)
+                    self._stalled.append(group)
         return True
 
-    def _take(self, wished: CommandGroup, batch: DecidedBatch) -> CommandProgress:
+    def _take(self, group: CommandGroup, batch: DecidedBatch) -> CommandProgress:
         """Carry out what is left of one caller's commands."""
-        verdicts = wished.verdicts
-        for command in wished.commands[len(verdicts) :]:
+        verdicts = group.verdicts
+        for command in group.commands[len(verdicts) :]:
             size, essential = room_needed(self._world, command)
-            if essential and self._stalled and wished is not self._stalled[0]:
+            if essential and self._stalled and group is not self._stalled[0]:
                 return CommandProgress.NO_ROOM
             try:
                 if not self._has_room(size, essential, batch):
@@ -225,9 +226,9 @@ class Engine:
 
     def _tell(self, batch: DecidedBatch) -> None:
         """The batch is durable: answers first, then events and effects, then questions."""
-        for wished in batch.finished:
-            if not wished.done.done():
-                wished.done.set_result(tuple(wished.verdicts))
+        for group in batch.finished:
+            if not group.done.done():
+                group.done.set_result(tuple(group.verdicts))
         if batch.entries:
             touched = frozenset(batch.touched)
             for watcher in self._watchers:
@@ -287,12 +288,12 @@ class Engine:
     # --- the end
 
     def _fail_waiters(self) -> None:
-        """Whoever still waits learns that nobody can say what became of the wish."""
+        """Whoever still waits learns that nobody can say what became of the command."""
         self._stopping = True
-        for wished in (*self._inbox, *self._stalled):
-            if not wished.done.done():
-                wished.done.set_exception(OutcomeUnknown())
-                wished.done.exception()
+        for group in (*self._inbox, *self._stalled):
+            if not group.done.done():
+                group.done.set_exception(OutcomeUnknown())
+                group.done.exception()
         self._inbox.clear()
         self._stalled.clear()
         while self._asked:

@@ -1,6 +1,6 @@
 """The inbox: what waits for the engine, and what it says when that cannot be done.
 
-Plain carriers with no rule in them: wishes of one caller that belong together, questions, and a
+Plain carriers with no rule in them: commands of one caller that belong together, questions, and a
 batch in the making. The order in which they are taken is the engine's.
 """
 
@@ -28,7 +28,7 @@ class OutcomeUnknown(Exception):
 
 
 class Stopped(Exception):
-    """The engine takes no more wishes."""
+    """The engine takes no more commands."""
 
 
 class EntryWatcher(Protocol):

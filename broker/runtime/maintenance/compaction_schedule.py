@@ -65,9 +65,9 @@ class Run:
     """One compaction: what was wished, how far it came (`done` of `total` segments), what it did
     once it is `over`, and why where it `failed`."""
 
-    def __init__(self, number: int, wish: CompactionRequest) -> None:
+    def __init__(self, number: int, command: CompactionRequest) -> None:
         self.number = number
-        self.wish = wish
+        self.command = command
         self.done = 0
         self.total = 0
         self.report: CompactionReport | None = None
@@ -93,12 +93,12 @@ class Compactor:
         self._tried = (0, 0)
         """The segments and the snapshot at the last run that began by itself."""
 
-    def begin(self, wish: CompactionRequest) -> Run:
-        """Ask for a run; the same wish twice is one run while that is not over."""
+    def begin(self, command: CompactionRequest) -> Run:
+        """Ask for a run; the same command twice is one run while that is not over."""
         for run in self._runs.values():
-            if run.wish == wish and not run.over.is_set():
+            if run.command == command and not run.over.is_set():
                 return run
-        run = Run(max(self._runs, default=0) + 1, wish)
+        run = Run(max(self._runs, default=0) + 1, command)
         self._runs[run.number] = run
         while len(self._runs) > RUNS_KEPT:
             del self._runs[min(self._runs)]
@@ -125,11 +125,11 @@ class Compactor:
 
     async def _carry_out(self, run: Run) -> None:
         try:
-            plan = await self._plan(run.wish)
-            if run.wish.dry_run:
+            plan = await self._plan(run.command)
+            if run.command.dry_run:
                 run.report = await asyncio.to_thread(foretell, self._journal.directory, plan)
             else:
-                await self._compact(run, await self._prepare(run.wish, plan))
+                await self._compact(run, await self._prepare(run.command, plan))
                 self.failed = ""
         except (WorkFailed, AttemptFailed, JournalFull, SnapshotUnusable, OSError) as error:
             run.failed = self.failed = str(error)
@@ -138,22 +138,22 @@ class Compactor:
         finally:
             run.over.set()
 
-    async def _prepare(self, wish: CompactionRequest, plan: CompactionPlan) -> CompactionPlan:
+    async def _prepare(self, command: CompactionRequest, plan: CompactionPlan) -> CompactionPlan:
         """See to it that as much as possible may go."""
-        if not wish.thorough:
+        if not command.thorough:
             return plan
         if await asyncio.to_thread(is_worth_sealing, self._journal.directory, plan):
             await self._engine.attend(Log.seal)
-            plan = await self._plan(wish)
+            plan = await self._plan(command)
         for _ in range(SNAPSHOTS):
             if not is_held_back(plan):
                 break
             await self._snapshots.make()
-            plan = await self._plan(wish)
+            plan = await self._plan(command)
         return plan
 
     async def _compact(self, run: Run, plan: CompactionPlan) -> None:
-        compaction = Compaction(self._journal, plan, keep_audit=run.wish.keep_audit)
+        compaction = Compaction(self._journal, plan, keep_audit=run.command.keep_audit)
         run.total = len(plan.goes)
         while due := compaction.due:
             archived: list[ArchiveFile] = []
@@ -166,12 +166,12 @@ class Compactor:
         await self._engine.attend(lambda _: compaction.forget())
         run.report = compaction.report()
 
-    async def _plan(self, wish: CompactionRequest) -> CompactionPlan:
+    async def _plan(self, command: CompactionRequest) -> CompactionPlan:
         return await asyncio.to_thread(
             plan_compaction,
             self._journal.directory,
             fold_version=FOLD_VERSION,
-            keep_audit=wish.keep_audit,
+            keep_audit=command.keep_audit,
             now=self._journal.now(),
         )
 
