@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from ackbook.broker.wire.frames import Report
+from ackbook.broker.core.attempt_report import Report
 from ackbook.projections.facts import (
     AgentName,
     DeliveryId,

@@ -99,7 +99,9 @@ def command_of(first: Entry) -> RecordedCommand | None:
                 return None  # no broker wrote that, and its length is not to be made up here
             case MessageRefused():
                 refused = _refusals.decode(by)
-                return RecordedCommand(msgspec.structs.replace(refused, body=_stand_in(fact), data=NOT_KEPT))
+                return RecordedCommand(
+                    msgspec.structs.replace(refused, body=_stand_in(fact), data=NOT_KEPT)
+                )
             case _:
                 return RecordedCommand(_wishes.decode(by))
     except msgspec.DecodeError:

@@ -18,9 +18,9 @@ is recorded as refused, where it claims anything.
 from __future__ import annotations
 
 from ackbook.broker.core import throttle
+from ackbook.broker.core.attempt_report import Report
 from ackbook.broker.core.commands import Accepted, DecidedFact, Refused, ReportAttempt, Verdict
 from ackbook.broker.core.limits import ERROR_BYTES_MAX
-from ackbook.broker.wire.frames import Report
 from ackbook.projections.facts import (
     AgentName,
     DeliveryAcked,

@@ -18,8 +18,7 @@ import msgspec
 from ackbook.broker.history.cache import Cache, cache_directory
 from ackbook.broker.history.index_terms import agent_word, key_word
 from ackbook.broker.history.segment_index import Chapters, IndexProgress
-from ackbook.broker.history.world_loading import begin_audit
-from ackbook.broker.runtime.remembered import SnapshotWorlds
+from ackbook.broker.history.world_loading import SnapshotWorlds, begin_audit
 from ackbook.journal import Reader
 from ackbook.projections.codec import Entry, decode_block
 from ackbook.projections.facts import (
@@ -29,9 +28,9 @@ from ackbook.projections.facts import (
     MessageEnqueued,
     MessageRefused,
 )
+from ackbook.projections.gaps import Hole, holes_told
 from ackbook.projections.ids import position_of
 from ackbook.projections.why.builder import Teller, why
-from ackbook.projections.why.partial_state import Hole, holes_told
 from ackbook.projections.why.story import Story
 from ackbook.projections.world.fold import fold
 from ackbook.projections.world.state import World, key_of

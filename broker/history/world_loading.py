@@ -107,3 +107,31 @@ def _unreachable(journal: Path, world: World, through: int) -> Damage:
         proof=f"the state is known through {world.seq}",
         next=f"ackbook verify --dir {journal}",
     )
+
+
+SNAPSHOTS_MAX = 64
+"""More than a journal keeps."""
+
+
+class SnapshotWorlds:
+    """The worlds of one journal's snapshots, up to the record `head`."""
+
+    def __init__(self, directory: Path, head: int) -> None:
+        self._directory = directory
+        self._head = head
+        self._found: dict[int, SnapshotFile] | None = None
+
+    def at(self, seq: int) -> World | None:
+        """The world after this record; None where no snapshot that can be loaded stands there."""
+        if self._found is None:
+            found = newest_snapshots(
+                self._directory, FOLD_VERSION, head=self._head, count_max=SNAPSHOTS_MAX
+            )
+            self._found = {each.seq: each for each in found.usable}
+        snapshot = self._found.get(seq)
+        if snapshot is None:
+            return None
+        try:
+            return load(snapshot.blocks())
+        except (SnapshotUnusable, UnreadableWorld):
+            return None

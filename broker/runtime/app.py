@@ -21,9 +21,10 @@ from pathlib import Path
 
 from ackbook.broker.runtime import inherited
 from ackbook.broker.runtime.api.server import listen
-from ackbook.broker.runtime.broker_directory import BrokerDirectory, Connection
+from ackbook.broker.runtime.broker_directory import BrokerDirectory
 from ackbook.broker.runtime.broker_run import BrokerRun, Settings
 from ackbook.broker.runtime.maintenance.snapshot_schedule import Upkeep
+from ackbook.broker.wire.connection import Connection
 from ackbook.broker.wire.frames import UMASK
 from ackbook.journal import Files, JournalError, Locked, OsFiles, ending_of
 from ackbook.projections.facts import Policy

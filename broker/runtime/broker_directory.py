@@ -20,17 +20,9 @@ from pathlib import Path
 import msgspec
 import orjson
 
+from ackbook.broker.wire.connection import Connection
+
 PARTS = ("holders", "spool", "screens", "logs")
-
-
-class Connection(msgspec.Struct, frozen=True):
-    """The content of `connection.json`."""
-
-    url: str
-    port: int
-    api_key: str
-    pid: int
-    directory: str
 
 
 class BrokerDirectory:

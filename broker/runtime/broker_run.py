@@ -33,7 +33,7 @@ from ackbook.broker.runtime.agents.viewers import Attachments
 from ackbook.broker.runtime.api.guard import Guard
 from ackbook.broker.runtime.api.server import ApiServer, application
 from ackbook.broker.runtime.api.service import Service
-from ackbook.broker.runtime.broker_directory import BrokerDirectory, Connection
+from ackbook.broker.runtime.broker_directory import BrokerDirectory
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.feed import Feed
 from ackbook.broker.runtime.engine.inbox import Stopped
@@ -46,6 +46,7 @@ from ackbook.broker.runtime.maintenance.snapshot_schedule import (
     SnapshotStart,
     Upkeep,
 )
+from ackbook.broker.wire.connection import Connection
 from ackbook.broker.wire.frames import Hello
 from ackbook.journal import Files, Log, open_log
 from ackbook.projections.facts import KINDS, Policy

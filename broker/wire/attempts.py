@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from ackbook.broker.wire.frames import Report
+from ackbook.broker.core.attempt_report import Report
 from ackbook.projections.facts import DeliveryId
 
 AttemptKey = tuple[DeliveryId, int]

@@ -16,7 +16,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from ackbook.projections.facts import AgentName, DeliveryId, EventId, Evidence, HeldReason, Mode
+from ackbook.broker.core.attempt_report import Report
+from ackbook.projections.facts import AgentName, DeliveryId, EventId, HeldReason, Mode
 
 PROTOCOL = 1
 FRAME_BYTES_MAX = 8 * 1024 * 1024
@@ -147,46 +148,6 @@ BrokerFrame: TypeAlias = (
 
 
 # --- holder to broker
-
-Phase = Literal["not_begun", "typing", "written", "not_written", "cleared", "unknown"]
-"""How far an attempt has come.
-
-`not_begun`: nothing was typed, and nothing will be for this attempt. `typing`: bytes are on their
-way. `written`: all of them and Enter. `not_written`: provably none reached the program. `cleared`:
-some did and were provably taken back. `unknown`: some did, and nobody can say more.
-"""
-
-
-class Written(Frame, frozen=True):
-    """What was written: see the fact `delivery.written` for the fields."""
-
-    bytes_written: int
-    offset: int
-    form: Literal["plain", "paste", "folded", "spooled"] = "plain"
-    enter: Literal["settled", "deadline"] = "settled"
-    salt: str = ""
-    salted_body: str = ""
-    salted_typed: str = ""
-
-
-class Report(Frame, frozen=True, tag_field="frame", tag="report"):
-    """Everything that the holder knows of one attempt.
-
-    `held` comes with `not_begun` where a veto or a condition stood in the way (None: stale or
-    unknown generation). `seen` and `submitted` are the evidence of those levels, once there.
-    `input_empty`: the input line no longer shows the text. `error` says what failed.
-    """
-
-    delivery_id: DeliveryId
-    attempt: int
-    generation: int
-    phase: Phase
-    held: HeldReason | None = None
-    written: Written | None = None
-    seen: Evidence | None = None
-    submitted: Evidence | None = None
-    input_empty: bool = False
-    error: str = ""
 
 
 class TerminalCondition(Frame, frozen=True, tag_field="frame", tag="condition"):

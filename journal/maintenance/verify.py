@@ -16,7 +16,7 @@ from ackbook.journal.format.layout import LOCK
 from ackbook.journal.recovery.decision_table import TABLE, Finding, Observation
 from ackbook.journal.recovery.survey import Survey, survey
 from ackbook.journal.storage.files import Files, OsFiles
-from ackbook.journal.tidying import left_over
+from ackbook.journal.writing.removal import left_over
 
 _HARMLESS = frozenset({Finding.UNFINISHED, Finding.SEALED})
 """States that a crash may leave and a start completes, with nothing lost or cut."""

@@ -15,7 +15,6 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from ackbook.journal.chain import start_of
 from ackbook.journal.errors import (
     DiskFailed,
     JournalError,
@@ -30,6 +29,7 @@ from ackbook.journal.format.control import (
     RecoveryReport,
     SegmentStarted,
     control_draft,
+    start_of,
 )
 from ackbook.journal.format.head import Head
 from ackbook.journal.format.layout import LOCK, list_directory, segment_name
@@ -40,9 +40,9 @@ from ackbook.journal.recovery.restore import refuse, restore
 from ackbook.journal.recovery.survey import Survey, survey
 from ackbook.journal.storage.clock import Clock, OsClock, Ticker
 from ackbook.journal.storage.files import READ_ONLY_ERRORS, Files, Handle, OsFiles, write_all
-from ackbook.journal.tidying import discard, left_over, remove
 from ackbook.journal.writing.log import Log
 from ackbook.journal.writing.preallocator import RunningHash
+from ackbook.journal.writing.removal import discard, left_over, remove
 from ackbook.journal.writing.tail import Preparation, Tail
 from ackbook.journal.writing.writer import Writer
 

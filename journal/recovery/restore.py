@@ -27,7 +27,7 @@ from ackbook.journal.recovery.decision_table import RecoveryAction
 from ackbook.journal.recovery.inspect_tail import Look
 from ackbook.journal.recovery.survey import Survey
 from ackbook.journal.storage.files import Files, install, read_whole
-from ackbook.journal.tidying import left_over
+from ackbook.journal.writing.removal import left_over
 
 
 class _CutReport(Struct, frozen=True):

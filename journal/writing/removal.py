@@ -5,15 +5,22 @@ reader can tell what was removed on purpose from what is missing. Nothing is rem
 snapshots which verified do not make dispensable. All of it happens between batches.
 """
 
+import contextlib
+from pathlib import Path
 from typing import Final
 
 from ackbook.journal.errors import AttemptFailed, SnapshotUnusable
-from ackbook.journal.format.control import Compacted, Snapshotted
-from ackbook.journal.format.layout import list_directory, snapshot_name
+from ackbook.journal.format.control import Compacted, Reach, Snapshotted
+from ackbook.journal.format.layout import (
+    ARCHIVE,
+    Listing,
+    list_directory,
+    segment_name,
+    snapshot_name,
+)
 from ackbook.journal.format.snapshot import SnapshotFile
 from ackbook.journal.reading.snapshot_choice import KEPT
 from ackbook.journal.storage.files import Files
-from ackbook.journal.tidying import remove, removed_by
 from ackbook.journal.writing.writer import Writer
 
 _REMOVED_MAX: Final = 8
@@ -72,3 +79,36 @@ class HistoryRemover:
             remove(self._files, self._writer.directory, names)
         except OSError as error:
             raise self._writer.poison(error) from error
+
+
+def left_over(listing: Listing, reach: Reach) -> tuple[str, ...]:
+    """The names of everything that a start removes, in order."""
+    undone = [
+        f"{ARCHIVE}/{each.name}"
+        for each in listing.archives
+        if each.first >= reach.kept_from and each.first in listing.segments
+    ]
+    return (*removed_by(listing, reach), *undone)
+
+
+def removed_by(listing: Listing, reach: Reach) -> tuple[str, ...]:
+    """What is still there and removed by a record: segments before archives, oldest first."""
+    segments = [segment_name(base) for base in listing.segments if base < reach.kept_from]
+    archives = [f"{ARCHIVE}/{e.name}" for e in listing.archives if e.last < reach.archived_from]
+    return (*segments, *archives)
+
+
+def remove(files: Files, directory: Path, names: tuple[str, ...]) -> None:
+    """Delete these, in this order, and make that durable."""
+    folders = dict.fromkeys((directory / name).parent for name in names)
+    for name in names:
+        discard(files, directory / name)
+    for folder in folders:
+        files.sync_dir(folder)
+
+
+def discard(files: Files, path: Path) -> None:
+    """Delete what nobody needs. A worker that outlived its broker may have given a `.tmp` its name
+    a moment ago; then there is nothing left to delete."""
+    with contextlib.suppress(FileNotFoundError):
+        files.unlink(path)

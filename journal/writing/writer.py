@@ -14,10 +14,17 @@ It blocks, has no thread and no loop; `log` gives it both.
 from collections.abc import Sequence
 from pathlib import Path
 
-from ackbook.journal.chain import seal_of, start_of
 from ackbook.journal.errors import DiskFailed, JournalFull, Poisoned, RecordRefused, verify_command
 from ackbook.journal.format.batch import Batch
-from ackbook.journal.format.control import SEGMENT, Compacted, ControlRecord, Reach, control_draft
+from ackbook.journal.format.control import (
+    SEGMENT,
+    Compacted,
+    ControlRecord,
+    Reach,
+    control_draft,
+    seal_of,
+    start_of,
+)
 from ackbook.journal.format.head import Head
 from ackbook.journal.format.record import Draft, Position, measure_draft, time_part
 from ackbook.journal.format.validation import Door

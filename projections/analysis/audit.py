@@ -38,7 +38,7 @@ from ackbook.projections.facts import (
     MessageEnqueued,
     Ref,
 )
-from ackbook.projections.why.partial_state import Remembered, is_placed, nothing_remembered
+from ackbook.projections.gaps import Remembered, is_placed, nothing_remembered
 from ackbook.projections.world.deliveries import Delivery
 from ackbook.projections.world.fold import fold
 from ackbook.projections.world.fold_deliveries import message_again, message_of

@@ -14,6 +14,7 @@ import msgspec
 from ackbook.projections.facts import LEVELS, DeliveryId, Level, rank
 from ackbook.projections.world.agents import Agent
 from ackbook.projections.world.deliveries import DeadLetter, Delivery, SettledDelivery
+from ackbook.projections.world.delivery_state import reason_of, state_of
 from ackbook.projections.world.state import World
 
 Row = dict[str, object]
@@ -115,28 +116,6 @@ def outcome_of(rows: list[Row], need: Level) -> SendOutcome:
     if all(ok or row["final"] for ok, row in zip(reached, rows, strict=True)):
         return "unconfirmed"
     return "open"
-
-
-def state_of(agent: Agent | None, delivery: Delivery) -> str:
-    """`queued`, `held` (the head of a queue that waits for something), `typing`, `awaiting`."""
-    if delivery.doubt:
-        return "in_doubt"
-    held = None if agent is None else agent.held
-    is_held = held is not None and held.delivery_id == delivery.delivery_id
-    return "held" if is_held else delivery.state
-
-
-def reason_of(agent: Agent | None, delivery: Delivery) -> str | None:
-    """What it waits for; `behind` what is typed or typed sooner."""
-    if delivery.doubt:
-        return "in_doubt"
-    if agent is None or delivery.state != "queued":
-        return None
-    if agent.held is not None and agent.held.delivery_id == delivery.delivery_id:
-        return agent.held.reason
-    if agent.flowing is not None or agent.head() is not delivery:
-        return "behind"
-    return "retry" if delivery.failures else None
 
 
 def _in_order(agent: Agent) -> Iterator[Delivery]:

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from ackbook.projections.analysis.rows import counts, reason_of, state_of
+from ackbook.projections.analysis.rows import counts
 from ackbook.projections.facts import DeliveryId
 from ackbook.projections.world.agents import Agent
+from ackbook.projections.world.delivery_state import reason_of, state_of
 from ackbook.projections.world.state import World
 
 Plain = str | int | bool | None

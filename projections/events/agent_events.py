@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from ackbook.projections.codec import Entry
+from ackbook.projections.events.draft import EventDraft
 from ackbook.projections.facts import (
     AgentDied,
     AgentExited,
@@ -22,9 +23,6 @@ from ackbook.projections.facts import (
     AgentUnsubscribed,
     QueueFlushed,
 )
-
-EventDraft = tuple[str, dict[str, object]]
-"""A kind and its fields."""
 
 
 def _spawned(entry: Entry, fact: AgentSpawned) -> Iterator[EventDraft]:

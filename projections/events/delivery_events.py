@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ackbook.projections.codec import Entry
+from ackbook.projections.events.draft import EventDraft
 from ackbook.projections.facts import (
     DeliveryAcked,
     DeliveryAdvanced,
@@ -26,9 +27,6 @@ from ackbook.projections.facts import (
     MessageRefused,
     Ref,
 )
-
-EventDraft = tuple[str, dict[str, object]]
-"""A kind and its fields."""
 
 
 def _ids(fact: Ref) -> dict[str, object]:

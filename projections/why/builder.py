@@ -23,15 +23,10 @@ from ackbook.projections.facts import (
     MessageRefused,
     Ref,
 )
+from ackbook.projections.gaps import Hole, Remembered, nothing_remembered
 from ackbook.projections.subjects import agents_of, ids_of
 from ackbook.projections.why.delivery_story import Course, fate_of
-from ackbook.projections.why.partial_state import (
-    UNKNOWN,
-    Hole,
-    PartialState,
-    Remembered,
-    nothing_remembered,
-)
+from ackbook.projections.why.partial_state import UNKNOWN, PartialState
 from ackbook.projections.why.story import Story, story_of, story_of_refused
 from ackbook.projections.why.wait_cause import Wait, wait_of
 from ackbook.projections.world.fold import fold

@@ -22,6 +22,7 @@ from ackbook.projections.facts import (
     DeliveryRetried,
     DeliveryWritten,
 )
+from ackbook.projections.gaps import Hole, is_placed, refs_of
 from ackbook.projections.why.gap_sentences import (
     caveat,
     lost,
@@ -36,7 +37,7 @@ from ackbook.projections.why.outcome_sentences import (
     OutcomeSentence,
     ended,
 )
-from ackbook.projections.why.partial_state import UNKNOWN, Hole, PartialState, is_placed, refs_of
+from ackbook.projections.why.partial_state import UNKNOWN, PartialState
 from ackbook.projections.why.pending_sentences import standing_of
 from ackbook.projections.why.phrases import Typed
 from ackbook.projections.why.wait_cause import EntryLookup, Wait, WaitStart, since_of

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ackbook.projections.gaps import Hole, holes_told
 from ackbook.projections.why.outcome_sentences import OutcomeSentence
-from ackbook.projections.why.partial_state import Hole, holes_told
 from ackbook.projections.why.phrases import PRESENT, clause
 from ackbook.projections.why.wait_cause import WaitStart
 from ackbook.projections.world.deliveries import SettledDelivery

@@ -8,9 +8,6 @@ What no record behind the hole has said yet is `unknown`, and is never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
-
 import msgspec
 
 from ackbook.projections.codec import Control, Entry
@@ -26,7 +23,6 @@ from ackbook.projections.facts import (
     DeliveryExpired,
     DeliveryHeld,
     DeliveryId,
-    DeliveryReportRefused,
     DeliveryResumed,
     DeliveryRetried,
     DeliveryWritten,
@@ -34,65 +30,10 @@ from ackbook.projections.facts import (
 )
 from ackbook.projections.why.wait_cause import Wait
 from ackbook.projections.world.agents import Held
-from ackbook.projections.world.state import World, key_of
-
-Remembered: TypeAlias = Callable[[int], World | None]
-"""The world after this record, where something besides the records knows it; each belongs to
-whoever asked."""
+from ackbook.projections.world.state import key_of
 
 UNKNOWN = Wait(kind="unknown", delivery_id=DeliveryId(""))
 """What keeps a queue of which no record says it."""
-
-_PLACED = (DeliveryAttempted, DeliveryWritten, DeliveryRetried, DeliveryHeld, DeliveryResumed)
-"""The facts that say where a delivery is: in a terminal, or in a queue."""
-
-
-class Hole(msgspec.Struct, frozen=True):
-    """Records that cannot be read."""
-
-    first: int
-    last: int
-
-    @property
-    def is_beginning(self) -> bool:
-        """Whether the history as it is left begins behind them."""
-        return self.first == 1
-
-    def __str__(self) -> str:
-        many = self.first < self.last
-        records = f"records {self.first} to {self.last}" if many else f"record {self.first}"
-        if self.is_beginning:
-            return f"{records} {'are' if many else 'is'} no longer there"
-        return f"{records} cannot be read"
-
-
-def nothing_remembered(seq: int) -> World | None:
-    """Only records know."""
-    return None
-
-
-def holes_told(holes: Sequence[Hole]) -> str:
-    """The holes in one clause, for the middle of a sentence."""
-    return " and ".join(map(str, holes))
-
-
-def refs_of(fact: object) -> tuple[Ref, ...]:
-    """The deliveries that a fact is about, each as it was then. A report that was refused may speak
-    of none that there is."""
-    match fact:
-        case AgentReleased():
-            return fact.dropped
-        case DeliveryReportRefused():
-            return ()
-        case Ref():
-            return (fact,)
-        case _:
-            return ()
-
-
-def is_placed(fact: Ref) -> bool:
-    """Whether this fact says that its delivery is not settled, and where it is."""
-    return isinstance(fact, _PLACED)
 
 
 class _InTerminal(msgspec.Struct):

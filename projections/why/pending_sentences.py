@@ -9,7 +9,6 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import assert_never
 
-from ackbook.projections.analysis.rows import reason_of, state_of
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import DeliveryRetried
 from ackbook.projections.why.outcome_sentences import OutcomeSentence
@@ -25,6 +24,7 @@ from ackbook.projections.why.phrases import (
 from ackbook.projections.why.wait_cause import WaitStart
 from ackbook.projections.world.agents import Agent
 from ackbook.projections.world.deliveries import Delivery
+from ackbook.projections.world.delivery_state import reason_of, state_of
 
 
 def standing_of(

@@ -12,8 +12,8 @@ import msgspec
 
 from ackbook.projections.codec import Entry, kind_of
 from ackbook.projections.facts import MessageEnqueued, MessageRefused
+from ackbook.projections.gaps import Hole
 from ackbook.projections.why.delivery_story import DeliveryExplanation
-from ackbook.projections.why.partial_state import Hole
 
 OTHERS_TOLD = ("agent.", "broker.")
 """Kinds that are rows of a story although they are not about its deliveries."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from ackbook.broker.core.attempt_report import Written
 from ackbook.broker.core.commands import (
     Cancel,
     Flush,
@@ -29,7 +30,6 @@ from ackbook.broker.core.commands import (
 )
 from ackbook.broker.core.effects import Start
 from ackbook.broker.core.plan import plan
-from ackbook.broker.wire.frames import Written
 from ackbook.projections.facts import AgentName, DeliveryId, EventId, Policy, RestartPolicy
 from ackbook.projections.world.fold import World
 from tests.support.orders import adopt, become, deliver, ended, message, program, report_of, spawn

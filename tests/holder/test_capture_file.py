@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ackbook.broker.core.attempt_report import Report
 from ackbook.broker.runtime.holder import capture_file as albums
 from ackbook.broker.runtime.holder.capture_file import Album
 from ackbook.broker.wire.evidence import TerminalView
-from ackbook.broker.wire.frames import Report
 from ackbook.broker.wire.screen_captures import Still, decode_still
 from ackbook.projections.facts import DeliveryId, Evidence
 from tests.support.holders import message, running

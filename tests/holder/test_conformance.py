@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ackbook.broker.core.attempt_report import Report
 from ackbook.broker.wire.frames import (
     EndOrder,
     EpochRefusal,
@@ -20,7 +21,6 @@ from ackbook.broker.wire.frames import (
     Named,
     Output,
     ProgramEnded,
-    Report,
     Resize,
     ScreenAsked,
     ScreenShown,

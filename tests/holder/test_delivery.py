@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.broker.wire.frames import Report, TypeOrder
+from ackbook.broker.core.attempt_report import Report
+from ackbook.broker.wire.frames import TypeOrder
 from ackbook.broker.wire.keystrokes import salted
 from tests.support.holders import (
     PROFILED,

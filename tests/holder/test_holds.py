@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.broker.wire.frames import Input, InputDone, Report, TypeOrder, Welcome
+from ackbook.broker.core.attempt_report import Report
+from ackbook.broker.wire.frames import Input, InputDone, TypeOrder, Welcome
 from ackbook.projections.facts import HeldReason
 from tests.support.holders import (
     PROFILED,

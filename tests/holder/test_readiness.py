@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from ackbook.broker.core.attempt_report import Report
 from ackbook.broker.wire.attempts import OPEN_MAX, SETTLED_MAX, Attempts
 from ackbook.broker.wire.evidence import TerminalView
-from ackbook.broker.wire.frames import Report, TerminalCondition
+from ackbook.broker.wire.frames import TerminalCondition
 from ackbook.broker.wire.human_input import ENDING_MS, HumanLine, Keyboard, abandons, submits
 from ackbook.broker.wire.profiles import GENERIC
 from ackbook.broker.wire.readiness import BUSY_MS_MIN, Readiness, Sight, input_line

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from ackbook.broker.wire.frames import Report
+from ackbook.broker.core.attempt_report import Report
 from tests.support.holders import chat, message, program, running, short_directory
 
 ROUNDS = 5

@@ -31,10 +31,9 @@ from ackbook.journal.recovery.decision_table import Finding, Observation
 from ackbook.journal.recovery.findings import Findings
 from ackbook.journal.recovery.survey import Survey
 from ackbook.journal.storage.files import Access, Handle
-from ackbook.journal.tidying import left_over, remove, removed_by
 from ackbook.journal.writing.preallocation import Room
 from ackbook.journal.writing.preallocator import Groundwork
-from ackbook.journal.writing.removal import HistoryRemover
+from ackbook.journal.writing.removal import HistoryRemover, left_over, remove, removed_by
 from ackbook.journal.writing.tail import Tail
 from ackbook.journal.writing.writer import Writer
 from tests.support.disk import SimulatedDisk

@@ -20,7 +20,7 @@ import msgspec
 
 from ackbook.journal import Line, Log, Reader, verify
 from ackbook.journal.format.layout import list_directory
-from ackbook.journal.tidying import left_over
+from ackbook.journal.writing.removal import left_over
 from tests.support.disk import SimulatedDisk
 
 DIRECTORY = Path("/sim/journal")

@@ -12,7 +12,7 @@ from ackbook.journal import Reader, archive_segment, compact, verify
 from ackbook.journal.format.layout import list_directory, segment_name
 from ackbook.journal.maintenance.archive_worker import read_answer, worker_command
 from ackbook.journal.storage.files import Handle, OsFiles
-from ackbook.journal.tidying import left_over
+from ackbook.journal.writing.removal import left_over
 from tests.journal.past import FOLD, add, numbers, opened, replayed, take_snapshot
 
 ROOT = Path(__file__).parents[2]

@@ -32,11 +32,12 @@ from typing import Literal
 
 import msgspec
 
+from ackbook.broker.core.attempt_report import Phase, Report, Written
 from ackbook.broker.runtime.agents import unix_sockets
 from ackbook.broker.runtime.holder.server import HolderServer
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.attempts import Attempts
-from ackbook.broker.wire.frames import ProgramEnded, Report, TerminalCondition, TypeOrder, Written
+from ackbook.broker.wire.frames import ProgramEnded, TerminalCondition, TypeOrder
 from ackbook.projections.facts import Evidence, HeldReason
 
 PROMPT = "line> "
@@ -217,7 +218,7 @@ class FakeHolder:
             self.server.tell(report)
 
 
-def _report(order: TypeOrder, phase: frames.Phase, **more: object) -> Report:
+def _report(order: TypeOrder, phase: Phase, **more: object) -> Report:
     report = Report(
         delivery_id=order.delivery_id,
         attempt=order.attempt,

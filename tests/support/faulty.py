@@ -12,6 +12,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Protocol
 
+from ackbook.broker.core.attempt_report import Phase, Report, Written
 from ackbook.broker.core.commands import (
     Adopt,
     AnyCommand,
@@ -21,7 +22,6 @@ from ackbook.broker.core.commands import (
     Spawn,
 )
 from ackbook.broker.core.effects import Type
-from ackbook.broker.wire.frames import Phase, Report, Written
 from ackbook.projections.facts import AgentName, DeliveryId, Evidence, HeldReason, RestartPolicy
 from tests.support.orders import program
 

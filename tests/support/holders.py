@@ -22,6 +22,7 @@ from typing import TypeVar
 
 import msgspec
 
+from ackbook.broker.core.attempt_report import Report
 from ackbook.broker.runtime.agents import unix_sockets
 from ackbook.broker.wire.frames import (
     AttemptSettled,
@@ -31,7 +32,6 @@ from ackbook.broker.wire.frames import (
     Launch,
     Named,
     Output,
-    Report,
     ScreenAsked,
     ScreenShown,
     TerminalCondition,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ackbook.broker.core.attempt_report import Phase, Report, Written
 from ackbook.broker.core.commands import (
     Adopt,
     ReportAttempt,
@@ -11,7 +12,6 @@ from ackbook.broker.core.commands import (
     Spawn,
 )
 from ackbook.broker.core.effects import Type
-from ackbook.broker.wire.frames import Phase, Report, Written
 from ackbook.projections.facts import (
     AgentName,
     DeliveryId,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
+from ackbook.broker.core.attempt_report import Report, Written
 from ackbook.broker.core.commands import (
     Accepted,
     AnyCommand,
@@ -24,7 +25,6 @@ from ackbook.broker.core.commands import (
     StartBroker,
 )
 from ackbook.broker.core.decide import Decision, carry_out
-from ackbook.broker.wire.frames import Report, Written
 from ackbook.journal import Draft, Limits, Position, Reader, open_log, write_snapshot
 from ackbook.projections import codec
 from ackbook.projections.facts import AgentName, DeliveryId, Evidence, Policy

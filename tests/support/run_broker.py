@@ -20,8 +20,8 @@ from pathlib import Path
 import msgspec
 
 from ackbook.broker.runtime.app import serve
-from ackbook.broker.runtime.broker_directory import Connection
 from ackbook.broker.runtime.maintenance.snapshot_schedule import Upkeep
+from ackbook.broker.wire.connection import Connection
 from ackbook.journal import OsFiles
 from ackbook.journal.storage.files import Handle
 from ackbook.projections.facts import Policy

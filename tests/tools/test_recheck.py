@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from ackbook.broker.core import standing_rules
+from ackbook.broker.core.attempt_report import Report
 from ackbook.broker.core.commands import ReportAttempt, Send, SetMode
-from ackbook.broker.wire.frames import Report
 from ackbook.journal import open_log, salvage
 from ackbook.projections.facts import AgentName, Policy
 from tests.decisions.make import write_journal

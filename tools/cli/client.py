@@ -19,8 +19,9 @@ from urllib.parse import quote
 
 import msgspec
 
+from ackbook.broker.wire.connection import Connection
 from ackbook.tools.cli.failures import ExitCode, Failure
-from ackbook.tools.cli.place import Connection, Place, is_alive
+from ackbook.tools.cli.place import Place, is_alive
 
 T = TypeVar("T")
 

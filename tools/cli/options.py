@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import click
@@ -18,7 +17,7 @@ from ackbook.tools.cli.place import Place, place_of
 F = TypeVar("F", bound=Callable[..., object])
 
 _DIRECTORY = click.Path(path_type=Path)
-_DIRECTORY_HELP = "Where the broker lives: $ACKBOOK_DIR, else ./.ackbook."
+DIRECTORY_HELP = "Where the broker lives: $ACKBOOK_DIR, else ./.ackbook."
 
 
 def place_before_verb(function: F) -> F:
@@ -34,7 +33,7 @@ def place_before_verb(function: F) -> F:
         expose_value=False,
         callback=keep,
         is_eager=True,
-        help=_DIRECTORY_HELP,
+        help=DIRECTORY_HELP,
     )(function)
 
 
@@ -47,34 +46,13 @@ def place_option(function: F) -> F:
             raise click.BadParameter(f"{place.directory} is a file; only what reads opens a bundle")
         return place
 
-    return _place_option(resolve, _DIRECTORY_HELP)(function)
+    return directory_option(resolve, DIRECTORY_HELP)(function)
 
 
-def past_option(function: F) -> F:
-    """The same for a verb that only reads history: it may be that of a bundle, which is unpacked
-    for as long as the verb runs."""
-
-    def resolve(context: click.Context, _: click.Parameter, named: Path | None) -> Place:
-        return past_of(context, named or context.find_root().obj)
-
-    return _place_option(resolve, f"{_DIRECTORY_HELP} A bundle, too.")(function)
-
-
-def past_of(context: click.Context, named: Path | None) -> Place:
-    """The place of a directory, or of a bundle that is open as long as the context."""
-    place = place_of(named)
-    if not place.directory.is_file():
-        return place
-    from ackbook.tools.history.bundle_file import open_bundle
-
-    directory = context.with_resource(TemporaryDirectory(prefix="ackbook-"))
-    manifest = open_bundle(place.directory, Path(directory))
-    return Place(Path(directory), manifest.of(place.directory))
-
-
-def _place_option(
+def directory_option(
     resolve: Callable[[click.Context, click.Parameter, Path | None], Place], meaning: str
 ) -> Callable[[F], F]:
+    """`--dir DIR`, of which `resolve` makes the place that the verb gets."""
     return click.option(
         "--dir", "place", type=_DIRECTORY, metavar="DIR", callback=resolve, help=meaning
     )

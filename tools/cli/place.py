@@ -17,23 +17,13 @@ from pathlib import Path
 
 import msgspec
 
+from ackbook.broker.wire.connection import Connection
 from ackbook.tools.cli.failures import ExitCode, Failure
 
 DIRECTORY_VARIABLE = "ACKBOOK_DIR"
 DIRECTORY_DEFAULT = ".ackbook"
 
 _JOURNAL_FILE = re.compile(r"LOCK|HEAD|\d{20}\.jsonl|snapshot-\d{20}\.jsonl|archive|quarantine")
-
-
-class Connection(msgspec.Struct, frozen=True):
-    """How to reach a running broker, as it wrote it into `connection.json`. `directory`: as it
-    names its own, which is what its agents are told."""
-
-    url: str
-    port: int
-    api_key: str
-    pid: int
-    directory: str = ""
 
 
 @dataclass(frozen=True, slots=True)

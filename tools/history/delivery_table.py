@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ackbook.broker.history.world_loading import begin_audit
-from ackbook.broker.runtime.remembered import SnapshotWorlds
+from ackbook.broker.history.world_loading import SnapshotWorlds, begin_audit
 from ackbook.journal import SnapshotFile
 from ackbook.projections.analysis.audit import audit
 from ackbook.projections.analysis.delivery_record import PROVEN, DeliveryRecord

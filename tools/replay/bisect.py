@@ -20,15 +20,16 @@ from ackbook.projections.facts import HeldReason
 from ackbook.projections.world.agents import AgentState
 from ackbook.projections.world.fold import World
 from ackbook.tools.cli.failures import ExitCode
-from ackbook.tools.cli.options import json_option, past_option
+from ackbook.tools.cli.options import json_option
 from ackbook.tools.cli.output import bold, dim, duration, emit, exact_time, hanging, poor, tell
 from ackbook.tools.cli.place import Place
 from ackbook.tools.history.gapless_ranges import Stretches
 from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.moment_syntax import END, moment_of
+from ackbook.tools.history.options import past_option
 from ackbook.tools.history.record_filter import command_told, decision_of, fields_of, subject_of
 from ackbook.tools.history.world_cache import Worlds, nothing_known
-from ackbook.tools.shapes_replay import BisectReply, FoundRecord
+from ackbook.tools.shapes.replay import BisectReply, FoundRecord
 
 COUNT = click.IntRange(min=0)
 

@@ -14,12 +14,13 @@ from click.core import ParameterSource
 from ackbook.projections.analysis.rows import agent_rows, counts, dead_letter_rows, pending_rows
 from ackbook.projections.world.fold import World
 from ackbook.tools.cli.failures import ExitCode, Failure
-from ackbook.tools.cli.options import json_option, past_option
+from ackbook.tools.cli.options import json_option
 from ackbook.tools.cli.output import bold, dim, emit, full_time, plain, poor, say, tell
 from ackbook.tools.cli.place import Place
 from ackbook.tools.cli.tables import show_agents, show_dead_letters, show_pending
 from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.moment_syntax import FORMS_TOLD, Moment, at_seq, at_time
+from ackbook.tools.history.options import past_option
 from ackbook.tools.history.record_filter import RecordFilter
 from ackbook.tools.history.world_cache import known_world
 from ackbook.tools.replay.bisect import bisect

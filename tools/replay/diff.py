@@ -22,14 +22,15 @@ from ackbook.projections.analysis.world_diff import (
 )
 from ackbook.projections.world.fold import World
 from ackbook.tools.cli.failures import ExitCode
-from ackbook.tools.cli.options import json_option, past_of, past_option
+from ackbook.tools.cli.options import json_option
 from ackbook.tools.cli.output import bold, console, dim, emit, good, plain, poor, say, tell
 from ackbook.tools.cli.place import Place
 from ackbook.tools.cli.tables import cell, table_of
 from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.moment_syntax import END, Moment, at_seq, moment_of
+from ackbook.tools.history.options import past_of, past_option
 from ackbook.tools.history.world_cache import known_world
-from ackbook.tools.shapes_replay import DifferenceReply, MomentRow
+from ackbook.tools.shapes.replay import DifferenceReply, MomentRow
 
 DELIVERIES_SHOWN_MAX = 40
 """Deliveries that people get to see; programs get all of them."""

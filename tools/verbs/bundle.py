@@ -36,7 +36,7 @@ from ackbook.projections.world import serialization
 from ackbook.projections.world.fold import World, fold
 from ackbook.tools.cli.atomic_file import check_free
 from ackbook.tools.cli.failures import ExitCode, Failure
-from ackbook.tools.cli.options import json_option, past_option
+from ackbook.tools.cli.options import json_option
 from ackbook.tools.cli.output import bold, dim, emit, plain, poor, say, tell
 from ackbook.tools.cli.place import Place
 from ackbook.tools.history.bundle_file import (
@@ -53,6 +53,7 @@ from ackbook.tools.history.bundle_file import (
 )
 from ackbook.tools.history.captures import kept_stills
 from ackbook.tools.history.journal import JournalHistory
+from ackbook.tools.history.options import past_option
 from ackbook.tools.history.redaction_check import redact_line, undecidable
 from ackbook.tools.history.world_cache import Worlds
 

@@ -6,10 +6,11 @@ import sys
 
 import click
 
-from ackbook.tools.cli.options import json_option, past_option
+from ackbook.tools.cli.options import json_option
 from ackbook.tools.cli.output import plain, tell
 from ackbook.tools.cli.place import Place
 from ackbook.tools.history.journal import JournalHistory
+from ackbook.tools.history.options import past_option
 from ackbook.tools.history.record_filter import RecordFilter
 
 

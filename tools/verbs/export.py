@@ -20,7 +20,6 @@ import msgspec
 
 from ackbook.projections.analysis.delivery_record import RecordedOutcome
 from ackbook.tools.cli.atomic_file import check_free, whole_file
-from ackbook.tools.cli.options import past_option
 from ackbook.tools.cli.output import say
 from ackbook.tools.cli.place import Place
 from ackbook.tools.history.delivery_table import (
@@ -34,6 +33,7 @@ from ackbook.tools.history.delivery_table import (
 )
 from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.moment_syntax import bound_of, since_option, until_option
+from ackbook.tools.history.options import past_option
 from ackbook.tools.history.sqlite_file import write_table
 
 Format = Literal["jsonl", "csv", "sqlite"]

@@ -9,7 +9,7 @@ import click
 from ackbook.projections.analysis.delivery_record import PROVEN
 from ackbook.projections.analysis.summary import QUANTILES, Digest, Spread, digest, length
 from ackbook.projections.analysis.wait_times import CAUSES, Hold
-from ackbook.tools.cli.options import json_option, past_option
+from ackbook.tools.cli.options import json_option
 from ackbook.tools.cli.output import (
     bad,
     bold,
@@ -28,6 +28,7 @@ from ackbook.tools.cli.tables import cell, table_of
 from ackbook.tools.history.delivery_table import DeliveryFilter, missing_of, read_audit
 from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.moment_syntax import bound_of, since_option, until_option
+from ackbook.tools.history.options import past_option
 
 if TYPE_CHECKING:
     from rich.table import Table

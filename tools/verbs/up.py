@@ -102,7 +102,7 @@ def _in_this_process(
     place: Place, port: int, respawn: bool, umask: int, ready_fd: int | None, as_json: bool
 ) -> int:
     from ackbook.broker.runtime.app import serve
-    from ackbook.broker.runtime.broker_directory import Connection
+    from ackbook.broker.wire.connection import Connection
 
     def on_ready(connection: Connection) -> None:
         ready = Ready(connection.url, connection.directory, connection.pid, connection.port)

@@ -20,7 +20,7 @@ from ackbook.journal import Reader
 from ackbook.projections.ids import position_of
 from ackbook.projections.why.story import Story
 from ackbook.tools.cli.failures import ExitCode, Failure
-from ackbook.tools.cli.options import json_option, past_option
+from ackbook.tools.cli.options import json_option
 from ackbook.tools.cli.output import (
     bad,
     bold,
@@ -41,6 +41,7 @@ from ackbook.tools.cli.output import (
 from ackbook.tools.cli.place import Place
 from ackbook.tools.history.captures import kept_stills, show_still
 from ackbook.tools.history.journal import JournalHistory
+from ackbook.tools.history.options import past_option
 from ackbook.tools.shapes.why import DeliveryStory, MessageStory
 
 LEFT_OUT = frozenset(

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import msgspec
 
+from ackbook.broker.core.attempt_report import Report, Written
 from ackbook.broker.core.commands import ReportAttempt
-from ackbook.broker.wire.frames import Report, Written
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import AgentName, DeliveryAttempted, DeliveryId, Evidence
 from ackbook.projections.world.fold import key_of

@@ -15,20 +15,14 @@ import logging
 from collections.abc import Callable
 from typing import Protocol, assert_never
 
+from ackbook.broker.core.attempt_report import Phase, Report
 from ackbook.broker.core.commands import AnyCommand, Refused, ReportAttempt, ReportEnded, Verdict
 from ackbook.broker.runtime.agents.holder_launch import Launched
 from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkLost, LinkRefused, connect
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
 from ackbook.broker.wire import frames
-from ackbook.broker.wire.frames import (
-    Hello,
-    HolderFrame,
-    ProgramEnded,
-    Report,
-    TerminalCondition,
-    Welcome,
-)
+from ackbook.broker.wire.frames import Hello, HolderFrame, ProgramEnded, TerminalCondition, Welcome
 from ackbook.broker.wire.holder_commands import Speaker
 from ackbook.projections.facts import AgentName, DeliveryId
 
@@ -38,7 +32,7 @@ AGAIN_S_MIN = 0.05
 AGAIN_S_MAX = 1.0
 """A holder that is there but silent is asked again after this long, doubling between the two."""
 
-OVER: frozenset[frames.Phase] = frozenset({"not_begun", "not_written", "cleared", "unknown"})
+OVER: frozenset[Phase] = frozenset({"not_begun", "not_written", "cleared", "unknown"})
 """Phases after which a holder has nothing more to say of an attempt."""
 
 

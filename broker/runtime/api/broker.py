@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
+import msgspec
 from starlette.requests import Request
 
 from ackbook.broker.runtime.api.service import Service
+from ackbook.broker.runtime.maintenance.compaction_schedule import CompactionRequest, Run
 from ackbook.broker.wire import views
+from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.requests import Fields
+from ackbook.broker.wire.retention import SPELLINGS, parse_retention
 from ackbook.projections.analysis.rows import Row
 
 
@@ -51,3 +58,40 @@ async def shutdown(service: Service, request: Request) -> Row:
     keep = Fields(await request.body()).flag("keep_agents", "keepAgents")
     service.shutdown(keep)
     return {"status": "shutting_down"}
+
+
+WATCH_S = 1.0
+"""How long a question about a run waits for its end before it says how far it came."""
+
+
+async def compact(service: Service, request: Request) -> Row:
+    """Begin a compaction; the answer names the run to ask about."""
+    fields = Fields(await request.body())
+    said = fields.text("keep_audit", "keepAudit") or "forever"
+    keep = parse_retention(said)
+    if keep is None:
+        raise Problem("invalid_request", f"keep_audit must be {SPELLINGS}, not {said!r}")
+    return _show(service.compactor.begin(CompactionRequest(keep, fields.flag("dry_run", "dryRun"))))
+
+
+async def show_compaction(service: Service, request: Request) -> Row:
+    """How far a run came, told when it is over or after a second."""
+    number = request.query_params.get("run", "")
+    run = service.compactor.find(int(number)) if number.isdecimal() else None
+    if run is None:
+        raise Problem("not_found", f"there is no compaction {number!r}, or it is long over")
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(WATCH_S):
+            await run.over.wait()
+    return _show(run)
+
+
+def _show(run: Run) -> Row:
+    return {
+        "run": run.number,
+        "over": run.over.is_set(),
+        "done": run.done,
+        "total": run.total,
+        "failed": run.failed or None,
+        "report": None if run.report is None else msgspec.to_builtins(run.report),
+    }

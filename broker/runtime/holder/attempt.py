@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 
+from ackbook.broker.core.attempt_report import Phase, Report, Written
 from ackbook.broker.wire.attempts import AttemptKey
 from ackbook.broker.wire.evidence import TerminalView, Witness
-from ackbook.broker.wire.frames import Phase, Report, TypeOrder, Written
+from ackbook.broker.wire.frames import TypeOrder
 from ackbook.broker.wire.keystrokes import Keystrokes, Manner, salted
 from ackbook.broker.wire.profiles import Profile
 from ackbook.projections.facts import HeldReason

@@ -15,9 +15,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from ackbook.broker.core.attempt_report import Report
 from ackbook.broker.wire.attempts import AttemptKey
 from ackbook.broker.wire.evidence import TerminalView
-from ackbook.broker.wire.frames import Report, TypeOrder
+from ackbook.broker.wire.frames import TypeOrder
 from ackbook.broker.wire.screen_captures import CaptureMoment, Still, encode_still
 
 BYTES_MAX = 1024 * 1024

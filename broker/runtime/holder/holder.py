@@ -20,6 +20,7 @@ import sys
 
 import msgspec
 
+from ackbook.broker.core.attempt_report import Report
 from ackbook.broker.runtime.holder.capture_file import Album
 from ackbook.broker.runtime.holder.process import ProgramExit, TerminalProgram
 from ackbook.broker.runtime.holder.server import HolderServer
@@ -176,7 +177,7 @@ class Holder:
         self.server.tell(frames.InputDone(request=frame.request, bytes_written=taken, error=error))
         self._watch.look()
 
-    def _tell_report(self, report: frames.Report) -> None:
+    def _tell_report(self, report: Report) -> None:
         """The broker first: what is kept for later must not hold it up."""
         self.server.tell(report)
         self._album.told(report)

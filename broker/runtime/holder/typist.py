@@ -18,13 +18,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from ackbook.broker.core.attempt_report import Report
 from ackbook.broker.runtime.holder.attempt import RunningAttempt
 from ackbook.broker.runtime.holder.spool import Spool
 from ackbook.broker.runtime.holder.tty import Tty
 from ackbook.broker.wire import human_input
 from ackbook.broker.wire.attempts import AttemptKey, Attempts
 from ackbook.broker.wire.evidence import TerminalView
-from ackbook.broker.wire.frames import Report, TerminalCondition, TypeOrder
+from ackbook.broker.wire.frames import TerminalCondition, TypeOrder
 from ackbook.broker.wire.keystrokes import Limit, Manner, keystrokes
 from ackbook.broker.wire.profiles import Profile
 from ackbook.projections.facts import HeldReason

@@ -1,0 +1,15 @@
+"""Connection: what `connection.json` says, for the broker that writes it and for those who read it."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """Where a running broker is reached, and with which key. `directory` is absolute."""
+
+    url: str
+    port: int
+    api_key: str
+    pid: int
+    directory: str
