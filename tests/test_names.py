@@ -39,5 +39,5 @@ def test_a_public_class_or_alias_has_a_name_of_its_own() -> None:
 
 
 def test_a_second_class_or_alias_of_a_name_would_be_seen() -> None:
-    source = "class Row:\n    pass\n\nView: TypeAlias = Row\nKey = tuple[int, str]\nMAX = 3\n_Own = int"
+    source = "class Row:\n    pass\nView: TypeAlias = Row\nKey = tuple[int]\nMAX = 3\n_Own = int"
     assert public_types(source) == ["Row", "View", "Key"]

@@ -1,4 +1,4 @@
-"""Connection: what `connection.json` says, for the broker that writes it and for those who read it."""
+"""What `connection.json` says: one struct for who writes it and for those who read it."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class Comparison:
     def begin(
         self, recorded: Iterable[ComparedDelivery], other: Iterable[ComparedDelivery]
     ) -> None:
-        """What one command led to on both sides; what is on one side only is absent on the other."""
+        """What one command led to; what is on one side only is absent on the other."""
         here = {fate.key: fate for fate in recorded}
         there = {fate.key: fate for fate in other}
         for key in dict.fromkeys((*here, *there)):

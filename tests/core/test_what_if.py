@@ -1,4 +1,4 @@
-"""Another policy, the same commands: what changes for each delivery, and how the rest is assumed."""
+"""Another policy, the same commands: what changes for each delivery, and how the rest is taken."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ _UNDECIDED: tuple[type[Content], ...] = (Control, Foreign)
 
 
 def _goes_on(group: list[Entry], entry: Entry) -> bool:
-    """A further record of a decision has no command of its own, and names the first before others."""
+    """A further record of a decision has no command of its own; its first cause is the first."""
     first = group[0]
     return (
         entry.cause[:1] == (first.seq,)
