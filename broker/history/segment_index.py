@@ -1,9 +1,9 @@
 """Chapters: what makes a question about a long journal quick, kept in the user's cache.
 
 Each sealed segment is a chapter; it never changes. Of a chapter is kept which words lead to it (ids
-that began earlier and are mentioned in it, idempotency keys, agents that were sent something), and,
-now and then, the world behind it, less what no story needs. So a story opens the few chapters that
-mention it, each with a world that is right, and the tail, which is always read.
+that began earlier and are mentioned in it, idempotency keys, agents that were sent something). So a
+story opens the few chapters that mention it, each with a world that is right (`world_cache` has one
+near it), and the tail, which is always read.
 
 A cache is worth time, never truth. A chapter names the first line of its segment and that of the
 next one, which holds the hash of everything before; the chapters must link up, and the last link is
@@ -22,20 +22,15 @@ import msgspec
 
 from ackbook.broker.history.cache import Cache
 from ackbook.broker.history.index_terms import Words, code_of
+from ackbook.broker.history.world_cache import WorldCache
 from ackbook.journal import Reader
 from ackbook.projections.codec import Entry, decode_block
 from ackbook.projections.world.fold import fold_all
-from ackbook.projections.world.serialization import FOLD_VERSION, UnreadableWorld, dump, load
+from ackbook.projections.world.serialization import FOLD_VERSION
 from ackbook.projections.world.state import World
 
-VERSION = f"1.{FOLD_VERSION}"
-"""Rises with every change of what a chapter holds or of what a world is."""
-
-READ_PER_KEPT = 4
-"""Bytes of journal for each byte of a kept world: folding again costs no more than a few loads."""
-
-LIVE_BYTES = 300
-"""About what one delivery takes in a dump; to see without a dump that it is too early for one."""
+VERSION = f"2.{FOLD_VERSION}"
+"""Rises with every change of what a chapter holds or of how its records are read."""
 
 IndexProgress = Callable[[int], None]
 """Told the seq up to which the journal was read, now and then."""
@@ -43,8 +38,7 @@ IndexProgress = Callable[[int], None]
 
 class Chapter(msgspec.Struct, frozen=True, kw_only=True):
     """One sealed segment: the records with `base <= seq < end`. `start` and `following` are digests
-    of its first line and of the next one's; `words` is sorted; `world` names the world behind it
-    in the cache, and is empty where none was kept."""
+    of its first line and of the next one's; `words` is sorted."""
 
     version: str
     base: int
@@ -52,7 +46,6 @@ class Chapter(msgspec.Struct, frozen=True, kw_only=True):
     start: str
     following: str
     words: bytes
-    world: str = ""
 
     def mentions(self, word: int) -> bool:
         """Whether this word leads here. It may be said in vain, which only costs time."""
@@ -64,9 +57,10 @@ class Chapter(msgspec.Struct, frozen=True, kw_only=True):
 class Chapters:
     """The chapters of one journal, up to its tail."""
 
-    def __init__(self, reader: Reader, cache: Cache, head: int) -> None:
+    def __init__(self, reader: Reader, cache: Cache, worlds: WorldCache, head: int) -> None:
         self._reader = reader
         self._cache = cache
+        self._worlds = worlds
         self._bases = tuple(base for base in reader.bases if base <= head)
         self._chapters: list[Chapter] = []
 
@@ -97,12 +91,7 @@ class Chapters:
 
     def world_before(self, seq: int) -> World:
         """The world before the first record of a chapter or of the tail."""
-        world = World()
-        for chapter in reversed([each for each in self._chapters if each.end <= seq]):
-            kept = self._kept_world(chapter)
-            if kept is not None:
-                world = kept
-                break
+        world = self._worlds.newest(seq - 1) or World()
         for entries in _entries(self._reader, world.seq, seq - 1):
             fold_all(world, entries)
         return world
@@ -125,19 +114,17 @@ class Chapters:
         if not missing:
             return True
         world = self.world_before(missing[0][0])
-        since_kept = 0
+        kept = world.seq
         for base, end in missing:
             words = Words()
             for block in self._reader.blocks(base - 1, end - 1):
                 entries = decode_block(block)
                 words.take(entries)
                 fold_all(world, entries)
-                since_kept += len(block)
+                kept = self._worlds.keep_if_due(world, block, kept)
             start, following = self._digest(base), self._digest(end)
             if world.seq != end - 1 or not self.is_whole or start is None or following is None:
                 return False
-            name = self._keep_world(world, since_kept)
-            since_kept = 0 if name else since_kept
             chapter = Chapter(
                 version=VERSION,
                 base=base,
@@ -145,24 +132,11 @@ class Chapters:
                 start=start,
                 following=following,
                 words=words.before(base),
-                world=name,
             )
             self._cache.put(_name(base), msgspec.msgpack.encode(chapter))
             self._chapters.append(chapter)
             progress(world.seq)
         return True
-
-    def _keep_world(self, world: World, bytes_read: int) -> str:
-        """Keep this world where it is worth its place; the name under which it is kept."""
-        if bytes_read < READ_PER_KEPT * LIVE_BYTES * len(world.deliveries):
-            return ""
-        forget_what_no_story_needs(world)
-        content = b"".join(line + b"\n" for line in dump(world))
-        if bytes_read < READ_PER_KEPT * len(content):
-            return ""
-        name = f"{_name(world.seq)}-{sha256(content).hexdigest()[:32]}"
-        self._cache.put(name, content)
-        return name
 
     def _kept_chapter(self, base: int) -> Chapter | None:
         content = self._cache.get(_name(base))
@@ -174,29 +148,11 @@ class Chapters:
             return None
         return chapter if (chapter.version, chapter.base) == (VERSION, base) else None
 
-    def _kept_world(self, chapter: Chapter) -> World | None:
-        content = self._cache.get(chapter.world) if chapter.world else None
-        if content is None:
-            return None
-        try:
-            return load([content])
-        except UnreadableWorld:
-            return None
-
     def _digest(self, base: int) -> str | None:
         """That of the first line of a segment; None where it cannot be read."""
         for block in self._reader.blocks(base - 1, base):
             return sha256(block).hexdigest()
         return None
-
-
-def forget_what_no_story_needs(world: World) -> None:
-    """Make a world small: no story asks it for bodies, keys, or deliveries that ended."""
-    world.settled.clear()
-    world.redelivered.clear()
-    world.keys.clear()
-    for message in world.messages():
-        message.body = None
 
 
 def _name(seq: int) -> str:

@@ -12,14 +12,16 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from ackbook.broker.history.cache import Cache, cache_directory
 from ackbook.broker.history.index_terms import agent_word, key_word
 from ackbook.broker.history.segment_index import Chapters, IndexProgress
+from ackbook.broker.history.world_cache import WorldCache, worlds_of
 from ackbook.broker.history.world_loading import SnapshotWorlds, begin_audit
-from ackbook.journal import Reader
+from ackbook.journal import Line, Reader
 from ackbook.projections.codec import Entry, decode_block
 from ackbook.projections.facts import (
     DeliveryId,
@@ -49,15 +51,24 @@ def _silent(seq: int) -> None:
     """Nobody wants to know how far it is."""
 
 
-def kept_of(reader: Reader) -> Cache | None:
-    """Where this user's programs keep the chapters of a journal, which every copy of it shares."""
+class Caches(NamedTuple):
+    """Where what was worked out of one journal is kept, which every copy of it shares."""
+
+    chapters: Cache
+    worlds: Cache
+
+
+def kept_of(reader: Reader) -> Caches | None:
+    """The caches of this user's programs; None for a journal whose id nothing says."""
     journal = reader.journal_id
-    return None if journal is None else Cache(cache_directory(), f"chapters/{journal}")
+    if journal is None:
+        return None
+    return Caches(Cache(cache_directory(), f"chapters/{journal}"), worlds_of(journal))
 
 
 class Telling:
     """What can be asked of one journal as it is up to the record `head`, or to its end. Without a
-    `cache` every question reads all of it. `progress` is told how far the first one is. Nothing is
+    `caches` every question reads all of it. `progress` is told how far the first one is. Nothing is
     told of records before `first`, in whose place others may stand."""
 
     def __init__(
@@ -65,7 +76,7 @@ class Telling:
         reader: Reader,
         directory: Path,
         *,
-        cache: Cache | None,
+        caches: Caches | None,
         head: int | None = None,
         first: int = 1,
         progress: IndexProgress = _silent,
@@ -75,8 +86,9 @@ class Telling:
         self._directory = directory
         self._head = reader.head() if head is None else head
         self._chapters: Chapters | None = None
-        if cache is not None and self._head:
-            chapters = Chapters(reader, cache, self._head)
+        if caches is not None and self._head:
+            worlds = WorldCache(directory, self._line, caches.worlds)
+            chapters = Chapters(reader, caches.chapters, worlds, self._head)
             self._chapters = chapters if chapters.prepare(progress) else None
 
     def story(self, wanted: str) -> Story | None:
@@ -176,6 +188,9 @@ class Telling:
             return [(0, self._head)]
         spans = [(each.base - 1, each.end - 1) for each in self._chapters.that_mention(word)]
         return [*spans, (self._chapters.tail, self._head)]
+
+    def _line(self, seq: int) -> Line | None:
+        return next(self._reader.lines(seq - 1, seq), None)
 
     def _is_in(self, written: bytes, after: int) -> bool:
         return any(written in block for block in self._reader.blocks(after, self._head))

@@ -55,7 +55,7 @@ def tell(journal: Path, head: int, asked: WhyQuestion) -> WhyAnswer:
             raise AttemptFailed("nobody waits for the story any more", "ask again")
 
     reader = Reader(journal)
-    telling = Telling(reader, journal, cache=kept_of(reader), head=head, progress=look)
+    telling = Telling(reader, journal, caches=kept_of(reader), head=head, progress=look)
     try:
         asked.check()
         stories = map(telling.story, asked.resolve(telling).ids)

@@ -13,7 +13,7 @@ import pytest
 from ackbook.broker.core.commands import Redeliver, ReportEnded
 from ackbook.broker.history.cache import Cache
 from ackbook.broker.history.segment_index import Chapter
-from ackbook.broker.history.story_query import Telling
+from ackbook.broker.history.story_query import Caches, Telling
 from ackbook.journal import Reader
 from ackbook.projections.codec import decode_block
 from ackbook.projections.facts import (
@@ -42,12 +42,16 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path, "chapters")
+def caches(tmp_path: Path) -> Caches:
+    return caches_in(tmp_path)
 
 
-def telling(journal: Path, cache: Cache | None) -> Telling:
-    return Telling(Reader(journal), journal, cache=cache)
+def caches_in(root: Path) -> Caches:
+    return Caches(Cache(root, "chapters"), Cache(root, "worlds"))
+
+
+def telling(journal: Path, caches: Caches | None) -> Telling:
+    return Telling(Reader(journal), journal, caches=caches)
 
 
 def ids_in(journal: Path) -> Iterator[str]:
@@ -59,40 +63,40 @@ def ids_in(journal: Path) -> Iterator[str]:
                 yield from (each.delivery_id for each in entry.fact.deliveries)
 
 
-def answers(journal: Path, cache: Cache | None) -> list[object]:
+def answers(journal: Path, caches: Caches | None) -> list[object]:
     """Everything that can be asked about this journal."""
-    told = telling(journal, cache)
+    told = telling(journal, caches)
     stories = [told.story(each) for each in ids_in(journal)]
     keys = [told.uses_of(key, sender) for key in "klmz" for sender in (None, "human", "nobody")]
     last = [told.last_deliveries(name, count) for name in ("amy", "CID", "eve") for count in (1, 9)]
     return [[each and each.to_dict() for each in stories], keys, last]
 
 
-def test_a_cache_changes_no_answer(journal: Path, cache: Cache) -> None:
+def test_a_cache_changes_no_answer(journal: Path, caches: Caches) -> None:
     plain = answers(journal, None)
-    assert answers(journal, cache) == plain, "while it is made"
-    assert len(cache.names()) > 15
-    assert answers(journal, cache) == plain, "once it is there"
+    assert answers(journal, caches) == plain, "while it is made"
+    assert len(caches.chapters.names()) > 15
+    assert answers(journal, caches) == plain, "once it is there"
 
 
-def test_archives_tell_the_same_and_share_the_cache(tmp_path: Path, cache: Cache) -> None:
+def test_archives_tell_the_same_and_share_the_cache(tmp_path: Path, caches: Caches) -> None:
     journal = tmp_path / "journal"
     with closing(Recorded(journal)) as broker:
         Day(8, broker).run(STEPS)
-    plain = answers(journal, cache)
-    kept = cache.names()
+    plain = answers(journal, caches)
+    kept = caches.chapters.names()
     assert ackbook("compact", "--dir", tmp_path, cwd=tmp_path).code == 0
     assert list((journal / "archive").iterdir())
-    assert answers(journal, cache)[0] == plain[0]
-    assert set(cache.names()) >= set(kept)
+    assert answers(journal, caches)[0] == plain[0]
+    assert set(caches.chapters.names()) >= set(kept)
     assert answers(journal, None)[0] == plain[0]
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "empty", "remove"])
 def test_what_is_damaged_in_the_cache_is_made_again(
-    harm: str, journal: Path, cache: Cache, tmp_path: Path
+    harm: str, journal: Path, caches: Caches, tmp_path: Path
 ) -> None:
-    plain = answers(journal, cache)
+    plain = answers(journal, caches)
     kept = sorted((tmp_path / "chapters").iterdir())
     for path in kept[::3]:
         content = path.read_bytes()
@@ -105,8 +109,8 @@ def test_what_is_damaged_in_the_cache_is_made_again(
                 path.write_bytes(b"")
             case _:
                 path.unlink()
-    assert answers(journal, cache) == plain
-    assert {path.name for path in kept} == set(cache.names())
+    assert answers(journal, caches) == plain
+    assert {path.name for path in kept} == set(caches.chapters.names())
 
 
 FOREIGN = {"following": "0" * 64, "start": "0" * 64}
@@ -121,22 +125,22 @@ FOREIGN = {"following": "0" * 64, "start": "0" * 64}
     ],
 )
 def test_a_chapter_of_another_history_or_version_is_not_believed(
-    which: str, forged: dict[str, str], journal: Path, cache: Cache
+    which: str, forged: dict[str, str], journal: Path, caches: Caches
 ) -> None:
-    plain = answers(journal, cache)
-    chapters = chapters_in(cache)
+    plain = answers(journal, caches)
+    chapters = chapters_in(caches)
     most = max(chapters, key=lambda name: len(chapters[name].words))
     for name in chapters if which == "all of them" else [most]:
-        other = msgspec.structs.replace(chapters[name], words=b"", world="", **forged)
-        cache.put(name, msgspec.msgpack.encode(other))
-    assert answers(journal, cache) == plain
-    assert {name: each.words for name, each in chapters_in(cache).items()} == {
+        other = msgspec.structs.replace(chapters[name], words=b"", **forged)
+        caches.chapters.put(name, msgspec.msgpack.encode(other))
+    assert answers(journal, caches) == plain
+    assert {name: each.words for name, each in chapters_in(caches).items()} == {
         name: each.words for name, each in chapters.items()
     }
 
 
-def chapters_in(cache: Cache) -> dict[str, Chapter]:
-    kept = {name: cache.get(name) for name in cache.names() if "-" not in name}
+def chapters_in(caches: Caches) -> dict[str, Chapter]:
+    kept = {name: caches.chapters.get(name) for name in caches.chapters.names()}
     return {
         name: msgspec.msgpack.decode(content, type=Chapter)
         for name, content in kept.items()
@@ -144,7 +148,7 @@ def chapters_in(cache: Cache) -> dict[str, Chapter]:
     }
 
 
-def test_a_journal_that_went_another_way_is_told_anew(tmp_path: Path, cache: Cache) -> None:
+def test_a_journal_that_went_another_way_is_told_anew(tmp_path: Path, caches: Caches) -> None:
     """Two copies of one journal have one cache, also when each of them has gone on."""
     first, second = tmp_path / "first" / "journal", tmp_path / "second"
     with closing(Recorded(first)) as broker:
@@ -155,21 +159,21 @@ def test_a_journal_that_went_another_way_is_told_anew(tmp_path: Path, cache: Cac
             Day(len(name), broker).run(60)
     for _ in range(2):
         for directory in (first, second):
-            assert answers(directory, cache) == answers(directory, None)
+            assert answers(directory, caches) == answers(directory, None)
 
 
 def test_a_cache_that_cannot_be_written_costs_only_time(journal: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert answers(journal, Cache(tmp_path / "file", "chapters")) == answers(journal, None)
+    assert answers(journal, caches_in(tmp_path / "file")) == answers(journal, None)
 
 
-def test_only_the_chapters_that_mention_it_are_opened(tmp_path: Path, cache: Cache) -> None:
+def test_only_the_chapters_that_mention_it_are_opened(tmp_path: Path, caches: Caches) -> None:
     """What is never opened cannot be found damaged."""
     journal = tmp_path / "journal"
     with closing(Recorded(journal)) as broker:
         Day(9, broker).run(STEPS)
     wanted = next(iter(ids_in(journal)))
-    told = telling(journal, cache).story(wanted)
+    told = telling(journal, caches).story(wanted)
     assert told is not None
     last = max(int(str(row["seq"])) for row in told.timeline)
     beyond = [base for base in Reader(journal).bases[:-2] if base > last]
@@ -177,20 +181,20 @@ def test_only_the_chapters_that_mention_it_are_opened(tmp_path: Path, cache: Cac
     content = untouched.read_bytes()
     untouched.write_bytes(content.replace(b'"kind":"delivery', b'"kind":"Delivery', 1))
     reader = Reader(journal)
-    assert Telling(reader, journal, cache=cache).story(wanted) == told
+    assert Telling(reader, journal, caches=caches).story(wanted) == told
     assert not reader.damage
     plain = Reader(journal)
-    Telling(plain, journal, cache=None).story(wanted)
+    Telling(plain, journal, caches=None).story(wanted)
     assert plain.damage
 
 
 def test_damage_in_what_is_asked_for_is_named_and_the_rest_is_told(
-    tmp_path: Path, cache: Cache
+    tmp_path: Path, caches: Caches
 ) -> None:
     journal = tmp_path / "journal"
     with closing(Recorded(journal)) as broker:
         Day(10, broker).run(STEPS)
-    answers(journal, cache)
+    answers(journal, caches)
     first = min(journal.glob("0*.jsonl"))
     content = first.read_bytes()
     at = content.index(b"message.enqueued")
@@ -198,7 +202,7 @@ def test_damage_in_what_is_asked_for_is_named_and_the_rest_is_told(
     wanted = list(ids_in(journal))
     for each in wanted[:: max(1, len(wanted) // 10)]:
         reader = Reader(journal)
-        told = Telling(reader, journal, cache=cache).story(each)
+        told = Telling(reader, journal, caches=caches).story(each)
         assert told is not None
         plain = telling(journal, None).story(each)
         assert plain is not None
@@ -207,7 +211,7 @@ def test_damage_in_what_is_asked_for_is_named_and_the_rest_is_told(
 
 
 def test_what_was_queued_again_is_the_last_that_an_agent_was_sent(
-    tmp_path: Path, cache: Cache
+    tmp_path: Path, caches: Caches
 ) -> None:
     journal = tmp_path / "journal"
     with Past(journal, SMALL) as past:
@@ -222,10 +226,10 @@ def test_what_was_queued_again_is_the_last_that_an_agent_was_sent(
         for _ in range(40):
             past.send("ann", "of no interest to eve")
     assert isinstance(again.fact, DeliveryRedelivered)
-    assert telling(journal, cache).last_deliveries("eve", 1) == [again.fact.new_delivery_id]
+    assert telling(journal, caches).last_deliveries("eve", 1) == [again.fact.new_delivery_id]
 
 
-def test_where_the_beginning_was_let_go_of_the_rest_is_told(tmp_path: Path, cache: Cache) -> None:
+def test_where_the_beginning_was_let_go_of_the_rest_is_told(tmp_path: Path, caches: Caches) -> None:
     journal = tmp_path / "journal"
     with closing(Recorded(journal)) as broker:
         Day(11, broker).run(STEPS)
@@ -235,13 +239,13 @@ def test_where_the_beginning_was_let_go_of_the_rest_is_told(tmp_path: Path, cach
     assert done.code == 0
     assert Reader(journal).first_seq > 1
     for each in waiting:
-        story = telling(journal, cache).story(each)
+        story = telling(journal, caches).story(each)
         before = whole[each]
         if story is None:
             continue  # it was queued in what is gone
         assert before is not None
         assert (story.state, story.reason) == (before.state, before.reason)
-    assert cache.names() == []
+    assert caches.chapters.names() == []
     gone = ackbook("why", "evt_1", "--dir", tmp_path, cwd=tmp_path)
     assert gone.code == 3
     assert "evt_1 begins at record 1, and what is left of the journal at" in gone.err

@@ -20,7 +20,7 @@ from ackbook.projections.world.serialization import FOLD_VERSION, dump
 from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.place import Place
 from ackbook.tools.history.journal import JournalHistory
-from ackbook.tools.history.world_cache import Worlds
+from ackbook.tools.history.worlds import Worlds
 from tests.core.test_properties import POLICIES, Broker
 from tests.journal.damaged_corpus import CORPUS, SMALL
 from tests.support.past import Past, a_busy_day

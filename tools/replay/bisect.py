@@ -28,7 +28,7 @@ from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.moment_syntax import END, moment_of
 from ackbook.tools.history.options import past_option
 from ackbook.tools.history.record_filter import command_told, decision_of, fields_of, subject_of
-from ackbook.tools.history.world_cache import Worlds, nothing_known
+from ackbook.tools.history.worlds import Worlds, nothing_known
 from ackbook.tools.shapes.replay import BisectReply, FoundRecord
 
 COUNT = click.IntRange(min=0)

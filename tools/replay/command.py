@@ -22,7 +22,7 @@ from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.moment_syntax import FORMS_TOLD, Moment, at_seq, at_time
 from ackbook.tools.history.options import past_option
 from ackbook.tools.history.record_filter import RecordFilter
-from ackbook.tools.history.world_cache import known_world
+from ackbook.tools.history.worlds import known_world
 from ackbook.tools.replay.bisect import bisect
 from ackbook.tools.replay.diff import diff
 from ackbook.tools.replay.recheck import check as check_decisions

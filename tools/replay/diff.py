@@ -29,7 +29,7 @@ from ackbook.tools.cli.tables import cell, table_of
 from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.moment_syntax import END, Moment, at_seq, moment_of
 from ackbook.tools.history.options import past_of, past_option
-from ackbook.tools.history.world_cache import known_world
+from ackbook.tools.history.worlds import known_world
 from ackbook.tools.shapes.replay import DifferenceReply, MomentRow
 
 DELIVERIES_SHOWN_MAX = 40

@@ -32,7 +32,7 @@ from ackbook.projections.world.fold import World
 from ackbook.projections.world.serialization import dump, load
 from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.record_filter import RecordFilter
-from ackbook.tools.history.world_cache import Reached, Worlds
+from ackbook.tools.history.worlds import Reached, Worlds
 
 NEAR = 1_000
 """Records between the world in memory and where the next steps are: three milliseconds of fold."""

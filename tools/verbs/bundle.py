@@ -55,7 +55,7 @@ from ackbook.tools.history.captures import kept_stills
 from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.options import past_option
 from ackbook.tools.history.redaction_check import redact_line, undecidable
-from ackbook.tools.history.world_cache import Worlds
+from ackbook.tools.history.worlds import Worlds
 
 _RANGE = re.compile(r"(\d{1,13})\.\.(\d{1,13})")
 _SALT_BYTES = 32

@@ -13,7 +13,7 @@ from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import console, emit, full_time
 from ackbook.tools.cli.place import Place
 from ackbook.tools.history.journal import JournalHistory, as_failure
-from ackbook.tools.history.world_cache import world_at
+from ackbook.tools.history.worlds import world_at
 
 
 @click.command()

@@ -126,7 +126,7 @@ def why(
         telling = Telling(
             reader,
             place.journal(),
-            cache=kept_of(reader),
+            caches=kept_of(reader),
             head=head,
             first=1 if place.bundle is None else place.bundle.first,
             progress=_progress(head),

@@ -3,42 +3,25 @@
 The world at a position is the fold of every record up to it, whatever it was begun from: nothing,
 a snapshot that the journal itself has, or a world that an earlier fold left in the user's cache. A
 fold never goes over a hole, unless the journal says that somebody accepted the loss.
-
-A kept world is named by the journal and by all that it was folded from: each earlier file with its
-size and its time of change, and the checksum of its own line, which covers its file up to there. A
-history that was rewritten, cut or damaged since thus has other names, and finds nothing. What was
-folded from the journal's own snapshot is not kept: it would outlive its witness.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from contextlib import suppress
-from hashlib import sha256
-from itertools import pairwise
 from typing import NamedTuple
 
-from ackbook.broker.history.cache import Cache, cache_directory
+from ackbook.broker.history.cache import Cache
+from ackbook.broker.history.world_cache import INTERVAL, WorldCache, worlds_of
 from ackbook.broker.history.world_loading import begin_world
 from ackbook.journal import OsFiles
 from ackbook.journal.format.control import REPAIRED
 from ackbook.journal.format.layout import list_directory
-from ackbook.journal.format.record import parse_line
-from ackbook.journal.reading.sources import sources_of
 from ackbook.projections.codec import Entry, kind_of
 from ackbook.projections.world.fold import World, fold, fold_all
-from ackbook.projections.world.serialization import FOLD_VERSION, UnreadableWorld, dump, load
 from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.output import poor, say
 from ackbook.tools.history.gapless_ranges import known_from
-from ackbook.tools.history.journal import JournalHistory, RecordBlock
-
-INTERVAL = 50_000
-"""Records between kept worlds: 0.15 s of folding, about four times what loading one takes."""
-
-_NAME = re.compile(r"(\d{20})-([0-9a-f]{8})-([0-9a-f]{32})")
-"""The position, the checksum of its line, and the foundation."""
+from ackbook.tools.history.journal import JournalHistory
 
 
 class Reached(NamedTuple):
@@ -57,11 +40,10 @@ class Worlds:
         self, history: JournalHistory, *, cache: Cache | None = None, interval: int = INTERVAL
     ) -> None:
         self._history = history
-        self._interval = interval
         journal = history.journal_id()
         if cache is None and journal is not None:
-            cache = Cache(cache_directory(), f"worlds/{journal}")
-        self._cache = cache
+            cache = worlds_of(journal)
+        self._kept = WorldCache(history.directory, history.line, cache, interval)
 
     def at(self, seq: int) -> World:
         """The world after this record; after the last one before a hole, where there is a hole."""
@@ -80,9 +62,8 @@ class Worlds:
             if not _fold_block(world, block.entries, accepted):
                 return Reached(world, keeps)
             accepted = kind_of(block.entries[-1]) == REPAIRED
-            if keeps and self._is_due(world, kept):
-                self._keep(world, block)
-                kept = world.seq
+            if keeps:
+                kept = self._kept.keep_if_due(world, block.raw, kept)
         return Reached(world, keeps, accepted)
 
     def since(self, seq: int) -> Iterator[tuple[Entry, World]]:
@@ -100,62 +81,18 @@ class Worlds:
 
     def _begin(self, seq: int) -> Reached:
         """The latest beginning at or before this record."""
-        kept = self._newest_kept(seq)
+        kept = self._kept.newest(seq)
         listing = list_directory(OsFiles(), self._history.directory)
         own = max((at for at in listing.snapshots if at <= seq), default=0)
-        if own > (kept.world.seq if kept else 0):
+        if own > (kept.seq if kept else 0):
             world, snapshot = begin_world(self._history.directory, seq)
             if snapshot is not None:
                 return self._reached(world, keeps=False)
-        return kept or Reached(World())
-
-    def _newest_kept(self, seq: int) -> Reached | None:
-        """The latest kept world of this history, as it is now, at or before this record."""
-        if self._cache is None:
-            return None
-        for name in reversed(self._cache.names()):
-            named = _NAME.fullmatch(name)
-            if named is None or int(named[1]) > seq or named[3] != self._foundation(int(named[1])):
-                continue
-            line = self._history.line(int(named[1]))
-            content = self._cache.get(name) if line and line.crc == named[2] else None
-            if content is not None:
-                with suppress(UnreadableWorld):
-                    return self._reached(load([content]), keeps=True)
-        return None
+        return Reached(World()) if kept is None else self._reached(kept, keeps=True)
 
     def _reached(self, world: World, *, keeps: bool) -> Reached:
         line = self._history.line(world.seq)
         return Reached(world, keeps, accepted=line is not None and line.kind == REPAIRED)
-
-    def _is_due(self, world: World, kept: int) -> bool:
-        """Whether loading this world would be quicker than folding up to it from the last one."""
-        step = max(self._interval, len(world.deliveries))
-        return world.seq // step > kept // step
-
-    def _keep(self, world: World, block: RecordBlock) -> None:
-        line = parse_line(block.raw[block.raw.rfind(b"\n", 0, -1) + 1 : -1])
-        assert line is not None, "the block was verified"
-        foundation = self._foundation(line.seq)
-        if self._cache is not None and foundation is not None:
-            content = b"".join(entity + b"\n" for entity in dump(world))
-            self._cache.put(f"{line.seq:020d}-{line.crc}-{foundation}", content)
-
-    def _foundation(self, seq: int) -> str | None:
-        """What the files before the one that holds this record are: their names, sizes and times
-        of change, as a digest; None where one of them is just being replaced."""
-        told = [f"fold {FOLD_VERSION}"]
-        directory = self._history.directory
-        sources = sources_of(list_directory(OsFiles(), directory))
-        for source, following in pairwise(sources):
-            if following.base > seq:
-                break
-            try:
-                status = (directory / source.name).stat()
-            except FileNotFoundError:
-                return None
-            told.append(f"{source.name} {status.st_size} {status.st_mtime_ns}")
-        return sha256("\n".join(told).encode()).hexdigest()[:32]
 
 
 def world_at(history: JournalHistory, seq: int) -> World:
