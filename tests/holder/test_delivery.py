@@ -240,7 +240,8 @@ def test_a_body_of_100_kilobytes_is_spooled_to_a_file_and_named(kept: Path, name
         (file,) = Path(holder.launch.spool).iterdir()
         assert file.read_text() == body
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        assert str(file) in link.screen().replace("\n", "")
+        # A screen breaks a long path, also at a blank, which is not seen at its edge.
+        assert "".join(str(file).split()) in "".join(link.screen().split())
         holder.close()
         assert not file.exists()
 

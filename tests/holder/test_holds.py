@@ -189,9 +189,15 @@ def test_an_agent_that_exits_to_its_shell_gets_no_more_messages(tmp_path: Path) 
 
 
 def test_a_message_before_the_first_prompt_waits() -> None:
-    with short_directory() as directory, start(launch(directory, "cat")) as holder:
+    """The program is at work until it is told to go on, however slowly the test comes to that."""
+    script = "while [ ! -e go ]; do :; done; exec cat"
+    with (
+        short_directory() as directory,
+        start(launch(directory, "sh", "-c", script)) as holder,
+    ):
         link = holder.join()
         refused(link, message(1, "too early"), "not_ready")
+        (directory / "go").touch()
         link.ready()
         submitted(link, message(1, "in time"))
 

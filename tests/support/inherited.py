@@ -34,7 +34,7 @@ def spoil() -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, UNWANTED)
     os.umask(0o077)
-    for descriptor in (7, 8):
+    for descriptor in (90, 91):  # not where Popen has its own pipe
         os.dup2(2, descriptor)
 
 

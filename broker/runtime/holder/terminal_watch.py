@@ -38,7 +38,7 @@ class TerminalWatch:
         self._readiness = Readiness(profile)
         self._home: process.Stat | None = None
         self._loop = asyncio.get_running_loop()
-        self._started = self._spoke = self._loop.time()
+        self._started = self._spoke = self._looked = self._loop.time()
         self._planned: asyncio.TimerHandle | None = None
 
     @property
@@ -78,7 +78,12 @@ class TerminalWatch:
         return self._readiness.now(self._sight(self._tty.view()))
 
     def look(self) -> None:
-        """See what there is to see and tell what is new."""
+        """See what there is to see and tell what is new.
+
+        How long it was quiet is counted to the beginning of the look: on a busy machine a look may
+        take long, and a program that has said or done something meanwhile was not quiet.
+        """
+        self._looked = self._loop.time()
         if self._tty.open:
             self._tty.catch_up()
         if self._planned is not None:
@@ -114,7 +119,7 @@ class TerminalWatch:
             echo=modes.echo,
             paste=self._tty.screen.paste_mode,
             front=self._front(front),
-            quiet_ms=int(self.quiet_s * 1000),
+            quiet_ms=max(0, int((self._looked - self._spoke) * 1000)),
             age_ms=self.uptime_ms,
             spoken=self._tty.offset > 0,
             human=self._human.typing,
