@@ -19,7 +19,7 @@ import msgspec
 from ackbook.broker.history.cache import Cache, cache_directory
 from ackbook.broker.history.index_terms import agent_word, key_word
 from ackbook.broker.history.segment_index import Chapters, IndexProgress
-from ackbook.broker.history.world_cache import WorldCache, worlds_of
+from ackbook.broker.history.world_cache import INTERVAL, WorldCache, worlds_of
 from ackbook.broker.history.world_loading import SnapshotWorlds, begin_audit
 from ackbook.journal import Line, Reader
 from ackbook.projections.codec import Entry, decode_block
@@ -69,7 +69,8 @@ def kept_of(reader: Reader) -> Caches | None:
 class Telling:
     """What can be asked of one journal as it is up to the record `head`, or to its end. Without a
     `caches` every question reads all of it. `progress` is told how far the first one is. Nothing is
-    told of records before `first`, in whose place others may stand."""
+    told of records before `first`, in whose place others may stand. `interval`: records between
+    the worlds that are kept."""
 
     def __init__(
         self,
@@ -80,6 +81,7 @@ class Telling:
         head: int | None = None,
         first: int = 1,
         progress: IndexProgress = _silent,
+        interval: int = INTERVAL,
     ) -> None:
         self._first = first
         self._reader = reader
@@ -87,7 +89,7 @@ class Telling:
         self._head = reader.head() if head is None else head
         self._chapters: Chapters | None = None
         if caches is not None and self._head:
-            worlds = WorldCache(directory, self._line, caches.worlds)
+            worlds = WorldCache(directory, self._line, caches.worlds, interval)
             chapters = Chapters(reader, caches.chapters, worlds, self._head)
             self._chapters = chapters if chapters.prepare(progress) else None
 

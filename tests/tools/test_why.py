@@ -65,7 +65,7 @@ def test_every_key_that_is_printed_is_one_of_the_shapes(
     assert set(delivery["wait"]) == fields_of(WaitOfQueue)
     for shape, told_of in ((MessageStory, ids["amy"]), (DeliveryStory, ids["ann 19"])):
         journal = Reader(root / "journal")
-        story = Telling(journal, root / "journal", cache=None).story(told_of)
+        story = Telling(journal, root / "journal", caches=None).story(told_of)
         assert story is not None
         assert set(story.to_dict()) == fields_of(shape) - {"screens"}, "a key is dropped unseen"
 
