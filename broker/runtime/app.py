@@ -1,7 +1,8 @@
 """The app: one broker in this process, and the exit code that tells how it ended.
 
 `serve` is what `ackbook up` calls. It turns everything that can stand in the way of a broker into
-one line on stderr, with the next step, and an exit code; what happens on the loop is in `life`.
+one line on stderr, with the next step, and an exit code; what happens on the loop is in
+`broker_run`.
 """
 
 from __future__ import annotations
