@@ -10,8 +10,9 @@ with open_journal("orders") as journal:
 from threads or on a loop. `read_journal` looks at the same directory from any other process. Under
 them, `open_log` is for a program that decides before it appends, and sees each batch.
 
-Start with `embedded` (what a program is promised), then `record` (what a line is), `recovery` (what
-a crash can leave behind, and what follows), `writer` (the order of every write).
+Start with `embedded.journal` (what a program is promised), then `format.record` (what a line is),
+`recovery.decision_table` (what a crash can leave behind, and what follows), `writing.writer` (the
+order of every write).
 """
 
 from ackbook.journal.embedded.async_journal import AsyncJournal

@@ -2,7 +2,7 @@
 
 Each error carries the exit code of the command that it ends and the next step, and each message
 names the file, the line, the byte and the proof where there is one. Nothing here decides
-anything: `recovery` does.
+anything: `recovery.decision_table` does.
 """
 
 # The names say what is the case (`Locked`, `Corrupt`), as a caller would say it.

@@ -10,7 +10,7 @@ does `grep`), therefore every `delivery.*` fact carries the whole `Ref` of its d
 stands in the fact that the rule produced. A body stands in one place only: `MessageEnqueued.body`.
 
 Times are microseconds UTC, durations say their unit in their name. This module knows nothing of how
-facts are written (`codec`), folded (`world`) or shown (`events`).
+facts are written (`codec`), folded (`world.fold`) or shown (`events.derive`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Words: by what a record can be asked for, besides the seq that its own id tells.
+"""Index terms: by what a record can be asked for, besides the seq that its own id tells.
 
 An id says in which record its story begins, so a chapter of a journal need only know the ids that
 began before it and are mentioned in it; then the idempotency keys, and the agents that were sent

@@ -1,4 +1,4 @@
-"""Reading: the journal below the broker as entries, events and bodies, for whoever looks back.
+"""The journal below the broker as entries, events and bodies, for whoever looks back.
 
 It takes no lock and sees nothing that is not durable. Everything here is as slow as the journal is
 long: ask for what begins late, or ask on a thread.

@@ -1,4 +1,4 @@
-"""Chapters: what makes a question about a long journal quick, kept in the user's cache.
+"""Segment index: what makes a question about a long journal quick, kept in the user's cache.
 
 Each sealed segment is a chapter; it never changes. Of a chapter is kept which words lead to it (ids
 that began earlier and are mentioned in it, idempotency keys, agents that were sent something). So a

@@ -1,4 +1,4 @@
-"""Telling: answers to `why` from a journal on disk, quickly where the cache can help.
+"""Answers to `why` from a journal on disk, quickly where the cache can help.
 
 It reads like any reader: no lock, nothing changed but the user's cache, nothing shown that is not
 durable. With chapters it opens those that mention what is asked for; without (the beginning was let

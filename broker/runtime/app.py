@@ -1,7 +1,8 @@
 """The app: one broker in this process, and the exit code that tells how it ended.
 
 `serve` is what `ackbook up` calls. It turns everything that can stand in the way of a broker into
-one line on stderr, with the next step, and an exit code; what happens on the loop is in `life`.
+one line on stderr, with the next step, and an exit code; what happens on the loop is in
+`broker_run`.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from pathlib import Path
 
-from ackbook.broker.runtime import inherited
 from ackbook.broker.runtime.api.server import listen
 from ackbook.broker.runtime.broker_directory import BrokerDirectory
 from ackbook.broker.runtime.broker_run import BrokerRun, Settings
 from ackbook.broker.runtime.maintenance.snapshot_schedule import Upkeep
+from ackbook.broker.runtime.system import inherited
 from ackbook.broker.wire.connection import Connection
 from ackbook.broker.wire.frames import UMASK
 from ackbook.journal import Files, JournalError, Locked, OsFiles, ending_of

@@ -156,7 +156,7 @@ class BrokerRun:
         attachments = Attachments(feed)
         hello = Hello(epoch=journal.epoch, journal_id=journal.journal_id, instance=instance)
         holders = Holders(place.holders, place.journal, hello, attachments)
-        engine = Engine(journal, world, (feed, waiter, holders.dues))
+        engine = Engine(journal, world, (feed, waiter, holders.dispatch))
         holders.work_for(engine, tasks)
         spawner = Spawner(engine, holders, waiter, place.directory, os.environ, settings.umask)
         holders.restart = lambda start: _restart(tasks, spawner, start, journal)
@@ -264,12 +264,12 @@ async def _keep_house(engine: Engine, journal: Log) -> None:
 async def _let_settle(service: Service) -> None:
     """End each program when nothing is on its way into it: what is cut off cannot be proven."""
 
-    async def settle(keeper: HolderSession) -> None:
-        await keeper.leave("broker_stopped")
-        await service.waiter.until_quiet(service.engine, keeper.name, QUIET_S_MAX)
-        keeper.end("broker_stopped")
+    async def settle(session: HolderSession) -> None:
+        await session.leave("broker_stopped")
+        await service.waiter.until_quiet(service.engine, session.name, QUIET_S_MAX)
+        session.end("broker_stopped")
 
-    await asyncio.gather(*(settle(keeper) for keeper in service.holders))
+    await asyncio.gather(*(settle(session) for session in service.holders))
 
 
 def _restart(tasks: asyncio.TaskGroup, spawner: Spawner, start: Start, journal: Log) -> None:

@@ -1,4 +1,4 @@
-"""Hearsay: what a holder says, as commands to the rules.
+"""What a holder says, as commands to the rules.
 
 A frame knows only its terminal; the command says in addition whose it is. The order of a group is
 the order of its meaning: an adoption first, then what became of each attempt, then how the terminal

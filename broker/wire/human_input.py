@@ -1,4 +1,4 @@
-"""Human: whether a person has begun to type something that is not submitted yet.
+"""Human input: whether a person has begun to type something that is not submitted yet.
 
 Keystrokes are known, since they come through us. A line is begun by a character. It is ended by
 Enter, ^C or ^U, as soon as the screen shows that the program has taken that key, or after

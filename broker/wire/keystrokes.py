@@ -1,4 +1,4 @@
-"""Typing: how a message becomes keystrokes that a terminal takes as one message and nothing else.
+"""How a message becomes keystrokes that a terminal takes as one message and nothing else.
 
 A body is hostile. Every control character is stripped, newline and tab excepted, so no body can
 press a key or end a paste. What becomes of the newlines depends on the terminal at that moment:

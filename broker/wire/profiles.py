@@ -4,7 +4,7 @@ A profile says which key submits, what interrupts, what a prompt and a dialog lo
 much text an input line takes. `generic` fits any line editor and any program that reads lines. A
 profile for a particular program is one more entry of `PROFILES`.
 
-This module knows no terminal and no rule; `readiness`, `typing` and `terminal` read it.
+This module knows no terminal and no rule; `readiness`, `keystrokes` and `evidence` read it.
 """
 
 from __future__ import annotations

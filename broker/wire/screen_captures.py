@@ -1,4 +1,4 @@
-"""Stills: screens as they stood when evidence was taken, and how they are kept: one JSON a line.
+"""Screens as they stood when evidence was taken, and how they are kept: one JSON a line.
 
 A record of evidence says where a text stood and never what; a still shows it to whoever owns the
 machine. It is no history: the newest of each holder are kept, beside the journal and never in it.

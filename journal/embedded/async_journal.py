@@ -1,7 +1,7 @@
 """A journal for the tasks of one loop: all who append at the same time share one sync.
 
-It is what `async with open_journal(...)` gives. Appends are gathered by `appender`, which waits for
-a quick disk on the loop and for a slow one on a thread. Whatever else writes takes a turn: new
+It is what `async with open_journal(...)` gives. Appends are gathered by `group_commit`, which waits
+for a quick disk on the loop and for a slow one on a thread. Whatever else writes takes a turn: new
 appends wait until the batch under way is durable and the turn is over. A turn that was begun is
 done to its end, whoever is cancelled.
 """
@@ -56,7 +56,7 @@ class AsyncJournal(OwnHistory):
 
     async def append_all(self, records: Iterable[tuple[str, Data]]) -> range:
         """Append several that stand together, and give their positions; see
-        `Journal.append_all`."""
+        `Journal.append_all`. Raises what `append` raises."""
         drafts = drafts_of(records)
         if not drafts:
             return range(0)
@@ -64,15 +64,18 @@ class AsyncJournal(OwnHistory):
         return range(first, first + len(drafts))
 
     async def snapshot(self, state: object, *, through: int) -> None:
-        """See `Journal.snapshot`. The state is encoded at once and written on a thread."""
+        """See `Journal.snapshot`. The state is encoded at once and written on a thread. Raises
+        `RecordRefused`, `AttemptFailed`, `JournalFull`, `SnapshotUnusable` and `NotOpen`."""
         await asyncio.to_thread(self._keeping.snapshot, encode(state), through)
 
     async def compact(self, keep: Retention = FOREVER) -> CompactionReport:
-        """See `Journal.compact`. It packs on a thread."""
+        """See `Journal.compact`. It packs on a thread. Raises `AttemptFailed`, `JournalFull` and
+        `NotOpen`."""
         return await asyncio.to_thread(self._keeping.compact, keep)
 
     async def close(self) -> None:
-        """Wait for what was asked for, and end cleanly. Again is nothing."""
+        """Wait for what was asked for, and end cleanly. Again is nothing. Raises `DiskFailed` as
+        `Journal.close` does."""
         if self._closing is None:
             self._closing = self._loop.create_task(self._close())
         await asyncio.shield(self._closing)

@@ -70,7 +70,7 @@ class History:
     def follow(self, after: int = 0, *, quiet_s_max: float | None = None) -> "Follow":
         """The records after a cursor, and then each new one as soon as it is durable; for a `for`
         and for an `async for`. It ends when no record came for `quiet_s_max` seconds, or the
-        journal was closed in this process. Raises what `read` raises."""
+        journal was closed in this process. Raises `OutOfReach` and `Corrupt` as `read` does."""
         self._last_seq(after)
         return Follow(
             self._reader(),

@@ -49,7 +49,11 @@ class Housekeeping:
         self._turn = turn
 
     def snapshot(self, state: bytes, through: int) -> None:
-        """Keep this state, which is JSON, as that of all records up to `through`."""
+        """Keep this state, which is JSON, as that of all records up to `through`.
+
+        Raises `SnapshotUnusable` when there is no record `through`, and `AttemptFailed` or
+        `JournalFull`, after which everything is as it was.
+        """
         position = self._turn(lambda log: log.head)
         if position.seq != through:
             position = self._position_of(through)
@@ -57,7 +61,10 @@ class Housekeeping:
         self._keep(position, pieces)
 
     def compact(self, keep: Retention) -> CompactionReport:
-        """Archive and remove what two snapshots make dispensable."""
+        """Archive and remove what two snapshots make dispensable.
+
+        Raises `AttemptFailed` or `JournalFull`: what was removed before stays removed.
+        """
         self._carry_to_a_seal()
         plan = plan_compaction(
             self._directory,

@@ -7,8 +7,9 @@ with open_journal("orders") as journal:
         print(record.seq, record.kind, record.value)
 ```
 It promises what `log` promises, without its dance of turns: any thread may call anything at any
-time, and calls that write take turns. `async with` gives the same journal to a loop (`on_loop`),
-where all who append at the same time share a sync. Nothing here is a second way to the disk.
+time, and calls that write take turns. `async with` gives the same journal to a loop
+(`async_journal`), where all who append at the same time share a sync. Nothing here
+is a second way to the disk.
 
 Only the process that opened it may write: a child that was forked gets `NotOpen`, and should be
 started in another way, since it keeps the lock for as long as it lives.
@@ -74,7 +75,11 @@ def open_journal(
 
 class Journal(OwnHistory):
     """Made by `open_journal`; leave the `with` or call `close`, or the next start copies the
-    segment in use before it goes on."""
+    segment in use before it goes on.
+
+    Whatever writes raises `NotOpen` once the journal was closed, was given to a loop or was
+    interrupted in the middle of a write, and in a fork of the process that opened it.
+    """
 
     def __init__(
         self, log: Log, *, state_version: int, files: Files | None, clock: Clock | None
@@ -93,8 +98,9 @@ class Journal(OwnHistory):
         dotted lower-case name.
 
         Raises `RecordRefused` for a record that cannot be written as it is, and `JournalFull` when
-        the disk has no room: the same call may succeed later. `DiskFailed` ends the journal: the
-        outcome is unknown until it is opened again.
+        the disk has no room: the same call may succeed later; both leave nothing behind.
+        `DiskFailed` ends the journal: the outcome is unknown until it is opened again, and each
+        later call raises `Poisoned`. `NotOpen` as the class says.
         """
         return self.append_all([(kind, data)]).start
 
@@ -123,8 +129,8 @@ class Journal(OwnHistory):
         """Keep `state`, which may be whatever JSON can hold, as what all records up to `through`
         come to, so that a later start need not read those. Appends go on meanwhile.
 
-        Raises `AttemptFailed` and `JournalFull`, which harm nothing, and `SnapshotUnusable` when
-        there is no record `through`.
+        Raises `AttemptFailed` and `JournalFull`, which harm nothing, `RecordRefused` when JSON
+        cannot hold the state, and `SnapshotUnusable` when there is no record `through`.
         """
         self._keeping.snapshot(encode(state), through)
 
@@ -132,12 +138,18 @@ class Journal(OwnHistory):
         """Move whole segments that two snapshots make dispensable into packed archives, from where
         they are read as before, and delete those archives that `keep` does not keep. When nothing
         was appended since the newest snapshot, that is all records; the report says what stays,
-        and why. Appends go on meanwhile. Raises `AttemptFailed` and `JournalFull`, which harm
-        nothing."""
+        and why. Appends go on meanwhile.
+
+        Raises `AttemptFailed` and `JournalFull`, which harm nothing: what went before stays gone.
+        """
         return self._keeping.compact(keep)
 
     def close(self) -> None:
-        """End cleanly and let others open it. Followers in this process end. Again is nothing."""
+        """End cleanly and let others open it. Followers in this process end. Again is nothing.
+
+        Raises `DiskFailed` when the last words could not be written: every append is durable all
+        the same, and the next start takes it for a crash.
+        """
         if self._pid != os.getpid():
             return
         with self._lock:

@@ -10,8 +10,8 @@ the last seq of that one. `by` and `cause` are left out when there are none. `cr
 every byte of the file before this line's `,"crc"`, so one pass over a file checks all its lines,
 and each line can be checked alone with the checksum of the line before.
 
-This module knows the bytes of a line. Whether a record is welcome is `door`'s business, whether a
-line is in its place that of `scan`.
+This module knows the bytes of a line. Whether a record is welcome is `validation`'s business,
+whether a line is in its place that of `scanner`.
 """
 
 import re

@@ -11,7 +11,7 @@ renamed, its name synced, and read again. The same state gives the same bytes. A
 nothing to a journal: without any, a start folds from the first line and comes to the same state.
 
 It does not know what an entity is, nor whether the line that it names is in the journal:
-`snapshots` does.
+`snapshot_choice` does.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -81,7 +81,7 @@ def drafts_of(records: Iterable[tuple[str, Data]]) -> list[Draft]:
 
 
 def draft_of(kind: str, data: Data) -> Draft:
-    """One of them."""
+    """One of them. Raises `RecordRefused` when it is no JSON object of a journal."""
     encoded = data if isinstance(data, bytes) else encode(data)
     admit_data(encoded, sound=encoded is not data)
     return Draft(kind, encoded)

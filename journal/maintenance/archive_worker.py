@@ -32,7 +32,7 @@ def read_answer(line: bytes) -> ArchiveFile:
 
 
 def main(arguments: list[str]) -> int:
-    """The command; see the head of this module."""
+    """The command; see the head of this module. An `AttemptFailed` is told on standard error."""
     parent = os.getppid()
     os.nice(_NICE)
     directory, *bases = arguments

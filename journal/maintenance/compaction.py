@@ -2,7 +2,7 @@
 
 1. Whole sealed segments at or below the second newest snapshot that verifies now may go; whoever
    asks may set the floor lower. Every other one is pinned, and the plan says by what.
-2. Each gets its archive first: packed, durable, read back (`archiving`).
+2. Each gets its archive first: packed, durable, read back (`archive`).
 3. Then `journal.compacted` says so, and is durable.
 4. Then the segments are deleted, the oldest first, and the directory is synced.
 5. Archives that the retention does not keep go the same way: the record first.
@@ -160,7 +160,8 @@ class Compaction:
 
     def step(self, archived: Sequence[ArchiveFile]) -> None:
         """Record and delete what was due, between two batches. `archived` are its archives, made
-        by `archive_segment`, and empty when none are needed."""
+        by `archive_segment`, and empty when none are needed. Raises what `Log.remove_history`
+        raises: `AttemptFailed`, `JournalFull`, `SnapshotUnusable`, `DiskFailed`."""
         due = self.due
         if not due:
             return
@@ -179,7 +180,8 @@ class Compaction:
         self._archived += archived
 
     def forget(self) -> None:
-        """Delete the archives that the retention does not keep, between two batches."""
+        """Delete the archives that the retention does not keep, between two batches. Raises what
+        `step` raises."""
         log = self._log
         gone = archives_to_forget(self._files, log.directory, self._retention, log.now())
         if gone and self._snapshot is not None:
@@ -213,7 +215,9 @@ def compact(
     """All of it at once, for one who has the log to himself. Call it between batches.
 
     To free as much as can be: `Log.seal`, then a snapshot at the seal and one at the head. Raises
-    `AttemptFailed` when an archive could not be made: what was removed before stays removed.
+    `AttemptFailed` when an archive could not be made, and `JournalFull` when there is no room for
+    the record that says what goes: what was removed before stays removed. `DiskFailed` ends the
+    log, as in every commit.
     """
     plan = plan_compaction(
         log.directory,

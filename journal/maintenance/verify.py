@@ -24,8 +24,8 @@ _HARMLESS = frozenset({Finding.UNFINISHED, Finding.SEALED})
 
 class VerifyReport(Struct, frozen=True):
     """`ok` says that a start would go on without cutting anything; `damage` is in the order of
-    the files. `verdict` is the word of the table in `recovery`. Segments and archives together
-    hold `records`, from the oldest one that is here, `first_seq`, to `last_seq`."""
+    the files. `verdict` is the word of the table in `decision_table`. Segments and archives
+    together hold `records`, from the oldest one that is here, `first_seq`, to `last_seq`."""
 
     ok: bool
     verdict: str

@@ -6,7 +6,7 @@ very end are room written ahead and mean nothing; blank lines anywhere else are 
 
 Two speeds: `Walker` looks at each line, and passes over whole blocks of them when nobody wants to
 see each; `good_block` checks a block of lines with one checksum and is what readers use, until it
-fails. Neither knows what the findings mean: `recovery` does.
+fails. Neither knows what the findings mean: `recovery.decision_table` does.
 """
 
 import re

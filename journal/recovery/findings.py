@@ -2,7 +2,7 @@
 
 Pure: it is given the looks at the segments and the archives, HEAD, and the snapshots, and names
 each finding with its place, its proof and the next step. What follows from them stands in
-`recovery`.
+`decision_table`.
 """
 
 from collections.abc import Sequence

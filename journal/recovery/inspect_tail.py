@@ -1,10 +1,10 @@
 """Looks at the newest segment of a directory, the tail: what is in it, and what is wrong with it.
 
 It is walked to its last good line; what stands behind that is kept as `rest`. What its lines say is
-for their reader to check. A segment that never changes is looked at by `sealed`, and walked here
-only when something is wrong with it.
+for their reader to check. A segment that never changes is looked at by `inspect_sealed`, and walked
+here only when something is wrong with it.
 
-Findings are named as the table of `recovery` names them; nothing is decided here.
+Findings are named as the table of `decision_table` names them; nothing is decided here.
 """
 
 import contextlib

@@ -2,7 +2,7 @@
 
 Nothing is written before it is known that nothing acknowledged is missing. A journal that is not
 there is made; one that is there and cannot be read never starts empty. What each state of a
-directory means stands in `recovery`, what is done about it in `restore`.
+directory means stands in `decision_table`, what is done about it in `restore`.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Carries out the verdict of `recovery` on a directory whose lock is held.
+"""Carries out the verdict of `decision_table` on a directory whose lock is held.
 
 The steps, in an order in which each may be the last one before the next crash:
 
@@ -39,7 +39,11 @@ class _CutReport(Struct, frozen=True):
 
 
 def refuse(found: Survey, limits: Limits, *, accept_cut: bool) -> None:
-    """Raises when a start must not go on; nothing was changed then."""
+    """Raises when a start must not go on, with the finding that decides; nothing was changed then.
+
+    `Corrupt`, `Lost` and `NewerFormat` by the verdict of `decision_table`; `TornTail` when more
+    would be cut than two batches can be, which no crash leaves, and `accept_cut` does not agree.
+    """
     decisive = found.decisive
     if decisive is None:
         return

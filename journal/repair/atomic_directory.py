@@ -28,7 +28,8 @@ def begin_directory(files: Files, target: Path) -> Path:
 
 
 def publish_directory(files: Files, partial: Path, target: Path) -> None:
-    """Give it its name. Every file in it was synced before."""
+    """Give it its name. Every file in it was synced before. Raises `TargetTaken` when something
+    else has the name by now."""
     if ARCHIVE in _names(files, partial):
         files.sync_dir(partial / ARCHIVE)
     files.sync_dir(partial)

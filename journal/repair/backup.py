@@ -51,7 +51,8 @@ def backup(
     """Copy the journal in `source` to `target`, which must not be there yet, or be empty.
 
     Raises `Corrupt`, `Lost` or `NewerFormat` where the source is damaged (a torn tail is no
-    damage: the copy ends before it), and `TargetTaken`; then there is no target.
+    damage: the copy ends before it), and `TargetTaken`; then there is no target. `DiskFailed` when
+    files go away beneath each try: a compaction that is quicker than the copy.
     """
     files = files or OsFiles()
     source, target = source.absolute(), target.absolute()

@@ -42,7 +42,8 @@ def repair(
     """Cut the torn end of the tail; with `dry_run` only say what that would be.
 
     Raises `Locked` while a writer has the journal open, and `Corrupt`, `Lost` or `NewerFormat`
-    where a cut would destroy what was acknowledged; then nothing was changed.
+    where a cut would destroy what was acknowledged; then nothing was changed. Without `dry_run`
+    also `NetworkFileSystem`, unless that is allowed.
     """
     files = files or OsFiles()
     directory = directory.absolute()

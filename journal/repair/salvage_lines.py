@@ -6,7 +6,7 @@ when the eighteen bytes before it are a checksum and the line fits to that. So o
 only its own line is lost; of a hole, what it covers and the one line behind it, whose predecessor's
 checksum is gone.
 
-It does not ask whether a line belongs to this journal or stands in its order: `salvaging` does.
+It does not ask whether a line belongs to this journal or stands in its order: `salvage` does.
 """
 
 import re

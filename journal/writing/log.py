@@ -45,8 +45,8 @@ class Log:
         "_committer",
         "_files",
         "_in_flight",
-        "_keeper",
         "_lock",
+        "_remover",
         "_writer",
         "recovery",
         "snapshot",
@@ -70,7 +70,7 @@ class Log:
         """What the start found and did; `journal.opened` holds it, too."""
         self.snapshot = snapshot
         """The state to begin with; None: fold from the first line."""
-        self._keeper = HistoryRemover(files, writer, snapshot)
+        self._remover = HistoryRemover(files, writer, snapshot)
 
     @property
     def directory(self) -> Path:
@@ -137,7 +137,7 @@ class Log:
         """Put records into the batch, all or none, after their room was secured.
 
         Raises `RecordRefused`, with nothing staged, for a record that no reader could take, and
-        when `expect` is not `next_seq`.
+        when `expect` is not `next_seq`; `Poisoned` after a write or a sync that failed.
         """
         self._check_turn()
         self._writer.check_alive()
@@ -169,14 +169,17 @@ class Log:
     async def commit_async(self, *, idle: bool = True) -> Position:
         """The same on a loop. `idle` says that nothing else waits for this loop: then a quick
         disk is waited for right here, else on the writer thread. Cancelling the caller does not
-        cancel the commit; until it is over, nothing can be staged."""
+        cancel the commit; until it is over, nothing can be staged. Raises what `commit` raises."""
         done = self.begin_commit(idle=idle)
         if done is not None:
             await done
         return self.head
 
     def begin_commit(self, *, idle: bool) -> "asyncio.Future[None] | None":
-        """Commit at once and give None, or hand it to the writer thread and give a future."""
+        """Commit at once and give None, or hand it to the writer thread and give a future.
+
+        Raises `DiskFailed` as `commit` does, here or out of the future.
+        """
         self._check_turn()
         if not self._writer.staged:
             return None
@@ -189,13 +192,15 @@ class Log:
     def lay_ground(self) -> Groundwork | None:
         """Work that no batch has to wait for, for whoever has a thread to lend: `step` until it
         is over. `begin_commit` lends its own; commits without a loop do the same work when it is
-        due. None when there is nothing to begin now."""
+        due. None when there is nothing to begin now. Raises `DiskFailed` when what was laid before
+        could not be taken over."""
         self._check_turn()
         return self._writer.lay_ground()
 
     def sync_head(self) -> None:
         """Make HEAD durable. Commits do it once a second as they go; whoever holds an open log
-        calls this about once a second, too, so that a quiet journal has its witness."""
+        calls this about once a second, too, so that a quiet journal has its witness. Raises
+        `DiskFailed`."""
         if not self._in_flight:
             self._writer.sync_head()
 
@@ -213,7 +218,7 @@ class Log:
         the future, and `JournalFull`.
         """
         self._check_turn()
-        self._keeper.note_snapshot(snapshot)
+        self._remover.note_snapshot(snapshot)
 
     def remove_history(
         self,
@@ -224,15 +229,21 @@ class Log:
         forgotten: int | None = None,
     ) -> None:
         """Record between batches that segments up to `through` and archives up to `forgotten` go,
-        and delete them. It blocks for a sync and the deletes. `compaction` knows when it may."""
+        and delete them. It blocks for a sync and the deletes. `compaction` knows when it may.
+
+        Raises `SnapshotUnusable` for a snapshot of another journal or of the future,
+        `AttemptFailed` when its name is not durable, and `JournalFull`; then nothing has gone.
+        `DiskFailed` when a file that was recorded as gone could not be deleted.
+        """
         self._check_turn()
         if forgotten is None:
             forgotten = self.reach.archived_from - 1
-        self._keeper.remove_history(through, snapshot, archived, forgotten)
+        self._remover.remove_history(through, snapshot, archived, forgotten)
 
     def close(self) -> None:
         """End cleanly: what was staged and not committed is dropped, the room is cut off, HEAD
-        says closed. A poisoned log only lets go of its files. Again is nothing."""
+        says closed. A poisoned log only lets go of its files. Again is nothing. Raises
+        `DiskFailed` when the last words could not be written; the files are let go of then, too."""
         if self._closed:
             return
         self._closed = True

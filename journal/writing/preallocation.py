@@ -6,6 +6,16 @@ segment is full, and waits. Where the disk has little space left, others need it
 in small pieces, and nothing is laid beside the batches. A disk that is full is asked again every
 second, and everything goes on in the room that there is.
 
+Where there is plenty, room grows by 4 MiB at a time, and behind it lies the reserve, which only
+records that make the state smaller may use. A tail whose room was just extended:
+
+```
+  end                                             room_end
+   |--- 1/4 ---|--- 1/4 ---|--------- 1/2 ---------|r|
+               ^ more is laid beside the batches
+                           ^ the writer extends it itself
+```
+
 Every method may raise `OSError`, after which nobody knows what is durable.
 """
 
@@ -160,9 +170,14 @@ class Room:
         """Work out when something is due, so that most commits have one comparison to make."""
         room_end = self._tail.room_end
         self._plenty = self._tail.free_space() >= SPARE_TIMES * self._whole()
+        # The segment is full, or so little room is left that the writer has to see to it.
         self.due_end = min(self._limits.segment_bytes_max, room_end - self._least())
+        # A quarter of what was laid is used up; another one may be, while more is laid beside the
+        # batches, before the writer would have to wait.
         self._lay_at = room_end - self._limits.reserve_bytes - self._growth() * 3 // 4
         if room_end >= self._whole():
+            # This segment needs no more, so the next one is due. It is laid while the second half
+            # of this one is written, and not sooner: a log that ends before has no use for it.
             self._lay_at = self._limits.segment_bytes_max // 2
 
     def _discard_next(self) -> None:
@@ -174,17 +189,23 @@ class Room:
         return self._clock.boot() >= self.retry_after
 
     def _whole(self) -> int:
+        """Room for a whole segment, with the reserve behind it."""
         return self._limits.segment_bytes_max + self._limits.reserve_bytes
 
     def _growth(self) -> int:
         return self._limits.room_bytes_max if self._plenty else self._limits.room_bytes_min
 
     def _target(self) -> int:
+        """How much an extension is for: what the segment can still use, a step of growth at most,
+        and the reserve. A segment that is nearly full gets the minimum, since a batch may begin
+        before its end and go beyond it."""
         rest = max(self._limits.room_bytes_min, self._limits.segment_bytes_max - self._tail.end)
         return self._limits.reserve_bytes + min(self._growth(), rest)
 
     def _smallest(self) -> int:
+        """What a segment must have to be begun at all."""
         return self._limits.reserve_bytes + self._limits.room_bytes_min
 
     def _least(self) -> int:
+        """With less than this the writer extends the room itself and waits for it."""
         return self._limits.reserve_bytes + self._growth() // 2

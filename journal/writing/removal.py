@@ -38,7 +38,7 @@ class HistoryRemover:
         self._verified: dict[int, SnapshotFile] = {snapshot.seq: snapshot} if snapshot else {}
 
     def note_snapshot(self, snapshot: SnapshotFile) -> None:
-        """See `Log.note_snapshot`."""
+        """See `Log.note_snapshot`. Raises `SnapshotUnusable` and `JournalFull`."""
         self._check(snapshot)
         known = {**self._verified, snapshot.seq: snapshot}
         newest = sorted(known)[-KEPT:]
@@ -52,7 +52,7 @@ class HistoryRemover:
     def remove_history(
         self, through: int, snapshot: SnapshotFile, archived: tuple[str, ...], forgotten: int
     ) -> None:
-        """See `Log.remove_history`."""
+        """See `Log.remove_history`. Raises `SnapshotUnusable`, `AttemptFailed`, `JournalFull`."""
         self._check(snapshot)
         before = self._writer.reach
         assert before.kept_from - 1 <= through <= snapshot.seq, "a snapshot stands at or beyond it"

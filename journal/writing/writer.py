@@ -4,7 +4,7 @@
 2. A batch is one write and one sync; the next batch is written only after that sync returned. So
    each line may say in `d` that the batch before it is durable.
 3. Then HEAD, then the caller is told.
-4. Between batches, when due: a new segment, more room (`room`), a synced HEAD.
+4. Between batches, when due: a new segment, more room (`preallocation`), a synced HEAD.
 5. A write or sync that fails ends the writer: its view is ahead of the disk for good, and a sync
    that is tried again lies. Only opening the journal again says what is durable.
 
@@ -117,7 +117,7 @@ class Writer:
         return True
 
     def stage(self, drafts: Sequence[Draft], at: int, *, expect: int) -> None:
-        """Encode records into the batch, all or none."""
+        """Encode records into the batch, all or none. Raises `RecordRefused`: see `Log.stage`."""
         if expect != self.next_seq:
             raise RecordRefused("out_of_turn", f"{expect} was expected, {self.next_seq} is next")
         self._door.admit(drafts, expect)

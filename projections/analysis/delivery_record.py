@@ -1,8 +1,8 @@
-"""A life: one delivery from its enqueueing to its end as one row, so that an audit is a question to
+"""One delivery from its enqueueing to its end as one row, so that an audit is a question to
 a table.
 
 Times are microseconds UTC. The time from being enqueued to its end is divided without a rest among
-`waited` (by cause, see `waits`), `typing_us` (intended, and not yet written in full) and
+`waited` (by cause, see `wait_times`), `typing_us` (intended, and not yet written in full) and
 `awaiting_us` (written, and looked for on the screen). How a row comes to be is `audit`'s business.
 """
 

@@ -1,4 +1,4 @@
-"""Fates: how each delivery fared, in few words, so that two histories of it can be compared.
+"""How each delivery fared, in few words, so that two histories of it can be compared.
 
 A fate begins when a message is taken, refused or redelivered, and ends when the delivery has left
 its queue for good. Two histories speak of the same delivery when they speak of the same command,

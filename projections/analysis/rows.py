@@ -1,4 +1,4 @@
-"""Reports: the world as plain rows with stable keys, for answers over HTTP and on paper alike.
+"""Rows: the world as plain rows with stable keys, for answers over HTTP and on paper alike.
 
 Rows are dictionaries because they leave as JSON at once. Times are milliseconds UTC in keys that
 end in `_ms`, seconds nowhere. Nothing here quotes a body.

@@ -1,4 +1,4 @@
-"""Digest: what an audit comes to in a few numbers, in memory that does not grow with the history.
+"""Summary: what an audit comes to in a few numbers, in memory that does not grow with the history.
 
 Quantiles are kept to three digits: a span is counted under itself, rounded up to them, so that a
 few thousand counters hold any number of spans. The longest is kept exactly. The holds are

@@ -1,0 +1,4 @@
+"""Events: what outsiders may see of a fact, derived from the entry alone.
+
+It imports no other wing.
+"""

@@ -3,7 +3,7 @@
 A `Teller` hears entries in order, each with the world before it, and keeps what concerns one id. It
 need not hear all entries: those of the decisions that concern the id suffice, with a world that is
 right for them, so a long past can be told without being folded whole. What the kept records name as
-their causes is looked up when the story is told. `story_fates` puts the deliveries into words.
+their causes is looked up when the story is told. `delivery_story` puts the deliveries into words.
 
 Where records cannot be read, it hears of the hole, and from there on entries without a world until
 one is known again: what was open is unknown, but for what the entries behind the hole say.

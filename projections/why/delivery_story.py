@@ -1,4 +1,4 @@
-"""Fates: what befell one delivery, record by record, and how that is told.
+"""A delivery's story: what befell one delivery, record by record, and how that is told.
 
 A `Course` takes the records about its delivery and remembers what the sentence will need: whether
 anything was typed, what kept the queue when it left it, which broker it began under. A

@@ -1,4 +1,4 @@
-"""Beyond: the state and the sentence of a delivery behind a hole, where no world is known.
+"""The state and the sentence of a delivery behind a hole, where no world is known.
 
 What its own records behind the hole say is said; everything else is `unknown`, by that name. What
 is in the journal before the hole, and what no later record can have changed, stays as it was told.

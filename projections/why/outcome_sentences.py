@@ -1,9 +1,9 @@
-"""Sentences: one for each way in which a delivery can end, in words that a person uses.
+"""Sentences of outcomes: one for each way in which a delivery can end, in words that a person uses.
 
 A sentence names the rule that acted with its numbers, the other message, who kept the queue and
 since when, and whether the text was ever typed. It says nothing that a record does not say, and
-never quotes a body. Those of what still waits are in `waiting`; which records belong to a story is
-`timeline`'s business.
+never quotes a body. Those of what still waits are in `pending_sentences`; which records belong to a
+story is `builder`'s business.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Said: what keeps a queue, as far as records behind a hole say so themselves.
+"""Partial state: what keeps a queue, as far as records behind a hole say so themselves.
 
 A fold over a hole makes up a world: what ended in it seems to go on. So behind one no world is
 known, and only what a record says is: what is typed into a terminal, and what the head of a queue

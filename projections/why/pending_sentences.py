@@ -1,7 +1,7 @@
-"""Waiting: the state and the sentence of a delivery that is not settled yet.
+"""The state and the sentence of a delivery that is not settled yet.
 
 It is where its agent's queue and terminal put it at one moment, the time of the last record; behind
-the end of a journal time does not go on. How deliveries end is in `sentences`.
+the end of a journal time does not go on. How deliveries end is in `outcome_sentences`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Wording: how waits, spans and counts are said, so that every sentence says them alike.
+"""Phrases: how waits, spans and counts are said, so that every sentence says them alike.
 
 Past or present, a wait is one clause that names the agent, the record since which it lasts, who
-made it so and how long before. This module knows no outcomes; `sentences` puts the clauses into
-them.
+made it so and how long before. This module knows no outcomes; `outcome_sentences` puts the clauses
+into them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Agents: the world's view of the programs in terminals.
 
 An agent is a name; each program that runs under it is a generation. What waits for the name
-outlives the program. This module knows the state, not how it changes (`world`) nor what follows
+outlives the program. This module knows the state, not how it changes (`fold`) nor what follows
 from it (the rules of `ackbook.broker.core`).
 """
 

@@ -1,4 +1,4 @@
-"""The agenda: what has a deadline, in the order of the deadlines.
+"""Deadlines: what has a deadline, in the order of the deadlines.
 
 Each key has at most one deadline. Setting, dropping and asking for the next one cost O(log n). The
 agenda knows neither what a key means nor what the time is.

@@ -1,8 +1,8 @@
-"""Mail: messages, their deliveries, the queues they wait in, and what is left when they end.
+"""Messages, their deliveries, the queues they wait in, and what is left when they end.
 
 A queue keeps deliveries first in, first out within a priority. It holds only what waits: a delivery
 that is being typed has left it, and comes back to the front of its lane when the attempt provably
-typed nothing. Nothing here decides; `world` folds, the rules of `ackbook.broker.core` decide.
+typed nothing. Nothing here decides; `fold` folds, the rules of `ackbook.broker.core` decide.
 """
 
 from __future__ import annotations

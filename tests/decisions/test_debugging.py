@@ -1,8 +1,8 @@
 """A bug of the rules is found from the journal of somebody who met it, and from nothing else.
 
 Each journal is recorded by rules in which one line is wrong. Whoever reads it has the right ones,
-and asks the three questions of "Debugging a delivery" in the README: what became of it, since when,
-and which decision would be made otherwise.
+and asks the three questions of "Debugging a delivery" in tools/README.md: what became of it, since
+when, and which decision would be made otherwise.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.broker.runtime.agents import unix_sockets
+from ackbook.broker.runtime.system import unix_sockets
 from ackbook.broker.wire.frames import EndOrder, Input, ProgramEnded, WatchOrder, Welcome
 from tests.support.holders import (
     Holder,

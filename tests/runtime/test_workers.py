@@ -12,7 +12,7 @@ from tests.support.inherited import UNWANTED, spoil
 
 SETTLED = """
 import asyncio, sys
-from ackbook.broker.runtime.inherited import settle_in
+from ackbook.broker.runtime.system.inherited import settle_in
 from ackbook.broker.runtime.maintenance.worker_process import work
 
 settle_in()

@@ -33,8 +33,8 @@ from typing import Literal
 import msgspec
 
 from ackbook.broker.core.attempt_report import Phase, Report, Written
-from ackbook.broker.runtime.agents import unix_sockets
 from ackbook.broker.runtime.holder.server import HolderServer
+from ackbook.broker.runtime.system import unix_sockets
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.attempts import Attempts
 from ackbook.broker.wire.frames import ProgramEnded, TerminalCondition, TypeOrder

@@ -23,7 +23,7 @@ from typing import TypeVar
 import msgspec
 
 from ackbook.broker.core.attempt_report import Report
-from ackbook.broker.runtime.agents import unix_sockets
+from ackbook.broker.runtime.system import unix_sockets
 from ackbook.broker.wire.frames import (
     AttemptSettled,
     BrokerFrame,

@@ -1,4 +1,4 @@
-"""What a process inherits through exec: made as bad as a caller can make it, and read back."""
+"""What a process inherits through exec: made as bad as a caller can, and read back."""
 
 from __future__ import annotations
 

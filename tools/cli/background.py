@@ -49,7 +49,7 @@ def start_detached(place: Place, options: Sequence[str]) -> Ready:
 
     Raises `FailedStart` with its exit code and its words, when it ended instead.
     """
-    from ackbook.broker.runtime.inherited import forget, settle_in
+    from ackbook.broker.runtime.system.inherited import forget, settle_in
 
     settle_in()  # a caller that ignores the ends of its children would not hear how this one ended
     log_path = _log_of(place)

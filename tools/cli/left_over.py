@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from ackbook.broker.runtime.holder.process import Stat, everyone
+from ackbook.broker.runtime.system.processes import Stat, everyone
 
 GONE_S_MAX = 3.0
 """Who was told to end, or is just about to, is gone by then; who is not, runs on."""

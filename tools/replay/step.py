@@ -1,6 +1,6 @@
 """`ackbook replay --step`: the past in a terminal, one record at a time, forward and back.
 
-What is shown is `step_screen`'s business, where one stands is `stepping`'s; here keys become moves.
+What is shown is `step_view`'s business, where one stands is `stepper`'s; here keys become moves.
 The terminal is prompt_toolkit's, which gives it back as it was, however this ends.
 """
 

@@ -1,4 +1,4 @@
-"""Twins: which delivery of one history is which of another, made of the same commands.
+"""Id mapping: which delivery of one history is which of another, made of the same commands.
 
 Ids are positions. As long as two histories agree position for position an id means the same in
 both; where they have come apart it has to be translated. Only ids that differ are remembered. An id

@@ -1,4 +1,4 @@
-"""Reactions: how each program answered each attempt to type into it, as its reports tell.
+"""Recorded replies: how each program answered each attempt to type into it, as its reports tell.
 
 What a program does is a fact of the outside, and no rule can say what it would have done. Who wants
 to know what another policy would have led to has to assume something, and what is assumed is here:

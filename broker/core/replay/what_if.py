@@ -7,8 +7,9 @@ meets the deadlines that only it has; those that both have are met when the reco
 them, so that with an unchanged policy the two never come apart at all.
 
 An attempt that the other world makes at the very moment of the recorded one is answered by the
-recorded reports in their place. Any other is answered as `reactions` assumes. A command that left
-no record is not known and is made in neither world; programs come, go and block as they did.
+recorded reports in their place. Any other is answered as `recorded_replies` assumes. A command
+that left no record is not known and is made in neither world; programs come, go and block as they
+did.
 """
 
 from __future__ import annotations

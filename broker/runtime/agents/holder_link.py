@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from ackbook.broker.runtime.agents import unix_sockets
+from ackbook.broker.runtime.system import unix_sockets
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.frames import (
     BrokerFrame,

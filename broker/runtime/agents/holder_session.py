@@ -1,4 +1,4 @@
-"""A keeper: one holder as the broker sees it, through every link to it, until it is gone.
+"""A holder's session: one holder as the broker sees it, through every link to it, until it is gone.
 
 What the holder says becomes commands, in the order in which it was said; a report is answered with
 `Settled` once its record is durable and nothing more can follow. A link that is lost while the

@@ -1,4 +1,4 @@
-"""Holders: all keepers of this broker, and the hands that do what the world owes to agents.
+"""Holders: all sessions of this broker, and the hands that do what the world owes to agents.
 
 At start every socket in the directory is asked who listens there: the holder of an agent that the
 world calls living is adopted, any other is ended; an agent for whom nobody answers has ended with
@@ -16,14 +16,14 @@ from pathlib import Path
 from ackbook.broker.core.commands import ReportEnded
 from ackbook.broker.core.effects import AnyEffect, Ask, End, Find, Start, Type
 from ackbook.broker.history.journal_entries import body_at
-from ackbook.broker.runtime.agents import unix_sockets
 from ackbook.broker.runtime.agents.holder_launch import Launched
 from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkLost, LinkRefused, connect
 from ackbook.broker.runtime.agents.holder_session import Audience, HolderSession
 from ackbook.broker.runtime.engine.effect_dispatch import EffectDispatch
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
-from ackbook.broker.runtime.holder.process import kill_session
+from ackbook.broker.runtime.system import unix_sockets
+from ackbook.broker.runtime.system.processes import kill_session
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.frames import Hello, Welcome
 from ackbook.projections.world.fold import World, key_of
@@ -42,32 +42,32 @@ SETTLE_S_MAX = 10.0
 
 
 class Holders:
-    """The keepers by agent and generation. Implements `Hands`."""
+    """The sessions by agent and generation. Implements `EffectHandler`."""
 
     def __init__(self, directory: Path, journal: Path, hello: Hello, audience: Audience) -> None:
         self.directory = directory
-        self.dues = EffectDispatch(self)
+        self.dispatch = EffectDispatch(self)
         self.restart: Callable[[Start], None] = lambda start: None
         self._journal = journal
         self._hello = hello
         self._audience = audience
-        self._keepers: dict[tuple[str, int], HolderSession] = {}
+        self._sessions: dict[tuple[str, int], HolderSession] = {}
         self._engine: Engine | None = None
         self._tasks: asyncio.TaskGroup | None = None
 
     def work_for(self, engine: Engine, tasks: asyncio.TaskGroup) -> None:
-        """Report to this engine; every keeper lives in this task group."""
+        """Report to this engine; every session lives in this task group."""
         self._engine, self._tasks = engine, tasks
 
-    def keeper(self, name: str, generation: int | None = None) -> HolderSession | None:
-        """The keeper of this generation; of the latest one, where none is named."""
+    def session(self, name: str, generation: int | None = None) -> HolderSession | None:
+        """The session of this generation; of the latest one, where none is named."""
         if generation is not None:
-            return self._keepers.get((key_of(name), generation))
-        mine = [n for key, n in self._keepers if key == key_of(name)]
-        return self._keepers[key_of(name), max(mine)] if mine else None
+            return self._sessions.get((key_of(name), generation))
+        mine = [n for key, n in self._sessions if key == key_of(name)]
+        return self._sessions[key_of(name), max(mine)] if mine else None
 
     def __iter__(self) -> Iterator[HolderSession]:
-        return iter(tuple(self._keepers.values()))
+        return iter(tuple(self._sessions.values()))
 
     # --- coming and going
 
@@ -86,7 +86,7 @@ class Holders:
         """Keep a holder from here on. Without `first` it is one to adopt."""
         assert self._engine is not None
         assert self._tasks is not None
-        keeper = HolderSession(
+        session = HolderSession(
             engine=self._engine,
             hello=self._hello,
             name=name,
@@ -96,9 +96,9 @@ class Holders:
             again=self._again,
             launched=launched,
         )
-        self._keepers[key_of(name), generation] = keeper
-        self._tasks.create_task(self._keep(keeper, first))
-        return keeper
+        self._sessions[key_of(name), generation] = session
+        self._tasks.create_task(self._keep(session, first))
+        return session
 
     async def adopt(self) -> None:
         """Find the holders that an earlier broker left: adopt those of living agents, end others.
@@ -118,30 +118,30 @@ class Holders:
                 tasks.create_task(self._end_stray(path))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_S_MAX):
-                for keeper in self:
-                    await keeper.settled_in.wait()
+                for session in self:
+                    await session.settled_in.wait()
 
     async def end_all(self, reason: str) -> None:
         """End every program, and wait until each end is durable.
 
         A holder that hangs is killed, and everything in its program's session with it.
         """
-        for keeper in self:
-            keeper.end(reason)
+        for session in self:
+            session.end(reason)
         await self._all_gone(END_S_MAX)
-        for keeper in self:
-            log.error("the holder of %s does not end; killing it", keeper.name)
+        for session in self:
+            log.error("the holder of %s does not end; killing it", session.name)
             with contextlib.suppress(OSError):
-                if keeper.pid is not None:  # while the holder is there the pid is its program's
-                    kill_session(keeper.pid)
-                unix_sockets.kill_listener(keeper.path)
+                if session.pid is not None:  # while the holder is there the pid is its program's
+                    kill_session(session.pid)
+                unix_sockets.kill_listener(session.path)
         await self._all_gone(KILLED_S_MAX)
 
     async def _all_gone(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._keepers:
-                    await asyncio.gather(*(keeper.gone.wait() for keeper in self))
+                while self._sessions:
+                    await asyncio.gather(*(session.gone.wait() for session in self))
 
     # --- what the world owes
 
@@ -149,9 +149,9 @@ class Holders:
         """Begin an effect; what cannot be begun now is owed again when its holder is back."""
         match effect:
             case Type():
-                keeper = self.keeper(effect.agent, effect.generation)
-                if keeper is not None:
-                    keeper.type(self._order(effect))
+                session = self.session(effect.agent, effect.generation)
+                if session is not None:
+                    session.type(self._order(effect))
             case Ask() | Find():
                 # `adopt` looks for all holders at once, and each link begins with an answer to
                 # every question: the holder says all that it knows, and then what changes.
@@ -177,9 +177,9 @@ class Holders:
         )
 
     def _end(self, effect: End) -> None:
-        keeper = self.keeper(effect.agent, effect.generation)
-        if keeper is not None:
-            keeper.end()
+        session = self.session(effect.agent, effect.generation)
+        if session is not None:
+            session.end()
             return
         assert self._engine is not None
         with contextlib.suppress(Stopped):
@@ -189,14 +189,14 @@ class Holders:
 
     # --- in the background
 
-    async def _keep(self, keeper: HolderSession, first: tuple[HolderLink, Welcome] | None) -> None:
+    async def _keep(self, session: HolderSession, first: tuple[HolderLink, Welcome] | None) -> None:
         try:
-            await keeper.run(first)
+            await session.run(first)
             # Not when this broker ends before its holder: the next one has to find it.
-            _remove(Path(keeper.path))
+            _remove(Path(session.path))
         finally:
-            self._keepers.pop((key_of(keeper.name), keeper.generation), None)
-            keeper.gone.set()
+            self._sessions.pop((key_of(session.name), session.generation), None)
+            session.gone.set()
 
     def _again(self, name: str) -> None:
         assert self._tasks is not None
@@ -205,7 +205,7 @@ class Holders:
     async def _say_again(self, name: str) -> None:
         assert self._engine is not None
         with contextlib.suppress(Stopped, OutcomeUnknown):
-            await self._engine.ask(lambda world, at: self.dues.again(world, name))
+            await self._engine.ask(lambda world, at: self.dispatch.again(world, name))
 
     async def _end_stray(self, path: Path) -> None:
         """End a holder that no durable record names, and wait until it has gone."""

@@ -1,4 +1,4 @@
-"""Orders: what to run under which name, as it is asked for, as it is recorded, and once more.
+"""Launch spec: what to run under which name, as it is asked for, as it is recorded, and once more.
 
 The journal keeps everything of an order but the values of its environment.
 """

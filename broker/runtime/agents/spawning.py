@@ -83,13 +83,13 @@ class Spawner:
             if spawned is None:
                 message = f'Agent "{name}" not found; `ackbook ls` lists those there are'
                 return Refused(reason="agent_not_found", message=message)
-            keeper = self._holders.keeper(name, spawned.generation)
-            if keeper is not None:
-                await keeper.leave("restarted")
+            session = self._holders.session(name, spawned.generation)
+            if session is not None:
+                await session.leave("restarted")
                 await self._waiter.until_quiet(self._engine, name, QUIET_S_MAX)
-                keeper.end("restarted")
+                session.end("restarted")
                 try:
-                    await asyncio.wait_for(keeper.gone.wait(), RESTART_S_MAX)
+                    await asyncio.wait_for(session.gone.wait(), RESTART_S_MAX)
                 except TimeoutError:
                     message = f"{name} does not end: its holder is silent"
                     return Refused(reason="invalid", message=message)

@@ -60,7 +60,7 @@ class Viewer:
 
 
 class Attachments:
-    """All viewers. The `Audience` of the keepers."""
+    """All viewers. The `Audience` of the sessions."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed

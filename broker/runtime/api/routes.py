@@ -27,16 +27,16 @@ OPEN_PATHS = frozenset({"/health"})
 ROUTES: tuple[Route, ...] = (
     # the two that are asked most come first: the table is searched in order
     Route("POST", "/api/send", "messages.send"),
-    Route("GET", "/health", "session.health"),
+    Route("GET", "/health", "broker.health"),
     # the broker
-    Route("GET", "/api/session", "session.session"),
-    Route("POST", "/api/session/renew", "session.renew_session"),
-    Route("GET", "/api/config", "session.config"),
-    Route("GET", "/api/status", "session.status"),
-    Route("POST", "/api/shutdown", "session.shutdown"),
+    Route("GET", "/api/session", "broker.session"),
+    Route("POST", "/api/session/renew", "broker.renew_session"),
+    Route("GET", "/api/config", "broker.config"),
+    Route("GET", "/api/status", "broker.status"),
+    Route("POST", "/api/shutdown", "broker.shutdown"),
     # the journal's own upkeep
-    Route("POST", "/api/compact", "upkeep.compact"),
-    Route("GET", "/api/compact", "upkeep.show_compaction"),
+    Route("POST", "/api/compact", "broker.compact"),
+    Route("GET", "/api/compact", "broker.show_compaction"),
     # agents
     Route("POST", "/api/spawn", "agents.spawn"),
     Route("GET", "/api/spawned", "agents.list_spawned"),

@@ -63,21 +63,21 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         return verdict.answer
 
     async def living(self, name: str) -> HolderSession:
-        """The keeper of an agent that runs. Raises `Problem`."""
+        """The session of an agent that runs. Raises `Problem`."""
         generation = await self.engine.ask(lambda world, at: _generation(world, name))
         if generation is None:
             raise Problem("agent_not_found", f'Agent "{name}" not found')
-        keeper = self.holders.keeper(name, generation)
-        if keeper is None:
+        session = self.holders.session(name, generation)
+        if session is None:
             raise Problem("worker_disappeared", f'Agent "{name}" does not run now')
-        return keeper
+        return session
 
     async def link(self, name: str) -> HolderLink:
         """The link to the holder of an agent that runs. Raises `Problem`."""
-        keeper = await self.living(name)
-        if keeper.link is None:
+        session = await self.living(name)
+        if session.link is None:
             raise Problem("worker_disappeared", f'the holder of "{name}" cannot be reached now')
-        return keeper.link
+        return session.link
 
     # --- who looks
 
@@ -105,9 +105,9 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         self._look()
 
     def _look(self) -> None:
-        for keeper in self.holders:
-            on, human = self.attachments.wanted(keeper.name)
-            keeper.watch(on=on, human=human)
+        for session in self.holders:
+            on, human = self.attachments.wanted(session.name)
+            session.watch(on=on, human=human)
 
 
 def _generation(world: World, name: str) -> int | None:

@@ -126,7 +126,7 @@ async def attach(service: Service, socket: WebSocket) -> None:
     and `{"type":"resize","rows":R,"cols":C}` as text."""
     name = socket.path_params["name"]
     try:
-        keeper = await service.living(name)
+        session = await service.living(name)
     except Problem as problem:
         await socket.send_denial_response(_denial(problem))
         return
@@ -134,22 +134,22 @@ async def attach(service: Service, socket: WebSocket) -> None:
     viewer = Viewer(name, human=socket.query_params.get("view", "false") != "true")
     service.attach(viewer)
     try:
-        await _together(_show(socket, keeper, viewer), _type(socket, keeper, viewer))
+        await _together(_show(socket, session, viewer), _type(socket, session, viewer))
     finally:
         service.detach(viewer)
     await _close(socket)
 
 
-async def _show(socket: WebSocket, keeper: HolderSession, viewer: Viewer) -> None:
+async def _show(socket: WebSocket, session: HolderSession, viewer: Viewer) -> None:
     """Paint, then pass on; paint again after a gap or a lost link; end with the program."""
-    ended = asyncio.create_task(keeper.gone.wait())
+    ended = asyncio.create_task(session.gone.wait())
     ended.add_done_callback(lambda _: viewer.nudge())
     try:
-        painted = await _paint(socket, keeper)
-        while not keeper.gone.is_set():
+        painted = await _paint(socket, session)
+        while not session.gone.is_set():
             output = await viewer.read()
             if output is None:
-                painted = await _paint(socket, keeper)
+                painted = await _paint(socket, session)
                 continue
             for offset, data in output:
                 if offset > painted:
@@ -158,10 +158,10 @@ async def _show(socket: WebSocket, keeper: HolderSession, viewer: Viewer) -> Non
         ended.cancel()
 
 
-async def _paint(socket: WebSocket, keeper: HolderSession) -> int:
+async def _paint(socket: WebSocket, session: HolderSession) -> int:
     """Send the whole screen; the offset of the output that it shows."""
-    while not keeper.gone.is_set():
-        link = keeper.link
+    while not session.gone.is_set():
+        link = session.link
         if link is not None:
             with contextlib.suppress(LinkLost):
                 shown = await link.screen("ansi")
@@ -171,12 +171,12 @@ async def _paint(socket: WebSocket, keeper: HolderSession) -> int:
     return 0
 
 
-async def _type(socket: WebSocket, keeper: HolderSession, viewer: Viewer) -> None:
+async def _type(socket: WebSocket, session: HolderSession, viewer: Viewer) -> None:
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             return
-        link = keeper.link
+        link = session.link
         if link is None or not viewer.human:
             continue
         if (keys := message.get("bytes")) is not None:

@@ -1,4 +1,4 @@
-"""Dues: what the world owes, less what has been begun.
+"""Effect dispatch: what the world owes, less what has been begun.
 
 After each batch the agents that it touched are asked what they are owed; what was not owed before
 is handed to `EffectHandler`, once. What is no longer owed is forgotten, so this is as small as the

@@ -16,9 +16,8 @@ import sys
 
 import msgspec
 
-from ackbook.broker.runtime import inherited
-from ackbook.broker.runtime.agents import unix_sockets
 from ackbook.broker.runtime.holder.process import CannotStart, TerminalProgram
+from ackbook.broker.runtime.system import inherited, unix_sockets
 from ackbook.broker.wire.frames import FRAME_BYTES_MAX, Launch, decode_launch
 
 

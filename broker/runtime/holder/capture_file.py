@@ -1,4 +1,4 @@
-"""Album: keeps what stood on the screen when evidence was taken, for whoever asks about it later.
+"""Keeps what stood on the screen when evidence was taken, for whoever asks about it later.
 
 One file a holder, of bounded size: when it is half full it becomes the `.old` one, in the place of
 the one before. It outlives the holder and its agent, since questions come afterwards; of all files

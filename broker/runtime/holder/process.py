@@ -11,7 +11,6 @@ This module knows Linux: ptys, sessions, pidfds and `/proc`. It knows no message
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import fcntl
@@ -20,14 +19,13 @@ import shutil
 import signal
 import struct
 import termios
-from collections.abc import Iterator
 
 import msgspec
 from ptyprocess import PtyProcess
 
-from ackbook.broker.runtime import inherited
+from ackbook.broker.runtime.system import inherited
+from ackbook.broker.runtime.system.processes import kill_session, send_signal, session_members
 from ackbook.broker.wire.frames import Launch
-from ackbook.broker.wire.profiles import SHELLS
 
 PR_SET_PDEATHSIG = 1
 IUTF8 = 0o40000
@@ -168,90 +166,7 @@ class TerminalProgram:
         return kill_session(self.pid)
 
     def _signal(self, number: signal.Signals) -> None:
-        _send(number, session_members(self.pid))
-
-
-class Stat(msgspec.Struct, frozen=True):
-    """What `/proc/PID/stat` says of a process. `started` tells it from a later one of its pid."""
-
-    pid: int
-    name: str
-    state: str
-    parent: int
-    group: int
-    session: int
-    started: int
-
-
-def stat(pid: int) -> Stat | None:
-    """None when there is no such process, or only what is left of one."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            line = file.read()
-    except OSError:
-        return None
-    name = line[line.index("(") + 1 : line.rindex(")")]
-    fields = line[line.rindex(")") + 2 :].split()
-    if fields[0] in "ZX":
-        return None
-    return Stat(
-        pid, name, fields[0], int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19])
-    )
-
-
-def everyone() -> list[Stat]:
-    """Every living process."""
-    return list(_living())
-
-
-def _living() -> Iterator[Stat]:
-    """Every living process, looked up when it is asked for."""
-    with os.scandir("/proc") as entries:
-        for entry in entries:
-            if entry.name.isdigit() and (found := stat(int(entry.name))) is not None:
-                yield found
-
-
-def session_members(leader: int) -> list[int]:
-    """The living processes of the session that `leader` opened."""
-    return [each.pid for each in everyone() if each.session == leader]
-
-
-def kill_session(leader: int) -> bool:
-    """End everything in the session that `leader` opened. False when there is nothing in it.
-
-    The pid must not have come to mean somebody else's: its parent has not collected it yet. Each is
-    ended as soon as it is found, before it can beget another one that was not there to be found.
-    """
-    members = 0
-    for each in _living():
-        if each.session == leader:
-            members += 1
-            _send(signal.SIGKILL, [each.pid])
-    return members > 0
-
-
-def in_front(group: int) -> Stat | None:
-    """The program that a person would say is running in this process group.
-
-    That is its leader; but a shell that runs a program in its own group stands behind it.
-    """
-    program = stat(group)
-    if program is None:
-        return None
-    members = [each for each in everyone() if each.group == group]
-    while program.name.lstrip("-") in SHELLS:
-        children = [each for each in members if each.parent == program.pid]
-        if len(children) != 1:
-            break
-        program = children[0]
-    return program
-
-
-def _send(number: signal.Signals, pids: list[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
+        send_signal(number, session_members(self.pid))
 
 
 def _executable(launch: Launch) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ackbook.broker.runtime.holder import process
 from ackbook.broker.runtime.holder.tty import Tty
+from ackbook.broker.runtime.system import processes
 from ackbook.broker.wire.evidence import TerminalView
 from ackbook.broker.wire.frames import TerminalCondition
 from ackbook.broker.wire.human_input import HumanLine
@@ -36,7 +36,7 @@ class TerminalWatch:
         self._tty = tty
         self._profile = profile
         self._readiness = Readiness(profile)
-        self._home: process.Stat | None = None
+        self._home: processes.Stat | None = None
         self._loop = asyncio.get_running_loop()
         self._started = self._spoke = self._looked = self._loop.time()
         self._planned: asyncio.TimerHandle | None = None
@@ -97,7 +97,7 @@ class TerminalWatch:
         self._human.look(input_line(view), self.uptime_ms)
         condition = self._readiness.look(self._sight(view))
         if self._readiness.was_ready and self._home is None:
-            self._home = process.in_front(self._tty.program.front())
+            self._home = processes.in_front(self._tty.program.front())
         self.looked(view)
         if condition is not None:
             self.changed(condition)
@@ -131,12 +131,12 @@ class TerminalWatch:
         home = self._home
         if home is None:
             return "home"
-        now = process.stat(home.pid)
+        now = processes.stat(home.pid)
         if now is None or now.started != home.started:
             return "lost"
         return "home" if group == now.group else "child"
 
 
 def _asleep(group: int) -> bool:
-    program = process.in_front(group)
+    program = processes.in_front(group)
     return program is not None and program.state == "S"

@@ -1,0 +1,4 @@
+"""What a broker does beside its work: snapshots, compaction, scrubbing, and saying how it is.
+
+It may import `core`, `wire`, `history`, `runtime/engine` and `runtime/agents`.
+"""

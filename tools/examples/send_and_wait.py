@@ -1,0 +1,51 @@
+"""Sends a message over HTTP and says what became of it: `send_and_wait.py TO TEXT`.
+
+Standard library only. The key and the address are in the broker's directory (`ACKBOOK_DIR`, else
+`./.ackbook`). The idempotency key makes it safe to ask again: when the connection breaks before the
+answer, nobody knows whether the message was taken, and the same key never enqueues it twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+
+WAIT_MS = 20_000
+TRIES_MAX = 3
+
+
+def connection() -> tuple[str, str]:
+    """Address and key of the broker that runs here."""
+    directory = Path(os.environ.get("ACKBOOK_DIR") or ".ackbook")
+    told = json.loads((directory / "connection.json").read_bytes())
+    return told["url"], told["api_key"]
+
+
+def send(to: str, text: str) -> str:
+    """What became of it: `confirmed`, `unconfirmed`, `failed`, `timed_out`."""
+    body = {"to": to, "text": text, "wait_ms": WAIT_MS, "idempotency_key": uuid.uuid4().hex}
+    for left in reversed(range(TRIES_MAX)):
+        url, key = connection()
+        request = urllib.request.Request(
+            f"{url}/api/send", json.dumps(body).encode(), {"X-API-Key": key}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=WAIT_MS / 1000 + 10) as answer:
+                return str(json.load(answer)["outcome"])
+        except urllib.error.HTTPError as refused:
+            raise SystemExit(refused.read().decode()) from None
+        except OSError:
+            if not left:
+                raise
+    raise AssertionError
+
+
+if __name__ == "__main__":
+    outcome = send(sys.argv[1], sys.argv[2])
+    print(outcome)
+    sys.exit(outcome != "confirmed")
