@@ -22,6 +22,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.wheels import build_wheel, copy_sources
+
 MARK = "ACKBOOK_TEST_MARK"
 GRACE_S = 60.0
 """For a holder to notice that its broker is gone, on a machine that is busy with other tests."""
@@ -80,6 +82,18 @@ def the_same_surroundings_anywhere(tmp_path_factory: pytest.TempPathFactory) -> 
         patch.setenv("LC_ALL", "C.UTF-8")
         patch.setenv("TERM", "xterm-256color")
         yield
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources, to build from."""
+    return copy_sources(tmp_path_factory.mktemp("sources"))
+
+
+@pytest.fixture(scope="session")
+def wheel(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this version. Its tests are a group, so that it is built once."""
+    return build_wheel(sources, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module", autouse=True)

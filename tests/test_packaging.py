@@ -1,18 +1,14 @@
 """What is installed is what stands here: complete, typed, and usable away from the checkout.
 
-One wheel is built from a copy of the sources and shared by all tests. Nothing here needs a network:
-the build backend is the one of the running environment, and the fresh environments see its
-libraries through a path file. (`make` itself installs from the registries, once.)
+One wheel is built from a copy of the sources and shared by all tests, without a network. (`make`
+itself installs from the registries, once.)
 """
 
 from __future__ import annotations
 
 import ast
 import re
-import shutil
-import subprocess
 import sys
-import sysconfig
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -21,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support.wheels import ROOT, TOPS, fresh_environment, run
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-TOPS = ("journal", "projections", "broker", "tools")
 FACE = Path("tools", "package")
 """What installs as `ackbook` itself."""
 
@@ -31,14 +27,6 @@ EXAMPLES = Path("tools", "examples")
 """To be read and run from a checkout; not installed."""
 
 pytestmark = [pytest.mark.xdist_group("packaging"), pytest.mark.timeout(900)]
-
-
-def run(*command: object, cwd: Path) -> str:
-    done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def shipped_modules() -> Iterator[tuple[str, Path]]:
@@ -49,37 +37,6 @@ def shipped_modules() -> Iterator[tuple[str, Path]]:
             if folder == EXAMPLES:
                 continue
             yield ".".join(("ackbook", *(() if folder == FACE else folder.parts))), path
-
-
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy to build from, since a build leaves files beside what it builds."""
-    copy = tmp_path_factory.mktemp("sources")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy)
-    for top in TOPS:
-        shutil.copytree(ROOT / top, copy / top, ignore=shutil.ignore_patterns("__pycache__"))
-    return copy
-
-
-@pytest.fixture(scope="module")
-def wheel(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("wheel")
-    pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation")
-    run(*pip, "--wheel-dir", out, sources, cwd=out)
-    [built] = out.glob("*.whl")
-    return built
-
-
-def fresh_environment(where: Path, *what: object) -> Path:
-    """A new environment with `what` installed by pip; the libraries it needs are on its path."""
-    run(sys.executable, "-m", "venv", "--without-pip", where, cwd=where.parent)
-    python = where / "bin" / "python"
-    site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=where)
-    Path(site.strip(), "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps")
-    run(*pip, "--no-index", "--no-build-isolation", "--ignore-installed", *what, cwd=where)
-    return where / "bin"
 
 
 def test_the_list_of_packages_is_complete() -> None:
@@ -129,7 +86,7 @@ def test_the_journal_of_an_installed_wheel_needs_nothing_above_it(
 
 
 def test_an_editable_install_runs_what_stands_in_the_sources(sources: Path, tmp_path: Path) -> None:
-    binaries = fresh_environment(tmp_path / "venv", "--editable", sources)
+    binaries = fresh_environment(tmp_path / "venv", sources)
     assert PROJECT["project"]["version"] in run(binaries / "ackbook", "--version", cwd=tmp_path)
     where = run(
         binaries / "python",

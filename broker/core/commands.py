@@ -251,6 +251,7 @@ RefusalReason = Literal[
     "delivery_not_found",
     "not_cancellable",
     "stale",
+    "version_changed",
     "invalid",
 ]
 """Reasons of refusal besides those of a message at the door, which are `RefusedReason`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import importlib.metadata
+import importlib
 import logging
 import os
 import resource
@@ -24,6 +24,7 @@ from ackbook.broker.runtime.api.server import listen
 from ackbook.broker.runtime.broker_directory import BrokerDirectory
 from ackbook.broker.runtime.broker_run import BrokerRun, Settings
 from ackbook.broker.runtime.maintenance.snapshot_schedule import Upkeep
+from ackbook.broker.runtime.package_version import RUNNING
 from ackbook.broker.runtime.system import inherited
 from ackbook.broker.wire.connection import Connection
 from ackbook.broker.wire.frames import UMASK
@@ -89,7 +90,7 @@ def serve(
     settings = Settings(
         host=host,
         key=os.environ.get(KEY_NAME, "").strip() or f"br_{secrets.token_hex(16)}",
-        version=importlib.metadata.version("ackbook"),
+        version=RUNNING,
         instance=instance,
         policy=policy or Policy(),
         respawn=respawn,

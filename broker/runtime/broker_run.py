@@ -208,6 +208,7 @@ class BrokerRun:
             api_key=self._settings.key,
             pid=os.getpid(),
             directory=str(self._place.directory),
+            version=self._settings.version,
         )
         self._published = True
         self._place.publish(connection)

@@ -6,10 +6,12 @@ import msgspec
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """Where a running broker is reached, and with which key. `directory` is absolute."""
+    """Where a running broker is reached, and with which key. `directory` is absolute. A broker of
+    0.1.0 did not write its `version`."""
 
     url: str
     port: int
     api_key: str
     pid: int
     directory: str
+    version: str = ""

@@ -31,6 +31,7 @@ STATUS: dict[str, int] = {
     "outcome_unknown": 500,
     "pty_write_queue_full": 503,
     "shutting_down": 503,
+    "version_changed": 503,
     "worker_disappeared": 503,
     "worker_timeout": 504,
     "journal_full": 507,
@@ -52,6 +53,7 @@ _CODES: dict[RefusedReason | RefusalReason, str] = {
     "delivery_not_found": "delivery_not_found",
     "not_cancellable": "not_cancellable",
     "stale": "stale",
+    "version_changed": "version_changed",
 }
 
 

@@ -28,7 +28,13 @@ PROTOCOL_VERSION = 2
 class Reason(msgspec.Struct, frozen=True):
     """Why the broker is degraded, and the next step where there is one for a person to take."""
 
-    code: Literal["journal_full", "history_damaged", "snapshot_failed", "compaction_failed"]
+    code: Literal[
+        "journal_full",
+        "history_damaged",
+        "snapshot_failed",
+        "compaction_failed",
+        "version_changed",
+    ]
     what: str
     next: str
 

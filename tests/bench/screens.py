@@ -28,7 +28,7 @@ MESSAGES = 20
 PAUSE_S = 0.25
 PATIENCE_S = 20.0
 
-CHAT = Path(__file__).parent.parent.parent / "tools" / "demo_chat.py"
+CHAT = Path(__file__).parent.parent.parent / "tools" / "demo" / "chat.py"
 
 
 class Answer(msgspec.Struct, frozen=True):

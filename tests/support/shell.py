@@ -58,11 +58,15 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def ackbook(
-    *arguments: str | Path, cwd: Path, stdin: bytes = b"", env: dict[str, str] | None = None
+    *arguments: str | Path,
+    cwd: Path,
+    stdin: bytes = b"",
+    env: dict[str, str] | None = None,
+    program: tuple[str, ...] = ACKBOOK,
 ) -> Done:
     """Run a command to its end."""
     ended = subprocess.run(
-        [*ACKBOOK, *map(str, arguments)],
+        [*program, *map(str, arguments)],
         cwd=cwd,
         env=environment(**(env or {})),
         input=stdin,

@@ -11,6 +11,7 @@ This module knows codes and shapes; it knows neither how answers are shown nor w
 from __future__ import annotations
 
 import http.client
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -21,7 +22,10 @@ import msgspec
 
 from ackbook.broker.wire.connection import Connection
 from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.output import poor, say
 from ackbook.tools.cli.place import Place, is_alive
+from ackbook.tools.cli.versions import RESTART, other_version
+from ackbook.tools.shapes.broker import HealthReply
 
 T = TypeVar("T")
 
@@ -83,9 +87,12 @@ class ErrorReply(msgspec.Struct, frozen=True):
 class Client:
     """The broker of one place. Nothing is opened before the first question."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, notes: bool = True) -> None:
+        """`notes`: tell the person at this terminal, if there is one, of another version."""
         self.place = place
         self.connection: Connection = place.connection()
+        if notes and sys.stderr.isatty() and (note := self.other_version()):
+            say(f"{poor('note:')} {note}")
 
     def ask(
         self,
@@ -95,8 +102,11 @@ class Client:
         body: object | None = None,
         *,
         wait_s: float = 0.0,
+        starts: bool = False,
     ) -> T:
-        """The broker's answer. `wait_s`: how long it was asked to take before it answers."""
+        """The broker's answer. `wait_s`: how long it was asked to take before it answers.
+        `starts`: it has to start a process for it, which fails where the package is no more what it
+        was when the broker began."""
         content = b"" if body is None else msgspec.json.encode(body)
         deadline = time.monotonic() + START_S_MAX
         while True:
@@ -111,7 +121,9 @@ class Client:
                 )
             time.sleep(START_POLL_S)
         if status >= 300:
-            raise self.refusal(status, answer)
+            refusal = self.refusal(status, answer)
+            blameless = refusal.code not in (ExitCode.USAGE, ExitCode.NO)
+            raise refusal if blameless or not starts else self.explained(refusal)
         try:
             # Not strict: clients of this API expect some numbers as text, `generation` for one.
             return msgspec.json.decode(answer, type=shape, strict=False)
@@ -135,6 +147,22 @@ class Client:
                     yield line
             except (OSError, http.client.HTTPException):
                 return
+
+    def other_version(self) -> str:
+        """What is to be said where the broker is of another version than this; else empty."""
+        from importlib.metadata import version
+
+        mine = version("ackbook")
+        theirs = self.connection.version or self._asked_version()
+        return "" if theirs in ("", mine) else other_version(self.place, theirs, mine)
+
+    def explained(self, failure: Failure) -> Failure:
+        """A failure of what a broker starts processes for: with the reason, where the broker is of
+        another version and has not said so itself."""
+        note = self.other_version()
+        if not note or RESTART in str(failure):
+            return failure
+        return Failure(ExitCode.REFUSED, f"{failure}; {note}")
 
     def refusal(self, status: int, answer: bytes) -> Failure:
         """What an answer that is no success means to the shell."""
@@ -161,6 +189,12 @@ class Client:
             f"the connection to the broker at {self.connection.url} broke ({problem})",
             f"what was recorded is in the journal: ackbook events {self.place.flag()}",
         )
+
+    def _asked_version(self) -> str:
+        with suppress(Failure, msgspec.DecodeError):
+            _, answer, _ = self._exchange("GET", "/health", b"", ANSWER_S_MAX)
+            return msgspec.json.decode(answer, type=HealthReply).version
+        return ""
 
     def _exchange(
         self, method: str, path: str, content: bytes, timeout_s: float

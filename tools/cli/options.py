@@ -88,7 +88,7 @@ def _complete_agent(context: click.Context, _: click.Parameter, begun: str) -> l
 
     try:
         place = context.params.get("place") or place_of(context.find_root().obj)
-        known = Client(place).ask("GET", "/api/spawned", Names)
+        known = Client(place, notes=False).ask("GET", "/api/spawned", Names)
     except (Failure, OSError):
         return []
     return [one.name for one in known.agents if one.name.lower().startswith(begun.lower())]

@@ -13,7 +13,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-CHAT = Path(__file__).parent.parent / "demo_chat.py"
+CHAT = Path(__file__).parent / "chat.py"
 
 BASH_RC = """\
 PS1='alice$ '

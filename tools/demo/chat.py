@@ -17,7 +17,7 @@ from prompt_toolkit import PromptSession
 def main() -> int:
     """Chat until end of input."""
     if len(sys.argv) != 2:
-        print("usage: demo_chat FILE", file=sys.stderr)
+        print("usage: chat FILE", file=sys.stderr)
         return 2
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     transcript = os.open(sys.argv[1], flags, 0o600)

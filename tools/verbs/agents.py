@@ -19,9 +19,13 @@ def ls(as_json: bool, place: Place) -> None:
 
     What is not well with the broker itself is said on standard error.
     """
-    client = Client(place)
+    client = Client(place, notes=False)
     found = client.ask("GET", "/api/spawned", AgentsReply)
-    for reason in client.ask("GET", "/health", HealthReply).reasons:
+    reasons = client.ask("GET", "/health", HealthReply).reasons
+    told = any(reason.code == "version_changed" for reason in reasons)
+    if not told and (note := client.other_version()):
+        say(f"{poor('note:')} {plain(note)}")
+    for reason in reasons:
         say(f"{poor('degraded:')} {plain(reason.what)}. Next: {plain(reason.next)}")
     if as_json:
         emit(found)

@@ -139,7 +139,8 @@ def _ask_broker(place: Place, keep_audit: str) -> CompactionReport:
             say(dim(f"{row.done} of {row.total} segments are gone"))
     if row.report is None:
         why = row.failed or "the broker did not say why"
-        raise Failure(ExitCode.REFUSED, f"the compaction did not come to its end: {why}")
+        failure = Failure(ExitCode.REFUSED, f"the compaction did not come to its end: {why}")
+        raise client.explained(failure)
     return row.report
 
 

@@ -35,7 +35,7 @@ def down(keep_agents: bool, as_json: bool, place: Place) -> None:
 
     The exit code is 1 when something that its agents started runs on; it is named.
     """
-    client = Client(place)
+    client = Client(place, notes=False)
     pid = client.connection.pid
     rows = client.ask("GET", "/api/spawned", AgentsReply).agents
     with closing(Process(pid)) as process:

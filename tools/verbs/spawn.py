@@ -114,9 +114,13 @@ def run(
 @place_option
 def restart(name: str, wait: float, as_json: bool, place: Place) -> ExitCode:
     """End the program of NAME and start it again, with the command that was recorded."""
+    client = Client(place)
+    if not client.connection.version and (note := client.other_version()):
+        # It would end the program before it finds out that it cannot start it again.
+        raise Failure(ExitCode.REFUSED, note)
     body = {"wait_ms": round(wait * 1000)}
     path = agent_path(name, "/restart")
-    met = Client(place).ask("POST", path, AgentMet, body, wait_s=wait)
+    met = client.ask("POST", path, AgentMet, body, wait_s=wait, starts=True)
     return _report(met, wait, as_json)
 
 
@@ -149,7 +153,7 @@ def start(
     }
     if channels:
         body["channels"] = channels
-    return client.ask("POST", "/api/spawn", AgentMet, body, wait_s=wait_s)
+    return client.ask("POST", "/api/spawn", AgentMet, body, wait_s=wait_s, starts=True)
 
 
 def _environment(pairs: Sequence[str]) -> dict[str, str]:

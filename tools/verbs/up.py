@@ -147,7 +147,7 @@ def _say_ready(ready: Ready, as_json: bool) -> None:
 def _say_ended(place: Place) -> None:
     """Who ended with the last broker, and how each comes back."""
     try:
-        agents = Client(place).ask("GET", "/api/spawned", AgentsReply).agents
+        agents = Client(place, notes=False).ask("GET", "/api/spawned", AgentsReply).agents
     except Failure:
         return  # the broker was told to end meanwhile
     ended = [row for row in agents if _ended_with_broker(row)]

@@ -44,6 +44,10 @@ class LaunchFailed(Exception):
     """The program could not be started; the message says why, for whoever asked for it."""
 
 
+class NoHolder(LaunchFailed):
+    """Not even the holder's own process came to life, whatever the program is."""
+
+
 class Launched:
     """A holder's process that was started here, and the pipe that keeps it while unnamed."""
 
@@ -75,7 +79,8 @@ class Launched:
 async def launch(order: Launch, log: Path) -> Launched:
     """Start a holder and wait until it says that its program runs and its socket listens.
 
-    Raises `LaunchFailed` with the holder's own words (`command not found: ...`).
+    Raises `LaunchFailed` with the holder's own words (`command not found: ...`), and `NoHolder`
+    where it had none.
     """
     with log.open("ab") as errors:
         os.chmod(log, 0o600)
@@ -95,13 +100,15 @@ async def launch(order: Launch, log: Path) -> Launched:
         answer = await asyncio.wait_for(_first_line(process), START_S_MAX)
     except (OSError, TimeoutError) as error:
         await launched.abandon()
-        raise LaunchFailed(f"the holder did not start; see {log}") from error
+        raise NoHolder(f"the holder did not start; see {log}") from error
     except BaseException:
         await asyncio.shield(launched.abandon())
         raise
     if answer != "ready":
         await launched.abandon()
-        raise LaunchFailed(answer.removeprefix("error:").strip() or f"the holder died; see {log}")
+        if not answer.startswith("error:"):
+            raise NoHolder(f"the holder died; see {log}")
+        raise LaunchFailed(answer.removeprefix("error:").strip())
     return launched
 
 

@@ -20,9 +20,11 @@ import msgspec
 from ackbook.broker.core.commands import Refused
 from ackbook.broker.core.effects import Start
 from ackbook.broker.core.lifecycle import wrong_name
+from ackbook.broker.runtime import package_version
 from ackbook.broker.runtime.agents.holder_launch import (
     Launched,
     LaunchFailed,
+    NoHolder,
     clean_environment,
     launch,
 )
@@ -77,7 +79,14 @@ class Spawner:
             return await self._spawn(order)
 
     async def restart(self, name: str) -> Spawned | Refused:
-        """End the program, where it runs, and start it with its recorded command."""
+        """End the program, where it runs, and start it with its recorded command.
+
+        A program that might not come back is not ended: with another version of the package on
+        disk nobody knows whether its holder can be started.
+        """
+        if what := package_version.changed():
+            message = f"{what}: {package_version.RESTART}; {name} runs on"
+            return Refused(reason="version_changed", message=message)
         async with self._turn(name):
             spawned = await self._engine.ask(lambda world, at: _last(world, name))
             if spawned is None:
@@ -133,6 +142,8 @@ class Spawner:
         frame = self._launch(order, name, generation, cwd, path)
         try:
             launched = await launch(frame, self._directory / "logs" / f"{path.stem}.log")
+        except NoHolder as error:
+            return _no_holder(str(error))
         except LaunchFailed as error:
             return Refused(reason="invalid", message=str(error))
         return await self._name(order, frame, path, launched)
@@ -146,9 +157,7 @@ class Spawner:
             verdict = await self._engine.carry(recorded(order, frame, path, welcome.pid))
         except (OSError, LinkLost, LinkRefused):
             await launched.abandon()
-            return Refused(
-                reason="invalid", message=f"the program of {order.program.name} ended at once"
-            )
+            return _no_holder(f"the program of {order.program.name} ended at once")
         except BaseException:
             await asyncio.shield(launched.abandon())
             raise
@@ -189,6 +198,15 @@ def socket_name(name: str, generation: int) -> str:
     """A file name that says whose it is, and that no two holders ever share."""
     plain = re.sub(r"[^a-z0-9_-]+", "_", key_of(name))[:40]
     return f"{plain}.{generation}.{secrets.token_hex(4)}{SOCKET_SUFFIX}"
+
+
+def _no_holder(why: str) -> Refused:
+    """Where another version is on disk, that is what stood in the way, and no program's fault."""
+    explanation = package_version.explained(why)
+    if explanation == why:
+        return Refused(reason="invalid", message=why)
+    log.error("%s", explanation)
+    return Refused(reason="version_changed", message=explanation)
 
 
 def _tell_failure(order: Order, spawned: Spawned | Refused) -> None:

@@ -1,13 +1,14 @@
 """Health: whether the broker does all that it promises now, and if not, why and what to do.
 
 `degraded` means that it serves and something is not as it should be: there is no room for new
-messages, older history is damaged, a snapshot or a compaction did not come to its end. Each reason
-goes away by itself when what it names is over. A broker that cannot keep its promises at all does
-not say so here: it ends.
+messages, older history is damaged, a snapshot or a compaction did not come to its end, the package
+on disk is of another version. Each reason goes away by itself when what it names is over. A broker
+that cannot keep its promises at all does not say so here: it ends.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import msgspec
@@ -16,6 +17,7 @@ from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.maintenance.compaction_schedule import Compactor
 from ackbook.broker.runtime.maintenance.scrub_schedule import Checker
 from ackbook.broker.runtime.maintenance.snapshot_schedule import SnapshotSchedule
+from ackbook.broker.runtime.package_version import RESTART, changed
 from ackbook.broker.wire.views import Reason
 from ackbook.journal import JournalFull, Log
 
@@ -34,7 +36,9 @@ class HealthSources(msgspec.Struct, frozen=True):
     async def reasons(self) -> tuple[Reason, ...]:
         """Why the broker is degraded; none when it is well."""
         full = await self.engine.attend(_full)
-        return (*([full] if full else []), *self._of_history(), *self._of_upkeep())
+        package = await asyncio.to_thread(_other_version)
+        told = [reason for reason in (full, package) if reason is not None]
+        return (*told, *self._of_history(), *self._of_upkeep())
 
     def _of_history(self) -> Iterator[Reason]:
         for damage in self.checker.wrong:
@@ -48,6 +52,12 @@ class HealthSources(msgspec.Struct, frozen=True):
         if why := self.compactor.failed:
             what = f"the last compaction did not come to its end: {why}"
             yield Reason("compaction_failed", what, "ackbook compact tries it again")
+
+
+def _other_version() -> Reason | None:
+    """Said before anything fails: what the broker starts from here on is of that other version."""
+    what = changed()
+    return Reason("version_changed", what, RESTART) if what else None
 
 
 def _full(journal: Log) -> Reason | None:

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 from ackbook.broker.core.limits import ERROR_BYTES_MAX
 from ackbook.broker.runtime.agents.holder_launch import clean_environment
+from ackbook.broker.runtime.package_version import explained
 
 WORK_S_MAX = 900.0
 """A snapshot of ten million records takes minutes where it is the first one."""
@@ -51,7 +52,7 @@ async def work(command: Sequence[str]) -> bytes:
             limit=ANSWER_BYTES_MAX,
         )
     except OSError as error:
-        raise WorkFailed(f"it could not be started: {error}") from error
+        raise WorkFailed(explained(f"it could not be started: {error}")) from error
     try:
         async with asyncio.timeout(WORK_S_MAX):
             answer, said = await process.communicate()
@@ -61,7 +62,7 @@ async def work(command: Sequence[str]) -> bytes:
         await _end(process)
     if process.returncode != 0:
         words = said.decode(errors="replace").strip().replace("\n", "; ")[-SAID_CHARS_MAX:]
-        raise WorkFailed(words or f"it ended with {process.returncode}")
+        raise WorkFailed(explained(words or f"it ended with {process.returncode}"))
     return answer
 
 
