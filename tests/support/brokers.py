@@ -48,6 +48,7 @@ class Running:
         self.exit: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr = directory.parent / f"{directory.name}.stderr"
+        self._clients: list[httpx.Client] = []
 
     # --- its life
 
@@ -63,6 +64,7 @@ class Running:
             headers={"X-API-Key": connection["api_key"]},
             timeout=150,
         )
+        self._clients.append(self.http)
         return connection
 
     def launch(self, *options: str) -> subprocess.Popen[bytes]:
@@ -107,6 +109,8 @@ class Running:
         """Leave nothing behind."""
         if self._process is not None and self._process.poll() is None:
             self.kill()
+        for http in self._clients:
+            http.close()
         for path in sorted((self.directory / "holders").glob(f"*{SOCKET_SUFFIX}")):
             end_holder(path, Reader(self.directory / "journal").journal_id or "")
 

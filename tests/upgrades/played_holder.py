@@ -14,7 +14,7 @@ import socket
 import sys
 from collections.abc import Iterator
 
-from ackbook.broker.runtime.agents import unix_sockets
+from ackbook.broker.runtime.system import unix_sockets
 from tests.upgrades.versions import Left, Row
 
 ASKING = frozenset({"hello", "type", "input", "screen_asked", "end"})

@@ -20,7 +20,7 @@ import msgspec
 from ackbook.broker.core.commands import Refused
 from ackbook.broker.core.effects import Start
 from ackbook.broker.core.lifecycle import wrong_name
-from ackbook.broker.runtime import package_version
+from ackbook.broker.runtime.system import package_version
 from ackbook.broker.runtime.agents.holder_launch import (
     Launched,
     LaunchFailed,

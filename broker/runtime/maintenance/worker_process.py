@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from ackbook.broker.core.limits import ERROR_BYTES_MAX
 from ackbook.broker.runtime.agents.holder_launch import clean_environment
-from ackbook.broker.runtime.package_version import explained
+from ackbook.broker.runtime.system.package_version import explained
 
 WORK_S_MAX = 900.0
 """A snapshot of ten million records takes minutes where it is the first one."""
