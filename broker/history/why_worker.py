@@ -18,7 +18,6 @@ import msgspec
 from ackbook.broker.history.story_query import Telling, kept_of
 from ackbook.broker.history.why_question import Misasked, NothingKnown, WhyQuestion
 from ackbook.journal import AttemptFailed, JournalError, Reader
-from ackbook.projections.analysis.rows import Row
 
 NICE = 10
 """Whoever waits for an answer of the loop comes first."""
@@ -34,7 +33,7 @@ class WhyAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """The stories, as `ackbook why --json` tells them; or why the question has no answer.
     `misasked`: it could not be understood; else no record is about it."""
 
-    stories: list[Row] = []
+    stories: list[dict[str, object]] = []
     problem: str = ""
     misasked: bool = False
 

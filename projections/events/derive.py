@@ -40,11 +40,14 @@ def derive(entry: Entry) -> tuple[Event, ...]:
     return tuple([Event(kind, cursor, entry.seq, fields) for cursor, (kind, fields) in told])
 
 
+def flat(event: Event) -> dict[str, object]:
+    """An event as its readers get it: kind, seq, record and the fields, side by side."""
+    return {"kind": event.kind, "seq": event.seq, "record": event.record, **event.fields}
+
+
 def to_json(event: Event) -> bytes:
-    """A flat object: kind, seq, record and the fields."""
-    return orjson.dumps(
-        {"kind": event.kind, "seq": event.seq, "record": event.record, **event.fields}
-    )
+    """The same as JSON."""
+    return orjson.dumps(flat(event))
 
 
 def cursor_of(record: int) -> int:

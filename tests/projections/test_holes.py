@@ -35,6 +35,6 @@ def test_what_is_left_of_a_history_with_a_hole_is_a_world(length: int) -> None:
         world = World()
         fold_all(world, ENTRIES[:first])
         fold_all(world, ENTRIES[first + length :])
-        assert all(row["state"] for row in pending_rows(world, world.at))
+        assert all(row.state for row in pending_rows(world))
         lines = list(dump(world))
         assert list(dump(load([b"".join(line + b"\n" for line in lines)]))) == lines

@@ -21,11 +21,11 @@ from urllib.parse import quote
 import msgspec
 
 from ackbook.broker.wire.connection import Connection
+from ackbook.broker.wire.replies import HealthReply
 from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.output import poor, say
 from ackbook.tools.cli.place import Place, is_alive
 from ackbook.tools.cli.versions import RESTART, other_version
-from ackbook.tools.shapes.broker import HealthReply
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from ackbook.projections.analysis.row_shapes import AgentRow, DeadLetterRow, WaitingRow
 from ackbook.tools.cli.output import console, dim, duration, plain, tell
-from ackbook.tools.shapes.broker import AgentRow, DeadLetterRow, WaitingRow
 
 LONG = frozenset({"agent", "from", "error"})
 """Columns that take more lines where the terminal is narrow; ids, states and numbers never do."""

@@ -8,10 +8,15 @@ something held (`bisect`).
 from __future__ import annotations
 
 import click
-import msgspec
 from click.core import ParameterSource
 
-from ackbook.projections.analysis.rows import agent_rows, counts, dead_letter_rows, pending_rows
+from ackbook.projections.analysis.rows import (
+    agent_rows,
+    counts,
+    dead_letter_rows,
+    pending_rows,
+    waiting_rows,
+)
 from ackbook.projections.world.fold import World
 from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.options import json_option
@@ -27,7 +32,6 @@ from ackbook.tools.replay.bisect import bisect
 from ackbook.tools.replay.diff import diff
 from ackbook.tools.replay.recheck import check as check_decisions
 from ackbook.tools.replay.what_if import what_if
-from ackbook.tools.shapes.broker import AgentRow, DeadLetterRow, PendingRow, WaitingRow
 
 
 @click.group(invoke_without_command=True)
@@ -142,15 +146,13 @@ def _moment(history: JournalHistory, through: int | None, time: str | None) -> M
 
 
 def _row(world: World, asked_seq: int) -> dict[str, object]:
-    agents, pending = agent_rows(world, world.at), pending_rows(world, world.at)
-    letters = dead_letter_rows(world, world.at)
     return {
         "seq": world.seq,
         "asked_seq": asked_seq,
         "at": world.at,
-        "pending": msgspec.convert(pending, list[PendingRow]),
-        "agents": msgspec.convert(agents, list[AgentRow]),
-        "dead_letters": msgspec.convert(letters, list[DeadLetterRow]),
+        "pending": pending_rows(world),
+        "agents": agent_rows(world, world.at),
+        "dead_letters": dead_letter_rows(world, world.at),
         "counts": counts(world),
     }
 
@@ -164,8 +166,8 @@ def _show(world: World, asked_seq: int) -> None:
     totals = "  ".join(f"{dim(name)} {number}" for name, number in counts(world).items())
     tell(totals)
     tell()
-    show_agents(msgspec.convert(agent_rows(world, world.at), list[AgentRow]))
+    show_agents(agent_rows(world, world.at))
     tell()
-    show_pending(msgspec.convert(pending_rows(world, world.at), list[WaitingRow]))
+    show_pending(waiting_rows(world, world.at))
     tell()
-    show_dead_letters(msgspec.convert(dead_letter_rows(world, world.at), list[DeadLetterRow]))
+    show_dead_letters(dead_letter_rows(world, world.at))

@@ -11,7 +11,6 @@ import textwrap
 from itertools import groupby
 from operator import attrgetter
 
-import msgspec
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.utils import get_cwidth
 
@@ -21,7 +20,6 @@ from ackbook.tools.cli.output import clock_time, duration, full_time, plain
 from ackbook.tools.cli.tables import STATE_STYLES
 from ackbook.tools.history.record_filter import command_told, decision_of, fields_of
 from ackbook.tools.replay.stepper import Stepper, StepView
-from ackbook.tools.shapes.broker import AgentRow
 
 FIELD_ROWS_MAX = 5
 CHANGE_ROWS_MAX = 6
@@ -155,9 +153,8 @@ def _counts(view: StepView) -> StyledLine:
 
 def _agents(view: StepView) -> list[StyledLine]:
     """One row an agent; those that the record changed come first."""
-    rows = msgspec.convert(view.agents, list[AgentRow])
     changed = {change.of for change in view.agent_changes}
-    rows.sort(key=lambda row: row.name not in changed)
+    rows = sorted(view.agents, key=lambda row: row.name not in changed)
     width = max((get_cwidth(plain(row.name)) for row in rows), default=0)
     drawn: list[StyledLine] = []
     for row in rows:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import msgspec
 
 from ackbook.journal import Line
-from ackbook.projections.analysis.rows import Row, agent_rows, counts
+from ackbook.projections.analysis.row_shapes import AgentRow
+from ackbook.projections.analysis.rows import agent_rows, counts
 from ackbook.projections.analysis.world_diff import (
     FieldChange,
     Moved,
@@ -51,7 +52,7 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
     line: Line
     since_us: int | None
     known: bool
-    agents: list[Row]
+    agents: list[AgentRow]
     counts: dict[str, int]
     broker_changes: list[FieldChange]
     agent_changes: list[FieldChange]

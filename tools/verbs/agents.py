@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+from ackbook.broker.wire.replies import AgentsReply, HealthReply, ScreenReply
+from ackbook.projections.analysis.row_shapes import AgentRow
 from ackbook.tools.cli.client import Client, agent_path
 from ackbook.tools.cli.options import agent_argument, json_option, place_option
 from ackbook.tools.cli.output import bold, emit, plain, poor, say, tell
 from ackbook.tools.cli.place import Place
-from ackbook.tools.shapes.broker import AgentRow, AgentsReply, DoneReply, HealthReply, ScreenReply
+from ackbook.tools.shapes.broker import DoneReply
 
 
 @click.command()

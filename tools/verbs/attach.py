@@ -17,6 +17,7 @@ import click
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from ackbook.projections.analysis.row_shapes import AgentRow
 from ackbook.tools.cli.client import Client, agent_path
 from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.options import agent_argument, place_option
@@ -30,7 +31,6 @@ from ackbook.tools.cli.terminal import (
     until_detach,
     write_all,
 )
-from ackbook.tools.shapes.broker import AgentRow
 
 SIGNALLED = 128
 """The exit code of a command that a signal ended is this and the signal's number."""

@@ -21,6 +21,7 @@ from ackbook.broker.runtime.maintenance.compaction_schedule import (
     is_worth_sealing,
 )
 from ackbook.broker.runtime.maintenance.snapshot_worker import make_snapshot
+from ackbook.broker.wire.bodies import CompactionBody
 from ackbook.broker.wire.retention import SPELLINGS, parse_retention
 from ackbook.journal import (
     CompactionPlan,
@@ -43,17 +44,6 @@ from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import bold, dim, emit, say, tell
 from ackbook.tools.cli.place import Place
 from ackbook.tools.history.journal import as_failure
-
-
-class RunRow(msgspec.Struct, frozen=True):
-    """What the broker says of a compaction."""
-
-    run: int
-    over: bool
-    done: int
-    total: int
-    failed: str | None = None
-    report: CompactionReport | None = None
 
 
 def _check_retention(_: click.Context, __: click.Parameter, text: str) -> str:
@@ -130,10 +120,10 @@ def _say_progress(progress: CompactionProgress) -> None:
 
 def _ask_broker(place: Place, keep_audit: str) -> CompactionReport:
     client = Client(place)
-    row = client.ask("POST", "/api/compact", RunRow, {"keep_audit": keep_audit})
+    row = client.ask("POST", "/api/compact", CompactionBody, {"keep_audit": keep_audit})
     said = 0
     while not row.over:
-        row = client.ask("GET", f"/api/compact?{urlencode({'run': row.run})}", RunRow)
+        row = client.ask("GET", f"/api/compact?{urlencode({'run': row.run})}", CompactionBody)
         if row.done != said:
             said = row.done
             say(dim(f"{row.done} of {row.total} segments are gone"))

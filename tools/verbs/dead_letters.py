@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
+from ackbook.broker.wire.replies import DeadLettersReply, RedeliveryReply
 from ackbook.tools.cli.client import Client
 from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import bold, dim, emit, plain, poor, tell
 from ackbook.tools.cli.place import Place
-from ackbook.tools.shapes.broker import DeadLetters, RedeliveryReply
 
 
 @click.command()
@@ -17,7 +17,7 @@ from ackbook.tools.shapes.broker import DeadLetters, RedeliveryReply
 @place_option
 def dead(as_json: bool, place: Place) -> None:
     """Deliveries that were given up, oldest first."""
-    found = Client(place).ask("GET", "/api/dead-letters", DeadLetters)
+    found = Client(place).ask("GET", "/api/dead-letters", DeadLettersReply)
     if as_json:
         emit(found)
     else:

@@ -11,13 +11,14 @@ from contextlib import closing
 
 import click
 
+from ackbook.broker.wire.replies import AgentsReply
 from ackbook.tools.cli.client import Client
 from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.left_over import LeftOver, left_over
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import emit, plain, tell
 from ackbook.tools.cli.place import Place
-from ackbook.tools.shapes.broker import AgentsReply, DoneReply
+from ackbook.tools.shapes.broker import DoneReply
 
 NAMED_MAX = 20
 """Of what runs on; more would hide the first."""

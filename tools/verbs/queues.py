@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import click
 
+from ackbook.broker.wire.replies import (
+    CancelReply,
+    FlushReply,
+    ModeReply,
+    PendingReply,
+    WaitingReply,
+)
 from ackbook.tools.cli.client import Client, agent_path, id_path
 from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.options import agent_argument, json_option, place_option, some_agent_argument
 from ackbook.tools.cli.output import bold, emit, plain, tell
 from ackbook.tools.cli.place import Place
-from ackbook.tools.shapes.broker import (
-    Cancellation,
-    FlushedReply,
-    ModeReply,
-    Name,
-    Pending,
-    PendingReply,
-)
+from ackbook.tools.shapes.broker import Name
 
 
 @click.command()
@@ -28,12 +28,12 @@ def pending(name: str | None, as_json: bool, place: Place) -> None:
     client = Client(place)
     only = None if name is None else client.ask("GET", agent_path(name), Name).name
     if as_json:
-        found = client.ask("GET", "/api/pending", Pending).pending
+        found = client.ask("GET", "/api/pending", PendingReply).pending
         emit({"pending": [row for row in found if only in (None, row.agent)]})
     else:
         from ackbook.tools.cli.tables import show_pending
 
-        waiting = client.ask("GET", "/api/pending", PendingReply).pending
+        waiting = client.ask("GET", "/api/pending", WaitingReply).pending
         show_pending([row for row in waiting if only in (None, row.agent)])
 
 
@@ -61,7 +61,7 @@ def auto(name: str, as_json: bool, place: Place) -> None:
 @place_option
 def flush(name: str, as_json: bool, place: Place) -> None:
     """Type what waits for NAME now, and not what comes later."""
-    done = Client(place).ask("POST", agent_path(name, "/flush"), FlushedReply)
+    done = Client(place).ask("POST", agent_path(name, "/flush"), FlushReply)
     if as_json:
         emit(done)
     else:
@@ -74,7 +74,7 @@ def flush(name: str, as_json: bool, place: Place) -> None:
 @place_option
 def cancel(id: str, as_json: bool, place: Place) -> None:  # noqa: A002 - as the argument is called
     """Take back what was not typed yet: one delivery, or all of a message."""
-    done = Client(place).ask("POST", id_path("/api/cancel", id), Cancellation)
+    done = Client(place).ask("POST", id_path("/api/cancel", id), CancelReply)
     if as_json:
         emit(done)
     else:

@@ -11,7 +11,10 @@ import os
 import sys
 
 import click
+import msgspec
 
+from ackbook.broker.wire.replies import SendReply
+from ackbook.projections.analysis.row_shapes import DeliveryRow
 from ackbook.tools.cli.client import Client
 from ackbook.tools.cli.failures import ExitCode, Failure
 from ackbook.tools.cli.options import json_option, place_option, recipient_argument
@@ -28,7 +31,6 @@ from ackbook.tools.cli.output import (
     tell,
 )
 from ackbook.tools.cli.place import Place
-from ackbook.tools.shapes.broker import DeliveryRow, SendReply
 
 SENDER_VARIABLE = "RELAY_AGENT_NAME"
 
@@ -144,7 +146,7 @@ def _progress(row: DeliveryRow) -> str:
     """The level and its evidence, or what is in the way."""
     because = f" ({plain(row.reason)})" if row.reason else ""
     if row.verification == "echo":
-        return f"{good(row.level or '')}  {dim(evidence_text(row.evidence))}"
+        return f"{good(row.level or '')}  {dim(evidence_text(msgspec.to_builtins(row.evidence)))}"
     if row.verification is not None:
         return f"{poor('unconfirmed')}{because}"
     state = row.state or "unknown"

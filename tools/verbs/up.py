@@ -17,6 +17,8 @@ import threading
 import click
 
 from ackbook.broker.wire.frames import UMASK
+from ackbook.broker.wire.replies import AgentsReply
+from ackbook.projections.analysis.row_shapes import AgentRow
 from ackbook.tools.cli.background import (
     FailedStart,
     Ready,
@@ -29,7 +31,6 @@ from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import bold, dim, emit, plain, say, tell
 from ackbook.tools.cli.place import Place
-from ackbook.tools.shapes.broker import AgentRow, AgentsReply
 
 ENDED_WITH_BROKER = ("ended_with_broker", "broker_stopped")
 LOCALHOST = "127.0.0.1"

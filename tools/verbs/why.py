@@ -69,17 +69,12 @@ KIND_WIDTH = 22
 
 
 class StoryRow(msgspec.Struct, frozen=True):
-    """What every line of the story has."""
+    """What every line of the story has, and which attempt it is about; 0 where it is about none."""
 
     seq: int
     at: int
     kind: str
     cause: list[int] = []
-
-
-class Attempted(msgspec.Struct, frozen=True):
-    """Which attempt a line is about; 0 where it is about none."""
-
     delivery_id: str = ""
     attempt: int = 0
 
@@ -163,16 +158,18 @@ def _misasking() -> Iterator[None]:
         raise Failure(code, plain(problem.what), plain(problem.next_step)) from None
 
 
+def _rows(story: Story) -> list[StoryRow]:
+    return msgspec.convert(story.timeline, list[StoryRow])
+
+
 def _causes(story: Story) -> list[int]:
     """The records that others of the story name."""
-    rows = (msgspec.convert(row, StoryRow) for row in story.timeline)
-    return [seq for row in rows for seq in row.cause]
+    return [seq for row in _rows(story) for seq in row.cause]
 
 
 def _attempts(story: Story) -> list[tuple[str, int]]:
     """The attempts that the story tells of: delivery and number."""
-    rows = (msgspec.convert(row, Attempted) for row in story.timeline)
-    return [(row.delivery_id, row.attempt) for row in rows]
+    return [(row.delivery_id, row.attempt) for row in _rows(story)]
 
 
 def _emit(story: Story, stills: list[Still] | None) -> None:
@@ -191,7 +188,7 @@ def _show_stills(stills: list[Still] | None) -> None:
 
 
 def _show(story: Story) -> None:
-    rows = [msgspec.convert(row, StoryRow) for row in story.timeline]
+    rows = _rows(story)
     since = dim(full_time(rows[0].at)) if rows else ""
     tell(f"{bold(plain(story.id))}  {_state(story.state, story.reason)}  {since}")
     width = max((len(str(row.seq)) for row in rows), default=0)

@@ -20,7 +20,6 @@ import msgspec
 from ackbook.broker.core.commands import Refused
 from ackbook.broker.core.effects import Start
 from ackbook.broker.core.lifecycle import wrong_name
-from ackbook.broker.runtime.system import package_version
 from ackbook.broker.runtime.agents.holder_launch import (
     Launched,
     LaunchFailed,
@@ -33,6 +32,7 @@ from ackbook.broker.runtime.agents.holders import SOCKET_SUFFIX, Holders
 from ackbook.broker.runtime.agents.launch_spec import Order, again, recorded
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.state_waiter import QUIET_S_MAX, StateWaiter
+from ackbook.broker.runtime.system import package_version
 from ackbook.broker.wire import frames
 from ackbook.projections.facts import AgentName, AgentSpawned
 from ackbook.projections.world.fold import World, key_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from starlette.requests import Request
 
 from ackbook.broker.core.commands import (
@@ -22,15 +23,25 @@ from ackbook.broker.runtime.agents.spawning import Spawned
 from ackbook.broker.runtime.api.handler import name_of, no_agent
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.wire import requests, views
+from ackbook.broker.wire.agent_bodies import (
+    ChannelsBody,
+    ModeBody,
+    ParkedBody,
+    ParkedRow,
+    ReleaseBody,
+    SpawnedRow,
+    StartedBody,
+    VanishedBody,
+)
 from ackbook.broker.wire.problems import Problem, refusal
+from ackbook.broker.wire.replies import AgentsReply, FlushReply
 from ackbook.broker.wire.requests import Fields
-from ackbook.projections.analysis.rows import Row
 from ackbook.projections.facts import AgentName, Program
 from ackbook.projections.world.deliveries import Message
 from ackbook.projections.world.fold import World, key_of
 
 
-async def spawn(service: Service, request: Request) -> Row:
+async def spawn(service: Service, request: Request) -> StartedBody | VanishedBody:
     """Start a program under a name; with `wait_ms`, answer once it is ready."""
     asked = requests.spawn_request(await request.body())
     try:
@@ -71,7 +82,7 @@ async def spawn(service: Service, request: Request) -> Row:
     return await _spawned(service, spawned, asked.wait_ms, warning)
 
 
-async def restart(service: Service, request: Request) -> Row:
+async def restart(service: Service, request: Request) -> StartedBody | VanishedBody:
     """End the program and start it with its recorded command."""
     fields = Fields(await request.body())
     wait_ms = fields.number("wait_ms", "waitMs", most=requests.WAIT_MS_MAX) or 0
@@ -81,10 +92,12 @@ async def restart(service: Service, request: Request) -> Row:
     return await _spawned(service, spawned, wait_ms, None)
 
 
-async def _spawned(service: Service, spawned: Spawned, wait_ms: int, warning: str | None) -> Row:
+async def _spawned(
+    service: Service, spawned: Spawned, wait_ms: int, warning: str | None
+) -> StartedBody | VanishedBody:
     """The answer to a spawn, once it is ready or the time is over."""
 
-    def row(world: World, at: int) -> Row | None:
+    def row(world: World, at: int) -> SpawnedRow | None:
         agent = world.generation(spawned.name, spawned.generation)
         return None if agent is None else views.spawned_row(agent, at)
 
@@ -95,27 +108,24 @@ async def _spawned(service: Service, spawned: Spawned, wait_ms: int, warning: st
     if wait_ms:
         key = key_of(spawned.name)
         await service.waiter.until(service.engine, (key,), settled, wait_ms / 1_000)
-    known = await service.engine.ask(row) or {"state": "gone"}
-    return {
-        **known,
-        "success": True,
-        "name": spawned.name,
-        "pid": spawned.pid,
-        "generation": str(spawned.generation),
-        "warning": warning,
-    }
+    name, pid, generation = spawned.name, spawned.pid, str(spawned.generation)
+    known = await service.engine.ask(row)
+    if known is None:
+        return VanishedBody(name=name, pid=pid, generation=generation, warning=warning)
+    begun = {"name": name, "pid": pid, "generation": generation, "warning": warning}
+    return StartedBody(**(msgspec.structs.asdict(known) | begun))
 
 
-async def list_spawned(service: Service, request: Request) -> Row:
+async def list_spawned(service: Service, request: Request) -> AgentsReply:
     """Every agent."""
-    return {"agents": await service.engine.ask(views.spawned_rows)}
+    return AgentsReply(agents=await service.engine.ask(views.spawned_rows))
 
 
-async def show_spawned(service: Service, request: Request) -> Row:
+async def show_spawned(service: Service, request: Request) -> SpawnedRow:
     """One agent."""
     name = name_of(request)
 
-    def row(world: World, at: int) -> Row | None:
+    def row(world: World, at: int) -> SpawnedRow | None:
         agent = world.agent(name)
         return None if agent is None else views.spawned_row(agent, at)
 
@@ -125,17 +135,17 @@ async def show_spawned(service: Service, request: Request) -> Row:
     return row_of
 
 
-async def release(service: Service, request: Request) -> Row:
+async def release(service: Service, request: Request) -> ReleaseBody:
     """Let an agent go. One that is not there is gone already, which is no error."""
     name = name_of(request)
     reason = Fields(await request.body()).text("reason") or ""
     verdict = await service.engine.carry(Release(name=AgentName(name), reason=reason))
     if isinstance(verdict, Refused) and verdict.reason != "agent_not_found":
         raise refusal(verdict)
-    return {"success": True, "name": name, "released": not isinstance(verdict, Refused)}
+    return ReleaseBody(name=name, released=not isinstance(verdict, Refused))
 
 
-async def show_mode(service: Service, request: Request) -> Row:
+async def show_mode(service: Service, request: Request) -> ModeBody:
     """Whether messages are typed as they come."""
     name = name_of(request)
 
@@ -151,7 +161,7 @@ async def show_mode(service: Service, request: Request) -> Row:
     return views.mode(answer)
 
 
-async def set_mode(service: Service, request: Request) -> Row:
+async def set_mode(service: Service, request: Request) -> ModeBody:
     """Change that. An expectation that is not met is an answer, not an error."""
     asked = requests.mode_request(await request.body())
     answer = await service.carry(
@@ -167,11 +177,11 @@ async def set_mode(service: Service, request: Request) -> Row:
     return views.mode(answer)
 
 
-async def pending_of(service: Service, request: Request) -> Row:
+async def pending_of(service: Service, request: Request) -> ParkedBody:
     """What waits for one agent, with the bodies."""
     name = name_of(request)
 
-    def waiting(world: World, at: int) -> list[Row] | None:
+    def waiting(world: World, at: int) -> list[ParkedRow] | None:
         agent = world.agent(name)
         if agent is None:
             return None
@@ -180,31 +190,31 @@ async def pending_of(service: Service, request: Request) -> Row:
     rows = await service.engine.ask(waiting)
     if rows is None:
         raise no_agent(name)
-    return {"pending": rows}
+    return ParkedBody(pending=rows)
 
 
 def _body(service: Service, message: Message) -> str:
     return body_at(service.journal, message.seq) if message.body is None else message.body
 
 
-async def flush(service: Service, request: Request) -> Row:
+async def flush(service: Service, request: Request) -> FlushReply:
     """Type what waits now."""
     answer = await service.carry(Flush(name=AgentName(name_of(request))))
     assert isinstance(answer, Flushed)
-    return {"flushed": answer.count}
+    return FlushReply(flushed=answer.count)
 
 
-async def subscribe(service: Service, request: Request) -> Row:
+async def subscribe(service: Service, request: Request) -> ChannelsBody:
     """Add channels."""
     name, channels = name_of(request), Fields(await request.body()).texts("channels") or ()
     answer = await service.carry(Subscribe(name=AgentName(name), channels=channels))
     assert isinstance(answer, Channels)
-    return {"name": name, "channels": list(answer.channels)}
+    return ChannelsBody(name=name, channels=list(answer.channels))
 
 
-async def unsubscribe(service: Service, request: Request) -> Row:
+async def unsubscribe(service: Service, request: Request) -> ChannelsBody:
     """Take channels away."""
     name, channels = name_of(request), Fields(await request.body()).texts("channels") or ()
     answer = await service.carry(Unsubscribe(name=AgentName(name), channels=channels))
     assert isinstance(answer, Channels)
-    return {"name": name, "channels": list(answer.channels)}
+    return ChannelsBody(name=name, channels=list(answer.channels))

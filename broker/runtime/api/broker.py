@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-import msgspec
 from starlette.requests import Request
 
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.runtime.maintenance.compaction_schedule import CompactionRequest, Run
 from ackbook.broker.wire import views
+from ackbook.broker.wire.bodies import (
+    CompactionBody,
+    ConfigBody,
+    HealthBody,
+    RenewalBody,
+    SessionBody,
+    ShutdownBody,
+    StatusBody,
+)
 from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.requests import Fields
 from ackbook.broker.wire.retention import SPELLINGS, parse_retention
-from ackbook.projections.analysis.rows import Row
 
 
-async def health(service: Service, request: Request) -> Row:
+async def health(service: Service, request: Request) -> HealthBody:
     """How the broker stands; open to everybody."""
     reasons = await service.health.reasons()
     return await service.engine.ask(
@@ -25,46 +32,42 @@ async def health(service: Service, request: Request) -> Row:
     )
 
 
-async def session(service: Service, request: Request) -> Row:
+async def session(service: Service, request: Request) -> SessionBody:
     """Which broker this is."""
-    return {
-        "broker_version": service.version,
-        "protocol_version": views.PROTOCOL_VERSION,
-        "workspace_key": None,
-        "default_workspace_id": None,
-        "mode": "persist",
-        "uptime_secs": service.uptime_ms() // 1_000,
-        "directory": str(service.directory),
-    }
+    return SessionBody(
+        broker_version=service.version,
+        uptime_secs=service.uptime_ms() // 1_000,
+        directory=str(service.directory),
+    )
 
 
-async def renew_session(service: Service, request: Request) -> Row:
+async def renew_session(service: Service, request: Request) -> RenewalBody:
     """A lease is not needed: this broker stays until it is told to end."""
-    return {"renewed": True, "expires_in_secs": None, "persist": True}
+    return RenewalBody()
 
 
-async def config(service: Service, request: Request) -> Row:
+async def config(service: Service, request: Request) -> ConfigBody:
     """Workspaces are not offered; clients ask all the same."""
-    return {"workspaceKey": None, "defaultWorkspaceId": None, "memberships": []}
+    return ConfigBody()
 
 
-async def status(service: Service, request: Request) -> Row:
+async def status(service: Service, request: Request) -> StatusBody:
     """Agents and queues at one moment."""
     return await service.engine.ask(views.status)
 
 
-async def shutdown(service: Service, request: Request) -> Row:
+async def shutdown(service: Service, request: Request) -> ShutdownBody:
     """Begin a graceful end, and say so before it happens."""
     keep = Fields(await request.body()).flag("keep_agents", "keepAgents")
     service.shutdown(keep)
-    return {"status": "shutting_down"}
+    return ShutdownBody()
 
 
 WATCH_S = 1.0
 """How long a question about a run waits for its end before it says how far it came."""
 
 
-async def compact(service: Service, request: Request) -> Row:
+async def compact(service: Service, request: Request) -> CompactionBody:
     """Begin a compaction; the answer names the run to ask about."""
     fields = Fields(await request.body())
     said = fields.text("keep_audit", "keepAudit") or "forever"
@@ -74,7 +77,7 @@ async def compact(service: Service, request: Request) -> Row:
     return _show(service.compactor.begin(CompactionRequest(keep, fields.flag("dry_run", "dryRun"))))
 
 
-async def show_compaction(service: Service, request: Request) -> Row:
+async def show_compaction(service: Service, request: Request) -> CompactionBody:
     """How far a run came, told when it is over or after a second."""
     number = request.query_params.get("run", "")
     run = service.compactor.find(int(number)) if number.isdecimal() else None
@@ -86,12 +89,12 @@ async def show_compaction(service: Service, request: Request) -> Row:
     return _show(run)
 
 
-def _show(run: Run) -> Row:
-    return {
-        "run": run.number,
-        "over": run.over.is_set(),
-        "done": run.done,
-        "total": run.total,
-        "failed": run.failed or None,
-        "report": None if run.report is None else msgspec.to_builtins(run.report),
-    }
+def _show(run: Run) -> CompactionBody:
+    return CompactionBody(
+        run=run.number,
+        over=run.over.is_set(),
+        done=run.done,
+        total=run.total,
+        failed=run.failed or None,
+        report=run.report,
+    )

@@ -1,21 +1,22 @@
 """Asking: what every handler needs of a request, said once.
 
-A handler takes the service and a request and answers with JSON-ready values; what cannot be done is
-raised as a `Problem`, which `server` turns into the answer of that name.
+A handler takes the service and a request and answers with a reply or a body (`broker.wire`); what
+cannot be done is raised as a `Problem`, which `server` turns into the answer of that name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
 from starlette.requests import Request
 
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.requests import RECORDED_INTEGER_MAX
-from ackbook.projections.analysis.rows import Row
 
-Handler = Callable[[Service, Request], Awaitable[Row]]
+Handler = Callable[[Service, Request], Awaitable[msgspec.Struct | dict[str, object]]]
+"""A story is a dictionary: `why` tells it as one."""
 
 
 def name_of(request: Request) -> str:

@@ -20,11 +20,11 @@ from ackbook.broker.history.why_question import WhyQuestion
 from ackbook.broker.history.why_worker import WhyAnswer, historian_command
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.runtime.maintenance.worker_process import WorkFailed, work
+from ackbook.broker.wire.bodies import EventsBody
 from ackbook.broker.wire.problems import Problem
 from ackbook.journal import Reader
-from ackbook.projections.analysis.rows import Row
 from ackbook.projections.codec import Entry
-from ackbook.projections.events.derive import cursor_of
+from ackbook.projections.events.derive import Event, cursor_of, flat
 from ackbook.projections.facts import (
     AgentName,
     DeliveryId,
@@ -35,7 +35,7 @@ from ackbook.projections.facts import (
 from ackbook.projections.ids import position_of
 
 
-async def why(service: Service, asked: WhyQuestion) -> list[Row]:
+async def why(service: Service, asked: WhyQuestion) -> list[dict[str, object]]:
     """The stories that are asked for, at least one, as `ackbook why --json` tells them."""
     head = service.feed.head
     async with service.historians:
@@ -72,30 +72,26 @@ def find_original(journal: Path, head: int, delivery_id: DeliveryId) -> Original
     return found
 
 
-async def replay(service: Service, since: int, events_max: int) -> Row:
-    """Events after a cursor. Where there are more than fit, `currentSeq` is the last one given."""
+async def replay(service: Service, since: int, events_max: int) -> EventsBody:
+    """At most so many events after a cursor."""
     head = service.feed.head
     current = cursor_of(head)
 
-    def read() -> list[Row]:
-        events = events_after(service.journal, since, head)
-        return [
-            {"kind": e.kind, "seq": e.seq, "record": e.record, **e.fields}
-            for e in islice(events, events_max + 1)
-        ]
+    def read() -> list[Event]:
+        return list(islice(events_after(service.journal, since, head), events_max + 1))
 
     events = [] if since > current else await asyncio.to_thread(read)
     more = len(events) > events_max
     events = events[:events_max]
     oldest = cursor_of(Reader(service.journal).first_seq - 1)
-    return {
-        "events": events,
-        "gap": since < oldest,
-        "oldestAvailable": oldest,
-        "droppedCount": 0,
-        "currentSeq": events[-1]["seq"] if more else current,
-        "more": more,
-    }
+    return EventsBody(
+        events=[flat(event) for event in events],
+        gap=since < oldest,
+        oldest_available=oldest,
+        dropped_count=0,
+        current_seq=events[-1].seq if more else current,
+        more=more,
+    )
 
 
 def raw_blocks(journal: Path, first: int, through: int) -> Iterator[bytes]:

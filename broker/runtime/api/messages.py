@@ -10,10 +10,10 @@ from ackbook.broker.runtime.api import history
 from ackbook.broker.runtime.api.handler import cursor_of_text
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.wire import requests, views
+from ackbook.broker.wire.bodies import CancelBody, DeadLettersBody, EventsBody, RedeliveryBody
 from ackbook.broker.wire.problems import Problem
+from ackbook.broker.wire.replies import KeptRow, SendReply, WaitingReply
 from ackbook.broker.wire.requests import Fields
-from ackbook.projections.analysis import rows
-from ackbook.projections.analysis.rows import Row
 from ackbook.projections.facts import DeliveryId
 from ackbook.projections.world.fold import World
 
@@ -21,7 +21,7 @@ EVENTS_MAX = 10_000
 """Events in one answer; whoever wants more asks again from the last."""
 
 
-async def send(service: Service, request: Request) -> Row:
+async def send(service: Service, request: Request) -> SendReply:
     """Send a message; with `wait_ms`, answer once its outcome is known or the time is over."""
     key = request.headers.get("idempotency-key")
     asked = requests.send_request(await request.body(), key)
@@ -46,26 +46,25 @@ async def send(service: Service, request: Request) -> Row:
     return views.sent(answer, rows, outcome)
 
 
-async def pending(service: Service, request: Request) -> Row:
+async def pending(service: Service, request: Request) -> WaitingReply:
     """Everything that waits, and for what."""
-    return {"pending": await service.engine.ask(rows.pending_rows)}
+    return await service.engine.ask(views.waiting)
 
 
-async def cancel(service: Service, request: Request) -> Row:
+async def cancel(service: Service, request: Request) -> CancelBody:
     """Take back what was not typed yet."""
     answer = await service.carry(Cancel(id=request.path_params["id"], by="api"))
     assert isinstance(answer, Cancelled)
-    kept = [{"delivery_id": each, "state": state} for each, state in answer.kept]
-    return {"success": True, "cancelled": list(answer.cancelled), "kept": kept}
+    kept = [KeptRow(delivery_id=each, state=state) for each, state in answer.kept]
+    return CancelBody(cancelled=list(answer.cancelled), kept=kept)
 
 
-async def dead_letters(service: Service, request: Request) -> Row:
+async def dead_letters(service: Service, request: Request) -> DeadLettersBody:
     """What was given up and kept aside."""
-    letters = await service.engine.ask(rows.dead_letter_rows)
-    return {"count": len(letters), "dead_letters": letters}
+    return await service.engine.ask(views.dead_letters)
 
 
-async def redeliver(service: Service, request: Request) -> Row:
+async def redeliver(service: Service, request: Request) -> RedeliveryBody:
     """Queue again what ended unseen; what the world forgot is read back from the journal."""
     fields = Fields(await request.body())
     wanted = fields.text("id", "delivery_id", "deliveryId")
@@ -80,23 +79,23 @@ async def redeliver(service: Service, request: Request) -> Row:
         reasons = [reason for _, _, reason in answer.skipped]
         if reasons == ["not found"]:
             raise Problem("dead_letter_not_found", f"nothing that ended has the id {wanted}")
-    return {"success": True, **views.redelivered(answer)}
+    return views.redelivered(answer)
 
 
-async def replay_events(service: Service, request: Request) -> Row:
+async def replay_events(service: Service, request: Request) -> EventsBody:
     """Events after a cursor, as one answer."""
     since = cursor_of_text(request.query_params.get("sinceSeq", "0"))
     return await history.replay(service, since, EVENTS_MAX)
 
 
-async def why(service: Service, request: Request) -> Row:
+async def why(service: Service, request: Request) -> dict[str, object]:
     """The story of a message or a delivery, by its id or its idempotency key."""
     sender = request.query_params.get("from")
     [story] = await history.why(service, WhyQuestion(id=request.path_params["id"], sender=sender))
     return story
 
 
-async def why_asked(service: Service, request: Request) -> Row:
+async def why_asked(service: Service, request: Request) -> dict[str, object]:
     """The stories of what a query names: `id`, `key` (and `from`), or `agent` and `last`."""
     said = request.query_params
     last = said.get("last")

@@ -12,7 +12,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 
-import orjson
+import msgspec
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -30,6 +30,8 @@ from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
 from ackbook.broker.wire.problems import Problem
 
 log = logging.getLogger("ackbook.server")
+
+_encoder = msgspec.json.Encoder()
 
 PING_S = 30.0
 """Between pings of a WebSocket, as clients of this API expect."""
@@ -159,7 +161,7 @@ def _refusing(
 
 
 def _json(content: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, media_type="application/json")
+    return Response(_encoder.encode(content), status, media_type="application/json")
 
 
 def _no_route(request: Request, error: Exception) -> Response:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
-import orjson
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -23,10 +23,10 @@ from ackbook.broker.runtime.api import history
 from ackbook.broker.runtime.api.handler import cursor_of_text
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.runtime.engine.feed import Subscription
-from ackbook.broker.wire import frames, views
+from ackbook.broker.wire import frames
+from ackbook.broker.wire.bodies import ReplayGap
 from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.requests import Fields
-from ackbook.projections.analysis.rows import Row
 from ackbook.projections.events.derive import cursor_of
 
 Streamer = Callable[[Service, Request], Awaitable[Response]]
@@ -96,8 +96,14 @@ async def watch_events(service: Service, socket: WebSocket) -> None:
     await socket.accept()
     if service.feed.ahead(since):
         current = cursor_of(service.feed.head)
-        gap = views.replay_gap(since, 0, current, 0, "cursor_ahead")
-        await socket.send_text(orjson.dumps(gap).decode())
+        gap = ReplayGap(
+            requested_since_seq=since,
+            oldest_available=0,
+            seq=current,
+            dropped_count=0,
+            reason="cursor_ahead",
+        )
+        await socket.send_text(msgspec.json.encode(gap).decode())
     subscription = service.subscribe(since, ephemeral=True)
     try:
         await _together(_write_events(socket, subscription), _listen(socket))
@@ -230,5 +236,6 @@ async def _close(socket: WebSocket) -> None:
 
 
 def _denial(problem: Problem) -> Response:
-    body: Row = problem.body()
-    return Response(orjson.dumps(body), problem.status, media_type="application/json")
+    return Response(
+        msgspec.json.encode(problem.body()), problem.status, media_type="application/json"
+    )

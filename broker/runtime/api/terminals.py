@@ -12,9 +12,9 @@ from ackbook.broker.runtime.agents.holder_link import LinkBusy, LinkLost
 from ackbook.broker.runtime.api.handler import name_of
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.wire import frames, views
+from ackbook.broker.wire.agent_bodies import InputBody, ResizeBody, ScreenBody
 from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.requests import Fields
-from ackbook.projections.analysis.rows import Row
 
 T = TypeVar("T")
 
@@ -22,14 +22,14 @@ TERMINAL_S_MAX = 10.0
 """How long a terminal may take to show itself or to take keystrokes."""
 
 
-async def snapshot(service: Service, request: Request) -> Row:
+async def snapshot(service: Service, request: Request) -> ScreenBody:
     """What stands on the screen."""
     form = _screen_form(request.query_params.get("format", "plain"))
     link = await service.link(name_of(request))
     return views.screen(await _from_terminal(link.screen(form)))
 
 
-async def write_input(service: Service, request: Request) -> Row:
+async def write_input(service: Service, request: Request) -> InputBody:
     """Give keystrokes to the terminal; answered after they were written."""
     name = name_of(request)
     data = Fields(await request.body()).need_text("data").encode()
@@ -37,10 +37,10 @@ async def write_input(service: Service, request: Request) -> Row:
     done = await _from_terminal(link.write_input(data))
     if done.bytes_written < len(data):
         raise Problem("pty_write_queue_full", done.error or "the program does not read")
-    return {"name": name, "bytes_written": done.bytes_written}
+    return InputBody(name=name, bytes_written=done.bytes_written)
 
 
-async def resize(service: Service, request: Request) -> Row:
+async def resize(service: Service, request: Request) -> ResizeBody:
     """Change the size of the terminal."""
     name, fields = name_of(request), Fields(await request.body())
     rows = fields.number("rows", least=1, most=1_000)
@@ -48,7 +48,7 @@ async def resize(service: Service, request: Request) -> Row:
     if rows is None or cols is None:
         raise Problem("invalid_request", "rows and cols are needed")
     (await service.link(name)).send(frames.Resize(rows=rows, cols=cols))
-    return {"name": name, "rows": rows, "cols": cols, "applied": True, "reason": None}
+    return ResizeBody(name=name, rows=rows, cols=cols)
 
 
 def _screen_form(text: str) -> Literal["plain", "ansi"]:

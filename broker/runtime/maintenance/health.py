@@ -18,7 +18,7 @@ from ackbook.broker.runtime.maintenance.compaction_schedule import Compactor
 from ackbook.broker.runtime.maintenance.scrub_schedule import Checker
 from ackbook.broker.runtime.maintenance.snapshot_schedule import SnapshotSchedule
 from ackbook.broker.runtime.system.package_version import RESTART, changed
-from ackbook.broker.wire.views import Reason
+from ackbook.broker.wire.replies import Reason
 from ackbook.journal import JournalFull, Log
 
 ROOM_BYTES_MIN = 256 * 1024
