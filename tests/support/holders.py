@@ -297,7 +297,7 @@ def program(name: str, *arguments: str) -> tuple[str, ...]:
 
 def chat(kept: Path) -> tuple[str, ...]:
     """The command of the chat program of the demo, which keeps its transcript there."""
-    return (sys.executable, str(ROOT / "tools" / "demo_chat.py"), str(kept))
+    return (sys.executable, str(ROOT / "tools" / "demo" / "chat.py"), str(kept))
 
 
 def message(number: int, body: str, **more: object) -> TypeOrder:

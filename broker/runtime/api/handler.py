@@ -1,7 +1,8 @@
 """Asking: what every handler needs of a request, said once.
 
-A handler takes the service and a request and answers with JSON-ready values; what cannot be done is
-raised as a `Problem`, which `server` turns into the answer of that name.
+A handler takes the service and a request and answers with JSON-ready values; a streamer answers
+with a response of its own, and a socket speaks until one side leaves. What cannot be done is raised
+as a `Problem`, which `server` turns into the answer of that name.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket
 
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.wire.problems import Problem
@@ -16,6 +19,8 @@ from ackbook.broker.wire.requests import RECORDED_INTEGER_MAX
 from ackbook.projections.analysis.rows import Row
 
 Handler = Callable[[Service, Request], Awaitable[Row]]
+Streamer = Callable[[Service, Request], Awaitable[Response]]
+Socket = Callable[[Service, WebSocket], Awaitable[None]]
 
 
 def name_of(request: Request) -> str:
