@@ -19,8 +19,9 @@ from urllib.parse import quote
 
 import msgspec
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.wire.connection import Connection
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.place import Place, is_alive
 
 T = TypeVar("T")

@@ -19,6 +19,7 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import NamedTuple
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.history.cache import Cache, cache_directory
 from ackbook.broker.history.world_loading import begin_world
 from ackbook.journal import OsFiles
@@ -29,7 +30,7 @@ from ackbook.journal.reading.sources import sources_of
 from ackbook.projections.codec import Entry, kind_of
 from ackbook.projections.world.fold import World, fold, fold_all
 from ackbook.projections.world.serialization import FOLD_VERSION, UnreadableWorld, dump, load
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.output import poor, say
 from ackbook.tools.history.gapless_ranges import known_from
 from ackbook.tools.history.journal import JournalHistory, RecordBlock

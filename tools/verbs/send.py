@@ -12,8 +12,9 @@ import sys
 
 import click
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.tools.cli.client import Client
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import json_option, place_option, recipient_argument
 from ackbook.tools.cli.output import (
     bad,

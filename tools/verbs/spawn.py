@@ -13,8 +13,9 @@ from pathlib import Path
 
 import click
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.tools.cli.client import Client, agent_path
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import agent_argument, json_option, place_option
 from ackbook.tools.cli.output import bold, dim, emit, good, plain, poor, tell
 from ackbook.tools.cli.place import Place
