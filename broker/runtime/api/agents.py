@@ -53,6 +53,7 @@ async def spawn(service: Service, request: Request) -> Row:
         team=asked.team,
         parent=asked.parent,
         source=asked.source,
+        profile=asked.profile,
         rows=asked.rows,
         cols=asked.cols,
         restart=asked.restart,
