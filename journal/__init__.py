@@ -38,7 +38,6 @@ from ackbook.journal.errors import (
     SnapshotUnusable,
     TargetTaken,
     TornTail,
-    ending_of,
 )
 from ackbook.journal.format.control import (
     Opened,
@@ -68,6 +67,7 @@ from ackbook.journal.maintenance.retention import FOREVER, Retention
 from ackbook.journal.maintenance.scrub import check_file, holes, older_files
 from ackbook.journal.maintenance.statistics import SegmentStatistics, statistics
 from ackbook.journal.maintenance.verify import VerifyReport, verify
+from ackbook.journal.next_step import NextStep, Remedy
 from ackbook.journal.reading.follow import Follow
 from ackbook.journal.reading.reader import Reader
 from ackbook.journal.reading.snapshot_choice import SetAside, SnapshotChoice, newest_snapshots
@@ -116,6 +116,7 @@ __all__ = [
     "LostRecords",
     "NetworkFileSystem",
     "NewerFormat",
+    "NextStep",
     "NotOpen",
     "Opened",
     "OsClock",
@@ -129,6 +130,7 @@ __all__ = [
     "Record",
     "RecordRefused",
     "RecoveryReport",
+    "Remedy",
     "Repair",
     "Repaired",
     "Retention",
@@ -149,7 +151,6 @@ __all__ = [
     "check_file",
     "check_token",
     "compact",
-    "ending_of",
     "head_token",
     "holes",
     "list_directory",

@@ -167,8 +167,8 @@ def test_no_module_imports_itself_through_others() -> None:
         ("ackbook.broker.core.decide", "def decide():\n    import time"),
         ("ackbook.broker.core.decide", "import ackbook.broker.runtime.engine.engine"),
         ("ackbook.broker.core.decide", "from ..runtime import engine"),
-        ("ackbook.broker.runtime.api.routes", "from socket import socket"),
-        ("ackbook.broker.runtime.api.routes", "from starlette.responses import Response"),
+        ("ackbook.broker.wire.requests", "from socket import socket"),
+        ("ackbook.broker.wire.requests", "from starlette.responses import Response"),
         ("ackbook.broker.runtime.engine.engine", "from ackbook.tools.main import main"),
     ],
 )

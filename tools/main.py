@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import click
 
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.broker.exit_codes import ExitCode
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import place_before_verb
 
 

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import msgspec
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.history.story_query import Telling, kept_of
 from ackbook.broker.history.why_question import Misasked, NothingKnown, WhyQuestion
+from ackbook.broker.journal_endings import error_at_a_shell, exit_code_of
 from ackbook.journal import AttemptFailed, JournalError, Reader
 
 NICE = 10
@@ -24,9 +26,6 @@ NICE = 10
 
 HISTORIANS_MAX = 2
 """At once; further questions wait. The first about a long journal makes the later ones quick."""
-
-UNKNOWN_SHAPE = 10
-"""The exit code where a record has a shape that this version does not know."""
 
 
 class WhyAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -63,7 +62,7 @@ def tell(journal: Path, head: int, asked: WhyQuestion) -> WhyAnswer:
     return WhyAnswer([story.to_dict() for story in stories if story is not None])
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> ExitCode:
     """The command; see the head of this module."""
     os.nice(NICE)
     gc.disable()  # it lives for one question
@@ -72,13 +71,13 @@ def main(arguments: list[str]) -> int:
         asked = msgspec.json.decode(question, type=WhyQuestion)
         answer = tell(Path(journal), int(head), asked)
     except JournalError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
+        sys.stderr.write(f"{error_at_a_shell(error)}\n")
+        return exit_code_of(error)
     except msgspec.DecodeError as error:
         sys.stderr.write(f"{journal} holds a record of a shape not known here: {error}\n")
-        return UNKNOWN_SHAPE
+        return ExitCode.NEWER_FORMAT
     sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
-    return 0
+    return ExitCode.DONE
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from ackbook.journal import (
     SnapshotUnusable,
     newest_snapshots,
 )
+from ackbook.journal.next_step import verify_step
 from ackbook.projections.codec import decode_block
 from ackbook.projections.world.fold import World, fold_all
 from ackbook.projections.world.serialization import FOLD_VERSION, UnreadableWorld, load
@@ -94,7 +95,7 @@ def _unknown(journal: Path, world: World, error: msgspec.DecodeError) -> Damage:
         byte=0,
         what=f"a record after {world.seq} has a shape that this version does not know",
         proof=str(error),
-        next=f"ackbook verify --dir {journal} says which; use the version that wrote it",
+        next=verify_step(journal, after=" says which; use the version that wrote it"),
     )
 
 
@@ -105,7 +106,7 @@ def _unreachable(journal: Path, world: World, through: int) -> Damage:
         byte=0,
         what=f"the records that lead to {through} cannot all be read",
         proof=f"the state is known through {world.seq}",
-        next=f"ackbook verify --dir {journal}",
+        next=verify_step(journal),
     )
 
 

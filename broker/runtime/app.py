@@ -20,6 +20,8 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from pathlib import Path
 
+from ackbook.broker.exit_codes import ExitCode
+from ackbook.broker.journal_endings import error_at_a_shell, exit_code_of
 from ackbook.broker.runtime.api.server import listen
 from ackbook.broker.runtime.broker_directory import BrokerDirectory
 from ackbook.broker.runtime.broker_run import BrokerRun, Settings
@@ -28,14 +30,8 @@ from ackbook.broker.runtime.system import inherited
 from ackbook.broker.runtime.system.package_version import RUNNING
 from ackbook.broker.wire.connection import Connection
 from ackbook.broker.wire.frames import UMASK
-from ackbook.journal import Files, JournalError, Locked, OsFiles, ending_of
+from ackbook.journal import Files, JournalError, Locked, OsFiles
 from ackbook.projections.facts import Policy
-
-EXIT_DONE = 0
-EXIT_NO = 1
-EXIT_LOCKED = 5
-EXIT_IO = 74
-"""Exit codes, besides those that the journal's errors carry."""
 
 KEY_NAME = "RELAY_BROKER_API_KEY"
 
@@ -61,7 +57,7 @@ def serve(
     upkeep: Upkeep | None = None,
     files: Files | None = None,
     umask: int = UMASK,
-) -> int:
+) -> ExitCode:
     """Run a broker until it is told to end, and return the exit code of the process.
 
     `directory` is made where it is missing and holds everything of this broker. `port` 0 is any
@@ -74,14 +70,14 @@ def serve(
     The process must have no other thread yet: what its caller ignores or blocks is seen to, so that
     nobody who is started here inherits it.
 
-    0: a graceful end. 1: the port is taken. 5: another broker has the directory. 4, 7, 8, 10, 74
-    and 1: what the journal's error says. 74: the disk failed while it ran.
+    DONE: a graceful end. NO: the port is taken. LOCKED: another broker has the directory. IO_ERROR:
+    the machine refuses, or the disk failed while it ran. Else what the journal's error says.
     """
     inherited.settle_in()
     place = BrokerDirectory(directory)
     if (few := resource.getrlimit(resource.RLIMIT_NOFILE)[0]) < DESCRIPTORS_MIN:
         said = f"only {few} files may be open at once, and a broker needs {DESCRIPTORS_MIN}"
-        return _refuse(f"{said}; allow more with: ulimit -n 1024", EXIT_IO)
+        return _refuse(f"{said}; allow more with: ulimit -n 1024", ExitCode.IO_ERROR)
     try:
         place.make()
         listener = listen(host, port)
@@ -105,7 +101,7 @@ def serve(
             runner.run(_live(BrokerRun(place, settings, listener, ready or _say_ready)))
     except (JournalError, OSError, MemoryError, RuntimeError) as error:
         return _cannot_go_on(place, error)
-    return EXIT_DONE
+    return ExitCode.DONE
 
 
 async def _live(life: BrokerRun) -> None:
@@ -118,28 +114,30 @@ async def _live(life: BrokerRun) -> None:
 
 def _cannot_go_on(
     place: BrokerDirectory, error: JournalError | OSError | MemoryError | RuntimeError
-) -> int:
+) -> ExitCode:
     match error:
         case Locked():
-            return _refuse(f"{_another(place)} ({error.what})", EXIT_LOCKED)
+            return _refuse(f"{_another(place)} ({error.what})", ExitCode.LOCKED)
         case JournalError():
-            return _refuse(str(error), error.exit_code)
+            return _refuse(error_at_a_shell(error), exit_code_of(error))
         case RuntimeError():
             if str(error) != NO_THREAD:
                 raise error
-            return _refuse(f"the broker cannot go on: {error}; is there enough memory?", EXIT_IO)
+            return _refuse(
+                f"the broker cannot go on: {error}; is there enough memory?", ExitCode.IO_ERROR
+            )
         case _:
-            return _refuse(f"the broker cannot go on: {ending_of(error)[0]}", EXIT_IO)
+            return _refuse(f"the broker cannot go on: {error_at_a_shell(error)}", ExitCode.IO_ERROR)
 
 
-def _cannot_begin(place: BrokerDirectory, host: str, port: int, error: OSError) -> int:
+def _cannot_begin(place: BrokerDirectory, host: str, port: int, error: OSError) -> ExitCode:
     """A second broker with the same port is told about the first one, not about the port."""
     if error.errno != errno.EADDRINUSE:
-        return _refuse(f"cannot begin in {place.directory}: {error}", EXIT_IO)
+        return _refuse(f"cannot begin in {place.directory}: {error}", ExitCode.IO_ERROR)
     if OsFiles().locked(place.journal / "LOCK"):
-        return _refuse(_another(place), EXIT_LOCKED)
+        return _refuse(_another(place), ExitCode.LOCKED)
     said = f"port {port} on {host} is in use; choose another one with --port, or 0 for any"
-    return _refuse(said, EXIT_NO)
+    return _refuse(said, ExitCode.NO)
 
 
 def _another(place: BrokerDirectory) -> str:
@@ -149,7 +147,7 @@ def _another(place: BrokerDirectory) -> str:
     )
 
 
-def _refuse(message: str, code: int) -> int:
+def _refuse(message: str, code: ExitCode) -> ExitCode:
     sys.stderr.write(f"ackbook: {message}\n")
     return code
 

@@ -1,8 +1,13 @@
 """Profiles: what a program looks like from outside, as data, so that no rule names a program.
 
 A profile says which key submits, what interrupts, what a prompt and a dialog look like, and how
-much text an input line takes. `generic` fits any line editor and any program that reads lines. A
-profile for a particular program is one more entry of `PROFILES`.
+much text an input line takes. `generic` fits any line editor and any program that reads lines, and
+is what an agent has unless its spawn names another one. A profile for a particular program is one
+more entry of `PROFILES`.
+
+What the others know was read off the programs' own screens, at 80 by 24 and 120 by 40: Claude Code
+2.1.332, Codex 0.171.0, Gemini CLI 0.61.0, OpenCode 1.18.33. A dialog of theirs is known by its list
+of choices together with what stands around it, since a list alone may be an answer.
 
 This module knows no terminal and no rule; `readiness`, `keystrokes` and `evidence` read it.
 """
@@ -59,9 +64,68 @@ SHELLS = frozenset({"sh", "bash", "dash", "zsh", "fish", "ksh", "ash", "busybox"
 
 GENERIC = Profile(name="generic", dialogs=(ASKS_YES_OR_NO,))
 
-PROFILES: dict[str, Profile] = {profile.name: profile for profile in (GENERIC,)}
+ESCAPE = b"\x1b"
+"""What these programs say interrupts them: `esc to interrupt`, `esc to cancel`. One that is idle
+does nothing at the first, and the second may open a list of what was said before."""
+
+CLAUDE = Profile(
+    name="claude",
+    interrupt=(ESCAPE,),
+    dialogs=(
+        ASKS_YES_OR_NO,
+        Dialog(
+            re.compile(r"^ *\u276f \d+\. .*(?:\n.*)*^ *(?:Enter to \w+|Esc to cancel)\b", re.M),
+            where="screen",
+        ),
+    ),
+    placeholders=(re.compile(r"\[Pasted text #\d+(?: \+\d+ lines)?\]"),),
+)
+
+CODEX = Profile(
+    name="codex",
+    interrupt=(ESCAPE,),
+    dialogs=(
+        ASKS_YES_OR_NO,
+        Dialog(
+            re.compile(r"^ *\u203a \d+\. .*(?:\n.*)*^ *Press enter to \w+\b", re.M), where="screen"
+        ),
+    ),
+    placeholders=(re.compile(r"\[Pasted Content \d+ chars\]"),),
+)
+
+GEMINI = Profile(
+    name="gemini",
+    interrupt=(ESCAPE,),
+    dialogs=(
+        ASKS_YES_OR_NO,
+        Dialog(
+            re.compile(r"\?[ \u2502]*(?:\n[ \u2502]*)+(?:\d+\. .*\n[ \u2502]*)*\u25cf \d+\. "),
+            where="screen",
+        ),
+    ),
+    placeholders=(re.compile(r"\[Pasted Text: \d+ (?:lines|chars)(?: #\d+)?\]"),),
+)
+
+OPENCODE = Profile(
+    name="opencode",
+    interrupt=(ESCAPE, ESCAPE),  # it asks for the second one: `esc again to interrupt`
+    dialogs=(
+        ASKS_YES_OR_NO,
+        Dialog(
+            re.compile(r"\u25b3 Permission required(?:\n.*)*Allow once +Allow always +Reject"),
+            where="screen",
+        ),
+    ),
+    placeholders=(re.compile(r"\[Pasted ~\d+ lines\]"),),
+)
+
+PROFILES: dict[str, Profile] = {
+    profile.name: profile for profile in (GENERIC, CLAUDE, CODEX, GEMINI, OPENCODE)
+}
+"""By the name that a spawn gives."""
 
 
 def profile_of(name: str) -> Profile:
-    """The profile of that name; an unknown name gets the generic one."""
+    """The profile of that name. One that this version does not know is generic: a journal may come
+    from a later one."""
     return PROFILES.get(name, GENERIC)

@@ -14,6 +14,7 @@ import orjson
 
 from ackbook.broker.core.commands import Send
 from ackbook.broker.wire.problems import Problem
+from ackbook.broker.wire.profiles import GENERIC, PROFILES
 from ackbook.projections.facts import DeliveryMode, Level, Mode, RestartPolicy
 
 WAIT_MS_MAX = 24 * 3600 * 1_000
@@ -114,6 +115,7 @@ class SpawnRequest(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None
     team: str | None
     task: str | None
+    profile: str
     parent: str | None
     source: str
     rows: int
@@ -173,6 +175,7 @@ def spawn_request(body: bytes) -> SpawnRequest:
         session_id=harness.text("sessionId", "session_id") or fields.text("sessionId"),
         team=fields.text("team"),
         task=fields.text("task"),
+        profile=_profile(fields.text("profile")),
         parent=fields.text("parent", "spawner"),
         source=fields.text("source") or "human",
         rows=fields.number("rows", least=1, most=1_000) or 24,
@@ -195,6 +198,13 @@ def mode_request(body: bytes) -> ModeRequest:
         expected_mode=None if expected is None else _delivery_mode(expected),
         expected_revision=None if revision is None else int(str(revision)),
     )
+
+
+def _profile(name: str | None) -> str:
+    if name is not None and name not in PROFILES:
+        known = ", ".join(PROFILES)
+        raise Problem("invalid_request", f"profile {name!r} is not known; known are: {known}")
+    return GENERIC.name if name is None else PROFILES[name].name
 
 
 def _mode(value: str | None) -> Mode:

@@ -13,6 +13,7 @@ from ackbook.journal.errors import Damage, OutOfReach
 from ackbook.journal.format.control import RecoveryReport
 from ackbook.journal.format.head import read_head
 from ackbook.journal.format.values import Record, State
+from ackbook.journal.next_step import NextStep
 from ackbook.journal.reading.follow import Follow, read_records
 from ackbook.journal.reading.reader import Reader
 from ackbook.journal.reading.snapshot_choice import newest_snapshots
@@ -140,4 +141,4 @@ class OwnHistory(History):
 def _ahead(directory: Path, after: int, last: int) -> Damage:
     what = f"{after} is ahead of the last record, {last}"
     step = "see whether the cursor is of another journal, or this is an older copy"
-    return Damage(str(directory), 0, 0, what, "", step)
+    return Damage(str(directory), 0, 0, what, "", NextStep(step))

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ackbook.journal.errors import Corrupt, Damage, verify_command
+from ackbook.journal.errors import Corrupt, Damage
+from ackbook.journal.next_step import verify_step
 from ackbook.journal.storage.files import EntryKind, Files
 
 LOCK = "LOCK"
@@ -121,7 +122,7 @@ def _check_kinds(directory: Path, part: str, kinds: dict[str, EntryKind]) -> Non
         if _read_archive_name(part + name) if part else _is_known(name):
             found = {"file": "a file", "directory": "a directory", "other": "neither of the two"}
             what = f"a {wanted} belongs here, and this is {found[kind]}"
-            following = f"move it away, then {verify_command(directory)}"
+            following = verify_step(directory, "move it away, then ")
             raise Corrupt(Damage(part + name, 0, 0, what, "", following))
 
 

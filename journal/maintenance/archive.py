@@ -14,6 +14,7 @@ from msgspec import Struct
 from ackbook.journal.errors import AttemptFailed
 from ackbook.journal.format.compression import PackUnreadable, pack, unpack
 from ackbook.journal.format.layout import ARCHIVE, archive_name, segment_name
+from ackbook.journal.next_step import verify_step
 from ackbook.journal.recovery.inspect_sealed import in_memory, look_at_sealed
 from ackbook.journal.storage.files import Files, OsFiles, install, read_whole
 
@@ -46,7 +47,8 @@ def archive_segment(
         if look.flaws or look.last is None:
             why = look.flaws[0].what if look.flaws else "it is empty"
             raise AttemptFailed(
-                f"{segment} is damaged and was not archived: {why}", "ackbook verify says more"
+                f"{segment} is damaged and was not archived: {why}",
+                verify_step(None, after=" says more"),
             )
         suffix, packed = pack(content)
         name = archive_name(base, look.last.seq, suffix)

@@ -2,8 +2,8 @@
 
 `python -m ackbook.journal.maintenance.archive_worker DIR BASE...` prints one line of JSON for each
 archive that is durable and was read back (`ArchiveFile`), in the order of the bases, and ends with
-0. At the first that fails it says why on stderr and ends with the exit code of the error. It ends
-early when the process that started it is gone.
+0. At the first that fails it says why on stderr, as `worker_failure` writes it, and ends with 1.
+It ends early when the process that started it is gone.
 """
 
 import os
@@ -13,8 +13,9 @@ from typing import Final
 
 import msgspec
 
-from ackbook.journal.errors import JournalError, ending_of
+from ackbook.journal.errors import JournalError
 from ackbook.journal.maintenance.archive import ArchiveFile, archive_segment
+from ackbook.journal.maintenance.worker_failure import encode_failure
 
 _NICE: Final = 10
 """Whoever waits for an append comes first."""
@@ -42,9 +43,8 @@ def main(arguments: list[str]) -> int:
         try:
             archived = archive_segment(Path(directory), int(base), maker=os.getpid())
         except (JournalError, OSError, MemoryError) as error:
-            words, code = ending_of(error)
-            sys.stderr.write(f"{words}\n")
-            return code
+            sys.stderr.buffer.write(encode_failure(error))
+            return 1
         sys.stdout.buffer.write(msgspec.json.encode(archived) + b"\n")
         sys.stdout.buffer.flush()
     return 0

@@ -24,13 +24,12 @@ from ackbook.journal.errors import (
     DamageFound,
     Lost,
     OutOfReach,
-    salvage_command,
-    verify_command,
 )
 from ackbook.journal.format.control import SegmentStarted, read_control
 from ackbook.journal.format.layout import LOCK, list_directory
 from ackbook.journal.format.record import parse_line
 from ackbook.journal.limits import Limits
+from ackbook.journal.next_step import NextStep, Remedy, salvage_step, verify_step
 from ackbook.journal.reading.blocks import LinePosition, SegmentBlocks, between
 from ackbook.journal.reading.reader import Reader
 from ackbook.journal.reading.sources import Source, sources_of
@@ -99,24 +98,24 @@ def check_token(
     journal, last = reader.journal_id, reader.head()
     if journal is not None and journal != token.journal:
         what, proof = "this is another journal", f"the token is of {token.journal}, this {journal}"
-        following = f"name the directory of that journal, then {verify_command(directory)}"
+        following = verify_step(directory, "name the directory of that journal, then ")
         return Corrupt(_wrong(directory, what, proof, following))
     if token.seq > last:
         what = f"the journal was rolled back: records {last + 1} to {token.seq} are gone"
         proof = f"the token vouches for {token.seq}, the last record is {last}"
-        following = f"bring back a later backup, then {verify_command(directory)}"
+        following = verify_step(directory, "bring back a later backup, then ")
         return Lost(_wrong(directory, what, proof, following))
     source = _source_of(files, directory, token.seq)
     if source is None:
         what, proof = f"record {token.seq} is no longer here", f"the oldest is {reader.first_seq}"
-        following = "keep a newer token: ackbook head"
+        following = NextStep("keep a newer token: ", Remedy.HEAD_TOKEN)
         return OutOfReach(_wrong(directory, what, proof, following))
     digest = _digest_through(files, directory, source, token.seq)
     if digest != token.sha256:
         what = f"the history up to record {token.seq} was rewritten"
         found = f"it is {digest}" if digest else "it cannot be read that far"
         proof = f"sha256 {token.sha256} in the token, here {found}"
-        return Corrupt(Damage(source.name, 0, 0, what, proof, salvage_command(directory)))
+        return Corrupt(Damage(source.name, 0, 0, what, proof, salvage_step(directory)))
     return _check_chain(files, directory, source.base)
 
 
@@ -136,7 +135,7 @@ def _check_chain(files: Files, directory: Path, base: int) -> DamageFound | None
         if before and named != before:
             what = "it follows another segment than the one that is here"
             proof = f"it names sha256 {named}, here is {before}"
-            return Corrupt(Damage(source.name, 0, 0, what, proof, salvage_command(directory)))
+            return Corrupt(Damage(source.name, 0, 0, what, proof, salvage_step(directory)))
         before = digest.hexdigest()
     return None
 
@@ -162,6 +161,6 @@ def _blocks(files: Files, directory: Path, source: Source) -> SegmentBlocks:
     return SegmentBlocks(files, directory / source.name, LinePosition(source.base, source.base))
 
 
-def _wrong(directory: Path, what: str, proof: str, following: str) -> Damage:
+def _wrong(directory: Path, what: str, proof: str, following: NextStep) -> Damage:
     """Damage of the directory as a whole."""
     return Damage(str(directory), 0, 0, what, proof, following)

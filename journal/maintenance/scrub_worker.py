@@ -1,8 +1,8 @@
 """Checks a file of older history in a process of its own, so that it takes no time from the writer.
 
 `python -m ackbook.journal.maintenance.scrub_worker DIR NAME` prints one line of JSON: the damage,
-or null. It ends with 0 either way; where it cannot tell, it says why on stderr and ends with the
-exit code of the error.
+or null. It ends with 0 either way; where it cannot tell, it says why on stderr, as `worker_failure`
+writes it, and ends with 1.
 """
 
 import os
@@ -12,8 +12,9 @@ from typing import Final
 
 import msgspec
 
-from ackbook.journal.errors import Damage, JournalError, ending_of
+from ackbook.journal.errors import Damage, JournalError
 from ackbook.journal.maintenance.scrub import check_file
+from ackbook.journal.maintenance.worker_failure import encode_failure
 
 _NICE: Final = 19
 """It is in no hurry at all."""
@@ -36,9 +37,8 @@ def main(arguments: list[str]) -> int:
     try:
         found = check_file(Path(directory), name)
     except (JournalError, OSError, MemoryError) as error:
-        words, code = ending_of(error)
-        sys.stderr.write(f"{words}\n")
-        return code
+        sys.stderr.buffer.write(encode_failure(error))
+        return 1
     sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
     return 0
 

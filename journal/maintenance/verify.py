@@ -1,8 +1,8 @@
 """Checks everything in a journal's directory and changes nothing.
 
 Each checksum of each segment and archive, each seal and its sha256, their chain, HEAD, the
-snapshots. The answer is a value: what is wrong, where, the proof, what to do next, and the exit
-code that says it all. A snapshot that cannot be used is a warning: a start goes on without it.
+snapshots. The answer is a value: what is wrong, where, the proof, what to do next, and the verdict
+that says it all. A snapshot that cannot be used is a warning: a start goes on without it.
 It may run beside a writer; then it judges only what is durable.
 """
 
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from ackbook.journal.errors import Damage
 from ackbook.journal.format.layout import LOCK
-from ackbook.journal.recovery.decision_table import TABLE, Finding, Observation
+from ackbook.journal.recovery.decision_table import TABLE, Finding, Observation, RecoveryAction
 from ackbook.journal.recovery.survey import Survey, survey
 from ackbook.journal.storage.files import Files, OsFiles
 from ackbook.journal.writing.removal import left_over
@@ -29,7 +29,6 @@ class VerifyReport(Struct, frozen=True):
 
     ok: bool
     verdict: str
-    exit_code: int
     journal: str | None
     first_seq: int
     last_seq: int
@@ -64,9 +63,8 @@ def verify(
         records -= last - found.shown
         last = found.shown
     return VerifyReport(
-        ok=found.verdict.exit_code == 0,
+        ok=found.verdict is RecoveryAction.KEEP,
         verdict=found.verdict.value,
-        exit_code=found.verdict.exit_code,
         journal=found.journal,
         first_seq=(*found.archived, *found.looks)[0].base if found.looks else 0,
         last_seq=last,

@@ -15,6 +15,7 @@ from ackbook.journal.format.control import CONTROL_PREFIX, Repaired, read_contro
 from ackbook.journal.format.record import parse_line
 from ackbook.journal.format.values import Record
 from ackbook.journal.limits import SECOND_US
+from ackbook.journal.next_step import NextStep
 from ackbook.journal.reading.reader import Reader
 from ackbook.journal.storage.clock import Clock
 from ackbook.journal.storage.notifier import Notifier
@@ -132,5 +133,6 @@ def _missing(reader: Reader, first: int, last: int) -> DamageFound:
         return Corrupt(reader.damage[-1])
     oldest = reader.first_seq
     what = f"records {first} to {last} are no longer here"
-    step = f"begin with a state that holds them, and read after {oldest - 1}"
-    return OutOfReach(Damage("archive", 0, 0, what, f"the oldest record is {oldest}", step))
+    proof = f"the oldest record is {oldest}"
+    following = NextStep(f"begin with a state that holds them, and read after {oldest - 1}")
+    return OutOfReach(Damage("archive", 0, 0, what, proof, following))

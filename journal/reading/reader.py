@@ -14,11 +14,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ackbook.journal.errors import Damage, verify_command
+from ackbook.journal.errors import Damage
 from ackbook.journal.format.control import SegmentStarted, read_control
 from ackbook.journal.format.head import read_head
 from ackbook.journal.format.layout import LOCK, list_directory
 from ackbook.journal.format.record import Line, parse_line
+from ackbook.journal.next_step import verify_step
 from ackbook.journal.reading.blocks import LinePosition, SegmentBlocks, between
 from ackbook.journal.reading.scanner import Block
 from ackbook.journal.reading.sources import Source, oldest_of, sources_of
@@ -184,7 +185,7 @@ class Reader:
             byte=place.offset,
             what=f"nothing more of this file can be read: {blocks.wrong}",
             proof=f"the last good record is {place.expected - 1}",
-            next=verify_command(self._directory),
+            next=verify_step(self._directory),
         )
 
     def _note_gap(self, first: int, last: int) -> None:

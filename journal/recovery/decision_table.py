@@ -25,7 +25,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from ackbook.journal.errors import Damage
+from ackbook.journal.errors import Corrupt, Damage, DamageFound, Lost, NewerFormat, TornTail
 
 
 class Finding(Enum):
@@ -53,9 +53,10 @@ class RecoveryAction(Enum):
     KEEP = "keep"
 
     @property
-    def exit_code(self) -> int:
-        """What `verify` answers: a cut is what a start would do, so it says 1."""
-        return _EXIT_CODES[self]
+    def error(self) -> type[DamageFound] | None:
+        """What says so where somebody has to know: a cut is what a start would do, unless it is so
+        long that a person has to agree."""
+        return _ERRORS[self]
 
     @property
     def refuses(self) -> bool:
@@ -63,12 +64,12 @@ class RecoveryAction(Enum):
         return self in (RecoveryAction.NEWER, RecoveryAction.LOST, RecoveryAction.CORRUPT)
 
 
-_EXIT_CODES: Final = {
-    RecoveryAction.NEWER: 10,
-    RecoveryAction.LOST: 7,
-    RecoveryAction.CORRUPT: 4,
-    RecoveryAction.CUT: 1,
-    RecoveryAction.KEEP: 0,
+_ERRORS: Final[dict[RecoveryAction, type[DamageFound] | None]] = {
+    RecoveryAction.NEWER: NewerFormat,
+    RecoveryAction.LOST: Lost,
+    RecoveryAction.CORRUPT: Corrupt,
+    RecoveryAction.CUT: TornTail,
+    RecoveryAction.KEEP: None,
 }
 
 TABLE: Final[tuple[tuple[Finding, RecoveryAction], ...]] = (

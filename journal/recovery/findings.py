@@ -11,10 +11,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ackbook.journal.errors import Damage, repair_command, salvage_command, verify_command
+from ackbook.journal.errors import Damage
 from ackbook.journal.format.control import Reach
 from ackbook.journal.format.head import HeadReading
 from ackbook.journal.format.layout import ARCHIVE, HEAD, Listing, archive_name, segment_name
+from ackbook.journal.next_step import NextStep, repair_step, salvage_step, verify_step
 from ackbook.journal.reading.snapshot_choice import SnapshotChoice
 from ackbook.journal.reading.sources import oldest_of, sources_of
 from ackbook.journal.recovery.decision_table import Finding, Observation
@@ -166,11 +167,11 @@ def is_judged(each: Observation, looks: Sequence[Look], head: HeadReading) -> bo
 def _place(directory: Path, look: Look, flaw: Flaw) -> Observation:
     match flaw.finding:
         case Finding.NEWER:
-            following = "use the version that wrote it, or a later one"
+            following = NextStep("use the version that wrote it, or a later one")
         case Finding.TORN | Finding.UNFINISHED | Finding.SEALED:
-            following = f"start as usual, or look first: {repair_command(directory)}"
+            following = repair_step(directory, "start as usual, or look first: ")
         case _:
-            following = salvage_command(directory)
+            following = salvage_step(directory)
     damage = Damage(_name(look), flaw.line, flaw.byte, flaw.what, flaw.proof, following)
     return Observation(flaw.finding, damage)
 
@@ -180,5 +181,5 @@ def _name(look: Look) -> str:
 
 
 def _whole(directory: Path, finding: Finding, name: str, what: str, proof: str) -> Observation:
-    following = f"bring the missing files back from a backup, then {verify_command(directory)}"
+    following = verify_step(directory, "bring the missing files back from a backup, then ")
     return Observation(finding, Damage(name, 0, 0, what, proof, following))

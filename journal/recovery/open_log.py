@@ -21,7 +21,6 @@ from ackbook.journal.errors import (
     Locked,
     NetworkFileSystem,
     ReadOnly,
-    verify_command,
 )
 from ackbook.journal.format.control import (
     SEGMENT,
@@ -36,6 +35,7 @@ from ackbook.journal.format.layout import LOCK, list_directory, segment_name
 from ackbook.journal.format.record import UNREADABLE, Position, encode_line, time_part
 from ackbook.journal.format.validation import Door
 from ackbook.journal.limits import FORMAT, SECOND_US, Limits
+from ackbook.journal.next_step import verify_step
 from ackbook.journal.recovery.restore import refuse, restore
 from ackbook.journal.recovery.survey import Survey, survey
 from ackbook.journal.storage.clock import Clock, OsClock, Ticker
@@ -217,7 +217,7 @@ def take_lock(files: Files, directory: Path, allow_network_fs: bool) -> Handle:
 
 def _explain(directory: Path, error: OSError) -> JournalError:
     if error.errno in READ_ONLY_ERRORS:
-        step = f"make it writable, or only read: {verify_command(directory)}"
+        step = verify_step(directory, "make it writable, or only read: ")
         return ReadOnly(f"{directory} cannot be written: {error}", step)
-    step = f"look after the disk (space, health), then {verify_command(directory)}"
+    step = verify_step(directory, "look after the disk (space, health), then ")
     return DiskFailed(f"{directory} cannot be opened: {error}", step)

@@ -17,13 +17,13 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
-from ackbook.journal.errors import Corrupt, Lost, NewerFormat, TornTail, repair_command
+from ackbook.journal.errors import TornTail
 from ackbook.journal.format.control import RecoveryReport
 from ackbook.journal.format.layout import QUARANTINE, cut_name, segment_name
 from ackbook.journal.format.record import Position
 from ackbook.journal.limits import Limits
+from ackbook.journal.next_step import repair_step
 from ackbook.journal.reading.scanner import meaningful_bytes
-from ackbook.journal.recovery.decision_table import RecoveryAction
 from ackbook.journal.recovery.inspect_tail import Look
 from ackbook.journal.recovery.survey import Survey
 from ackbook.journal.storage.files import Files, install, read_whole
@@ -47,18 +47,14 @@ def refuse(found: Survey, limits: Limits, *, accept_cut: bool) -> None:
     decisive = found.decisive
     if decisive is None:
         return
-    error: dict[RecoveryAction, type[Corrupt | Lost | NewerFormat]] = {
-        RecoveryAction.NEWER: NewerFormat,
-        RecoveryAction.LOST: Lost,
-        RecoveryAction.CORRUPT: Corrupt,
-    }
-    if found.verdict in error:
-        raise error[found.verdict](decisive.damage)
+    error = found.verdict.error
+    if found.verdict.refuses and error is not None:
+        raise error(decisive.damage)
     tail = found.tail
     cut = meaningful_bytes(tail.rest) if tail else 0
     if cut > 2 * limits.batch_bytes_max and not accept_cut:
         proof = f"{cut} bytes would be cut, more than two batches can be"
-        following = repair_command(found.directory)
+        following = repair_step(found.directory)
         raise TornTail(msgspec.structs.replace(decisive.damage, proof=proof, next=following))
 
 

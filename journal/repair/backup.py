@@ -13,13 +13,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ackbook.journal.errors import Corrupt, Damage, DiskFailed, salvage_command, verify_command
+from ackbook.journal.errors import Corrupt, Damage, DiskFailed
 from ackbook.journal.format.head import SLOT_BYTES, Mark, encode_mark
 from ackbook.journal.format.layout import ARCHIVE, HEAD, LOCK, list_directory, segment_name
 from ackbook.journal.format.record import Position, parse_line
 from ackbook.journal.limits import Limits
 from ackbook.journal.maintenance.head_token import HeadToken, token_of_end
 from ackbook.journal.maintenance.verify import verify
+from ackbook.journal.next_step import NextStep, salvage_step, verify_step
 from ackbook.journal.reading.blocks import LinePosition, SegmentBlocks, between
 from ackbook.journal.recovery.restore import refuse
 from ackbook.journal.recovery.survey import survey
@@ -86,7 +87,7 @@ class _Copy:
         head = token_of_end(self._source, files=self._files)
         if head is None:
             what = "there is no record that could be copied"
-            following = verify_command(self._source)
+            following = verify_step(self._source)
             raise Corrupt(Damage(str(self._source), 0, 0, what, "", following))
         listing = list_directory(self._files, self._source)
         bases = [base for base in listing.segments if base <= head.seq]
@@ -126,7 +127,7 @@ class _Copy:
             self._files.close(target)
         self._bytes += offset
         if blocks.wrong is not None and last.seq < through:
-            place, following = blocks.place, salvage_command(self._source)
+            place, following = blocks.place, salvage_step(self._source)
             what = f"it cannot be copied: {blocks.wrong}"
             damage = Damage(path.name, place.count + 1, place.offset, what, "", following)
             raise Corrupt(damage)
@@ -149,4 +150,5 @@ def _check(files: Files, partial: Path, head: HeadToken, kinds: frozenset[str] |
         raise Corrupt(found.damage[0])
     if token_of_end(partial, files=files) != head:
         what = "the copy ends elsewhere than it should"
-        raise Corrupt(Damage(str(partial), 0, 0, what, str(head), "look after the disk; try again"))
+        following = NextStep("look after the disk; try again")
+        raise Corrupt(Damage(str(partial), 0, 0, what, str(head), following))

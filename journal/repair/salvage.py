@@ -36,6 +36,7 @@ from ackbook.journal.format.layout import LOCK, snapshot_name
 from ackbook.journal.format.record import Line
 from ackbook.journal.format.snapshot import SnapshotFile, read_snapshot, write_snapshot
 from ackbook.journal.maintenance.verify import verify
+from ackbook.journal.next_step import NextStep
 from ackbook.journal.reading.scanner import proof_of_durability
 from ackbook.journal.reading.sources import Source, read_source, sources_of
 from ackbook.journal.recovery.decision_table import Finding, RecoveryAction
@@ -138,7 +139,7 @@ class _Salvage:
     def _nothing(self) -> DamageFound:
         """There is no line to be saved."""
         what = "no line in it is proven to be good"
-        following = "bring the files back from a backup"
+        following = NextStep("bring the files back from a backup")
         damage = Damage(str(self._found.directory), 0, 0, what, "", following)
         return Lost(damage) if self._found.verdict is RecoveryAction.LOST else Corrupt(damage)
 

@@ -36,6 +36,7 @@ from ackbook.journal.format.record import (
 )
 from ackbook.journal.format.snapshot import write_snapshot
 from ackbook.journal.limits import FORMAT
+from ackbook.journal.next_step import NextStep
 from ackbook.journal.repair.segment_rebuilder import Rebuilder
 from ackbook.journal.storage.files import Files, OsFiles
 
@@ -152,4 +153,4 @@ def _line(started: SegmentStarted, seq: int, times: bytes) -> Line:
 
 def _bad(name: str, line: int, byte: int, proof: str) -> Corrupt:
     what = "the slice is not what was put into it"
-    return Corrupt(Damage(name, line, byte, what, proof, "ask for the file again"))
+    return Corrupt(Damage(name, line, byte, what, proof, NextStep("ask for the file again")))

@@ -14,7 +14,7 @@ It blocks, has no thread and no loop; `log` gives it both.
 from collections.abc import Sequence
 from pathlib import Path
 
-from ackbook.journal.errors import DiskFailed, JournalFull, Poisoned, RecordRefused, verify_command
+from ackbook.journal.errors import DiskFailed, JournalFull, Poisoned, RecordRefused
 from ackbook.journal.format.batch import Batch
 from ackbook.journal.format.control import (
     SEGMENT,
@@ -29,6 +29,7 @@ from ackbook.journal.format.head import Head
 from ackbook.journal.format.record import Draft, Position, measure_draft, time_part
 from ackbook.journal.format.validation import Door
 from ackbook.journal.limits import Limits
+from ackbook.journal.next_step import verify_step
 from ackbook.journal.storage.clock import Clock, Ticker
 from ackbook.journal.storage.commit_thread import MeanSync
 from ackbook.journal.storage.files import Files
@@ -214,7 +215,7 @@ class Writer:
         if self.poisoned:
             raise Poisoned(
                 f"{self.directory} failed before; what was staged since has an unknown outcome",
-                f"end this process and start again, then {verify_command(self.directory)}",
+                verify_step(self.directory, "end this process and start again, then "),
             )
 
     def poison(self, error: OSError) -> DiskFailed:
@@ -222,7 +223,7 @@ class Writer:
         self.poisoned = True
         return DiskFailed(
             f"{self.directory} cannot be written ({error}); the outcome of the batch is unknown",
-            f"end this process, look after the disk, then {verify_command(self.directory)}",
+            verify_step(self.directory, "end this process, look after the disk, then "),
         )
 
     def _full(self, what: str) -> JournalFull:

@@ -12,7 +12,6 @@ from ackbook.broker.core.attempt_report import Report
 from ackbook.broker.wire.frames import TypeOrder
 from ackbook.broker.wire.keystrokes import salted
 from tests.support.holders import (
-    PROFILED,
     Link,
     becomes,
     chat,
@@ -163,7 +162,7 @@ def test_a_placeholder_for_a_large_paste_needs_a_profile_that_knows_it(kept: Pat
 
 def test_a_placeholder_that_the_profile_knows_is_proof_of_a_large_paste(kept: Path) -> None:
     command = program("boxed", str(kept), "placeholder")
-    with running(*command, module=PROFILED, profile="boxed") as (_, link):
+    with running(*command, profile="claude") as (_, link):
         order = message(1, "\n".join("abcdefgh"))
         report = delivered(link, order)
         assert report.seen is not None
@@ -174,13 +173,18 @@ def test_a_placeholder_that_the_profile_knows_is_proof_of_a_large_paste(kept: Pa
 
 @pytest.mark.parametrize(
     ("profile", "mode", "keys"),
-    [("steered", "steer", b"\x1b\x1b"), ("steered", "wait", b""), ("generic", "steer", b"")],
+    [
+        ("claude", "steer", b"\x1b"),
+        ("opencode", "steer", b"\x1b\x1b"),
+        ("claude", "wait", b""),
+        ("generic", "steer", b""),
+    ],
 )
 def test_only_steering_interrupts_and_only_where_the_profile_says_how(
     kept: Path, profile: str, mode: str, keys: bytes
 ) -> None:
     command = program("quiet_keys", str(kept))
-    with running(*command, module=PROFILED, profile=profile) as (_, link):
+    with running(*command, profile=profile) as (_, link):
         order = message(1, "turn left", mode=mode, settle_ms=50)
         link.send(order)
         link.report(order, lambda each: each.phase == "written")
@@ -188,7 +192,7 @@ def test_only_steering_interrupts_and_only_where_the_profile_says_how(
 
 
 def test_a_program_in_line_mode_is_not_interrupted() -> None:
-    with running("cat", module=PROFILED, profile="steered") as (_, link):
+    with running("cat", profile="opencode") as (_, link):
         delivered(link, message(1, "turn left", mode="steer"))
         assert "^[" not in link.screen()
 

@@ -12,7 +12,6 @@ from ackbook.broker.core.attempt_report import Report
 from ackbook.broker.wire.frames import Input, InputDone, TypeOrder, Welcome
 from ackbook.projections.facts import HeldReason
 from tests.support.holders import (
-    PROFILED,
     Link,
     becomes,
     eventually,
@@ -81,9 +80,10 @@ def test_an_answer_that_a_human_has_begun_is_still_a_dialog(kept: Path) -> None:
 
 
 def test_a_menu_anywhere_on_the_screen_holds_where_the_profile_knows_it(kept: Path) -> None:
-    script = "printf 'Do it?\\n 1. Yes\\n 2. No\\n\\n'; read -s -n 1; clear; exec cat"
-    order = launch(kept.parent, "bash", "--norc", "-c", script, profile="menu")
-    with start(order, PROFILED) as holder:
+    menu = "Proceed?\\n \u276f 1. Yes\\n   2. No\\n\\n Esc to cancel \u00b7 Tab to amend\\n"
+    script = f"printf '{menu}'; read -s -n 1; clear; exec cat"
+    order = launch(kept.parent, "bash", "--norc", "-c", script, profile="claude")
+    with start(order) as holder:
         link = holder.join()
         link.blocked("dialog")
         refused(link, message(1, "not an answer", override=True), "dialog")

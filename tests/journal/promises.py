@@ -63,7 +63,7 @@ class Witness:
     def check_untouched(self) -> None:
         """Before anything is repaired: a crash is not damage."""
         report = verify(DIRECTORY, files=self.disk) if self._has_directory() else None
-        if report is not None and report.exit_code not in (0, 1):
+        if report is not None and report.verdict not in ("keep", "cut"):
             raise Broken("false_corrupt", str(report.damage))
 
     def check_recovered(self, log: Log) -> None:

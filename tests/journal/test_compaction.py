@@ -25,6 +25,8 @@ from ackbook.journal import (
 from ackbook.journal.errors import AttemptFailed, Corrupt, SnapshotUnusable
 from ackbook.journal.format.layout import segment_name
 from ackbook.journal.maintenance.archive_worker import read_answer, worker_command
+from ackbook.journal.maintenance.worker_failure import read_failure
+from ackbook.journal.next_step import NextStep
 from ackbook.journal.reading.reader import Gap
 from ackbook.journal.storage.files import Access, Handle, OsFiles
 from tests.journal.past import FOLD, add, load, numbers, opened, replayed, take_snapshot
@@ -154,7 +156,7 @@ def test_a_damaged_segment_is_not_archived_and_stays(log: Log) -> None:
     assert not log.poisoned
     add(log, 1)
     log.close()
-    assert verify(log.directory).exit_code == 4
+    assert verify(log.directory).verdict == "corrupt"
 
 
 def test_what_the_retention_forgets_is_said_to_be_gone(log: Log) -> None:
@@ -208,7 +210,7 @@ def test_old_archives_are_forgotten_by_age(log: Log) -> None:
 def test_history_that_is_gone_without_a_record_is_damage(log: Log) -> None:
     log.close()
     (log.directory / segments(log)[0]).unlink()
-    assert verify(log.directory).exit_code == 4
+    assert verify(log.directory).verdict == "corrupt"
     with pytest.raises(Corrupt, match="no record says"):
         opened(log.directory)
 
@@ -218,7 +220,7 @@ def test_an_archive_that_is_gone_without_a_record_is_missed(log: Log) -> None:
     done = compact(log, fold_version=FOLD)
     (log.directory / "archive" / done.archived[1]).unlink()
     report = verify(log.directory)
-    assert report.exit_code == 7
+    assert report.verdict == "lost"
     assert "were archived and are not there" in report.damage[0].what
     reader = Reader(log.directory)
     assert len(numbers(reader)) < len(things)
@@ -237,7 +239,7 @@ def test_an_archive_that_rotted_is_damage_and_the_rest_is_read(log: Log) -> None
     packed[len(packed) // 2] ^= 4
     path.write_bytes(packed)
     report = verify(log.directory)
-    assert report.exit_code == 4
+    assert report.verdict == "corrupt"
     assert report.damage[0].file == f"archive/{path.name}"
     reader = Reader(log.directory)
     assert len(numbers(reader)) > 10
@@ -286,8 +288,11 @@ def test_the_worker_archives_beside_the_writer(log: Log) -> None:
 def test_a_worker_that_fails_says_why(log: Log) -> None:
     command = worker_command(log.directory, [4711])
     done = subprocess.run(command, capture_output=True, timeout=150, check=False)
-    assert done.returncode == 74
-    assert b"was not archived" in done.stderr
+    assert done.returncode == 1
+    failure = read_failure(done.stderr)
+    assert failure is not None
+    assert "was not archived" in failure.what
+    assert failure.next == NextStep("try again later")
     log.close()
 
 
@@ -352,7 +357,7 @@ def test_a_start_reads_only_the_ends_of_what_its_snapshot_vouches_for(log: Log) 
     log = opened(log.directory)
     assert replayed(log) == things
     log.close()
-    assert verify(log.directory).exit_code == 4
+    assert verify(log.directory).verdict == "corrupt"
     first_line, last_line = content.index(b"previous_sha256"), content.rindex(b"sha256")
     spoilt = [bytearray(content), bytearray(content)]
     spoilt[0][first_line + 30] ^= 1
@@ -380,7 +385,7 @@ def test_a_snapshot_beyond_the_last_line_is_a_loss(log: Log) -> None:
     assert made.path.exists()
     with pytest.raises(Lost, match=r"vouches for"):
         opened(log.directory)
-    assert verify(log.directory).exit_code == 7
+    assert verify(log.directory).verdict == "lost"
 
 
 def test_what_comes_after_a_position_is_read_without_what_came_before(log: Log) -> None:

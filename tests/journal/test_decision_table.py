@@ -46,9 +46,10 @@ def test_the_first_row_that_holds_is_the_verdict_for_all_combinations() -> None:
             assert verdict is (dict(TABLE)[first] if first else RecoveryAction.KEEP)
 
 
-def test_a_verdict_has_one_exit_code() -> None:
-    codes = {verdict.value: verdict.exit_code for verdict in RecoveryAction}
-    assert codes == {"newer": 10, "lost": 7, "corrupt": 4, "cut": 1, "keep": 0}
+def test_a_verdict_that_refuses_has_an_error_of_its_own() -> None:
+    errors = [verdict.error for verdict in RecoveryAction if verdict.refuses]
+    assert errors == [NewerFormat, Lost, Corrupt]
+    assert (RecoveryAction.CUT.error, RecoveryAction.KEEP.error) == (TornTail, None)
 
 
 def make(directory: Path, count: int = 3, *, close: bool = True, rounds: int = 1) -> list[str]:
@@ -91,8 +92,8 @@ def refuses(directory: Path, error: type[JournalError]) -> JournalError:
     with pytest.raises(error) as caught:
         open_log(directory, kinds=KINDS, limits=SMALL)
     assert content(directory) == before
-    assert verify(directory, kinds=KINDS).exit_code == caught.value.exit_code
-    assert caught.value.next_step in str(caught.value)
+    assert RecoveryAction(verify(directory, kinds=KINDS).verdict).error is error
+    assert str(caught.value.next_step) in str(caught.value)
     return caught.value
 
 
@@ -165,7 +166,7 @@ def test_a_journal_without_segments_never_starts_empty(tmp_path: Path, witness: 
         else:
             (tmp_path / witness).mkdir()
             (tmp_path / witness / "something").write_bytes(b"kept")
-    assert refuses(tmp_path, Lost).exit_code == 7
+    refuses(tmp_path, Lost)
 
 
 def test_the_last_record_gone_is_lost_when_head_vouches_for_it(tmp_path: Path) -> None:
@@ -178,7 +179,7 @@ def test_the_last_record_gone_is_lost_when_head_vouches_for_it(tmp_path: Path) -
 def test_the_last_segment_gone_is_lost(tmp_path: Path) -> None:
     names = make(tmp_path, rounds=5)
     (tmp_path / names[-1]).unlink()
-    assert refuses(tmp_path, Lost).exit_code == 7
+    refuses(tmp_path, Lost)
 
 
 def test_a_flipped_byte_in_the_last_line_is_lost_not_cut(tmp_path: Path) -> None:
@@ -208,7 +209,7 @@ def test_a_missing_segment_is_corrupt(tmp_path: Path, which: int) -> None:
     names = make(tmp_path, rounds=12)
     assert len(names) > 2
     (tmp_path / names[which]).unlink()
-    assert refuses(tmp_path, Corrupt).exit_code == 4
+    refuses(tmp_path, Corrupt)
 
 
 def test_a_sealed_segment_without_its_seal_is_corrupt(tmp_path: Path) -> None:
@@ -309,7 +310,7 @@ def test_a_copy_of_a_line_inside_a_torn_record_is_no_proof(tmp_path: Path) -> No
     outer = line(tail, 6, 5, b'{"copy":' + inner + b"}")
     torn = outer[: outer.index(inner) + len(inner)]
     tail.write_bytes(good + torn + b"\n" * 50)
-    assert verify(tmp_path).exit_code == 1
+    assert verify(tmp_path).verdict == "cut"
     opens(tmp_path).close()
 
 
@@ -343,7 +344,7 @@ def test_an_unacknowledged_end_is_cut_and_kept_aside(
     if not with_head:
         (tmp_path / "HEAD").unlink()
     report = verify(tmp_path, kinds=KINDS)
-    assert (report.exit_code, report.verdict, report.last_seq) == (1, "cut", 5)
+    assert (report.verdict, report.last_seq) == ("cut", 5)
     assert report.damage[0].byte == len(good)
     old = tail.stat().st_ino
     log = opens(tmp_path)
@@ -368,7 +369,7 @@ def test_anything_behind_a_seal_is_cut(tmp_path: Path) -> None:
         (tmp_path / name).unlink()
     (tmp_path / "HEAD").unlink()
     edit(tmp_path / names[0], lambda data: data + b"rubbish\n")
-    assert verify(tmp_path).exit_code == 1
+    assert verify(tmp_path).verdict == "cut"
     log = opens(tmp_path)
     assert log.recovery.verdict == "cut"
     log.close()
@@ -384,8 +385,8 @@ def test_more_than_two_batches_are_never_cut_without_asking(tmp_path: Path) -> N
     before = content(tmp_path)
     with pytest.raises(TornTail) as caught:
         open_log(tmp_path, limits=limits)
-    assert caught.value.exit_code == 1
-    assert "ackbook repair" in caught.value.next_step
+    call = f"repair(Path({str(tmp_path)!r}), dry_run=True)"
+    assert str(caught.value.next_step) == call
     assert content(tmp_path) == before
     log = open_log(tmp_path, limits=limits, accept_cut=True)
     assert log.recovery.cut_bytes == 2001
@@ -407,7 +408,7 @@ def test_zeros_and_newlines_are_cut_without_asking(tmp_path: Path) -> None:
 def test_a_whole_last_line_without_its_newline_is_kept(tmp_path: Path) -> None:
     make(tmp_path, close=False)
     edit(tmp_path / FIRST, lambda data: data.rstrip(b"\n"))
-    assert verify(tmp_path).exit_code == 0
+    assert verify(tmp_path).verdict == "keep"
     log = opens(tmp_path)
     assert log.recovery.completed_newline
     assert log.recovery.head.seq == 5
@@ -421,7 +422,7 @@ def test_a_seal_without_successor_gets_one(tmp_path: Path) -> None:
         (tmp_path / name).unlink()
     (tmp_path / "HEAD").unlink()
     sealed = (tmp_path / names[0]).read_bytes()
-    assert verify(tmp_path).exit_code == 0
+    assert verify(tmp_path).verdict == "keep"
     log = opens(tmp_path)
     log.close()
     assert (tmp_path / names[0]).read_bytes() == sealed

@@ -185,9 +185,8 @@ def test_a_failed_sync_ends_the_log() -> None:
     assert log.secure(log.measure(THING))
     log.stage([THING], log.now(), expect=log.next_seq)
     disk.fail_in(2)
-    with pytest.raises(DiskFailed, match="outcome of the batch is unknown") as caught:
+    with pytest.raises(DiskFailed, match="outcome of the batch is unknown"):
         log.commit()
-    assert caught.value.exit_code == 74
     assert log.poisoned
     for attempt in (log.commit, log.sync_head, lambda: log.secure(10)):
         with pytest.raises(Poisoned):

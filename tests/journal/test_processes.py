@@ -59,7 +59,7 @@ def test_a_killed_writer_loses_nothing_that_it_acknowledged(tmp_path: Path) -> N
                 acknowledged = max(acknowledged, int(line.split()[1]))
             process.wait()
         report = verify(tmp_path)
-        assert report.exit_code in (0, 1), report.damage
+        assert report.verdict in ("keep", "cut"), report.damage
         seen = [line.seq for line in Reader(tmp_path).lines()]
         assert seen == list(range(1, len(seen) + 1))
         assert seen[-1] >= acknowledged
@@ -77,7 +77,6 @@ def test_a_second_writer_is_told_who_the_first_one_is(tmp_path: Path) -> None:
         assert said(process.stdout).startswith("open")
         with pytest.raises(Locked) as caught:
             open_log(tmp_path)
-    assert caught.value.exit_code == 5
     assert f"process {process.pid}" in str(caught.value)
 
 
@@ -166,8 +165,7 @@ def test_a_read_only_directory_can_be_read_and_not_opened(tmp_path: Path) -> Non
     with read_only(directory):
         with pytest.raises(ReadOnly) as caught:
             open_log(directory)
-        assert caught.value.exit_code == 74
-        assert "ackbook verify" in caught.value.next_step
+        assert f"verify(Path({str(directory)!r}))" in str(caught.value.next_step)
         assert [line.seq for line in Reader(directory).lines()] == [1, 2, 3]
         assert verify(directory).ok
 

@@ -116,7 +116,7 @@ def test_damage_is_named_and_the_rest_is_given(journal: Path) -> None:
     (damage,) = reader.damage
     assert damage.file == names[1]
     assert damage.line == second.read_bytes()[:500].count(b"\n") + 1
-    assert "ackbook verify" in damage.next
+    assert f"verify(Path({str(journal)!r}))" in str(damage.next)
     list(reader.lines())
     assert len(reader.damage) == 1, "each place once"
 
@@ -167,7 +167,7 @@ def test_verify_names_every_damaged_place(journal: Path) -> None:
     for name in names[:2]:
         flip(journal / name, 300)
     report = verify(journal)
-    assert (report.ok, report.exit_code, report.verdict) == (False, 4, "corrupt")
+    assert (report.ok, report.verdict) == (False, "corrupt")
     assert [damage.file for damage in report.damage] == names[:2]
     assert all(damage.line > 0 and damage.proof is not None for damage in report.damage)
 

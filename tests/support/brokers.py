@@ -46,6 +46,7 @@ class Running:
         self.directory = directory
         self.policy = policy or {}
         self.exit: int | None = None
+        self.http = httpx.Client()
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr = directory.parent / f"{directory.name}.stderr"
         self._clients: list[httpx.Client] = []
@@ -59,6 +60,7 @@ class Running:
         said = process.stdout.readline()
         assert said, f"the broker did not start: {self.stderr()}"
         connection: Row = json.loads(said)
+        self.http.close()
         self.http = httpx.Client(
             base_url=connection["url"],
             headers={"X-API-Key": connection["api_key"]},
@@ -107,6 +109,7 @@ class Running:
 
     def close(self) -> None:
         """Leave nothing behind."""
+        self.http.close()
         if self._process is not None and self._process.poll() is None:
             self.kill()
         for http in self._clients:

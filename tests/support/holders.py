@@ -50,8 +50,6 @@ PROGRAMS = Path(__file__).parent / "programs"
 REAL = ("-m", "ackbook.broker.runtime.holder")
 FAKE = ("-m", "tests.support.fake_holder")
 
-PROFILED = ("-m", "tests.support.profiled_holder")
-
 T = TypeVar("T")
 F = TypeVar("F", bound=HolderFrame)
 

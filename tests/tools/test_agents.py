@@ -56,6 +56,17 @@ def test_a_spawned_program_is_ready_and_listed(lived_in: House) -> None:
     assert str(started["pid"]) in people
 
 
+def test_a_profile_is_named_when_a_program_is_spawned(lived_in: House) -> None:
+    assert lived_in("spawn", "profiled", "--profile", "claude", "--", "cat").code == 0
+    records = lived_in("cat", "--json", "--kind", "agent.spawned").out.splitlines()
+    assert '"profile":"claude"' in records[-1]
+    refused = lived_in("spawn", "unheard", "--profile", "clyde", "--", "cat")
+    assert refused.code == 2
+    assert "profile 'clyde' is not known; known are: generic, claude" in refused.err
+    for verb in ("spawn", "run"):
+        assert "generic, claude" in " ".join(lived_in(verb, "--help").out.split())
+
+
 def test_what_waits_and_why_is_listed_with_the_agent(lived_in: House) -> None:
     lived_in("spawn", "waits", "--", "cat")
     lived_in("hold", "waits")
@@ -221,6 +232,13 @@ def test_a_verb_that_agents_call_often_imports_little(lived_in: House) -> None:
     )
     code, *modules = done.stderr.split()
     assert code == "0"
-    tops = {module.partition(".")[0] for module in modules}
-    heavy = {"asyncio", "anyio", "rich", "starlette", "uvicorn", "websockets", "broker", "journal"}
-    assert not tops & heavy
+    ours = {".".join(module.split(".")[:2]) for module in modules if module.startswith("ackbook.")}
+    assert ours == {"ackbook.broker", "ackbook.tools"}
+    of_broker = {module for module in modules if module.startswith("ackbook.broker.")}
+    assert of_broker <= {
+        "ackbook.broker.exit_codes",
+        "ackbook.broker.wire",
+        "ackbook.broker.wire.connection",
+    }
+    heavy = {"asyncio", "anyio", "rich", "starlette", "uvicorn", "websockets", "prompt_toolkit"}
+    assert not {module.partition(".")[0] for module in modules} & heavy

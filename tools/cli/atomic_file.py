@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.broker.exit_codes import ExitCode
+from ackbook.tools.cli.failures import Failure
 
 
 def check_free(path: Path, *, force: bool, hint: str) -> None:

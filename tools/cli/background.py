@@ -19,7 +19,8 @@ from pathlib import Path
 
 import msgspec
 
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.broker.exit_codes import ExitCode
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.place import Place
 
 LOG_TAIL_BYTES_MAX = 4 * 1024

@@ -20,9 +20,10 @@ from urllib.parse import quote
 
 import msgspec
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.wire.connection import Connection
 from ackbook.broker.wire.replies import HealthReply
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.output import poor, say
 from ackbook.tools.cli.place import Place, is_alive
 from ackbook.tools.cli.versions import RESTART, other_version

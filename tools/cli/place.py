@@ -17,8 +17,9 @@ from pathlib import Path
 
 import msgspec
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.wire.connection import Connection
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 
 DIRECTORY_VARIABLE = "ACKBOOK_DIR"
 DIRECTORY_DEFAULT = ".ackbook"

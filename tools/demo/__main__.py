@@ -13,10 +13,9 @@ from types import FrameType
 
 from rich.text import Text
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.tools.demo.stage import Broken, Stage
 from ackbook.tools.demo.story import tell
-
-INTERRUPTED = 130
 
 
 def main() -> int:
@@ -32,7 +31,7 @@ def main() -> int:
         stage.console.print(Text.assemble(("  ✗ ", "bold red"), str(problem)))
     except KeyboardInterrupt:
         stage.console.print(Text("  interrupted", style="red"))
-        code = INTERRUPTED
+        code = ExitCode.INTERRUPTED
     finally:
         stage.clear()
     stage.console.print()

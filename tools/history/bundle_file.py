@@ -22,13 +22,14 @@ from pathlib import Path
 
 import msgspec
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.journal import JournalError, Line
 from ackbook.journal.repair.slices import Slice, check_slice, rebuild_slice
 from ackbook.projections.codec import Entry, decode
 from ackbook.projections.world.fold import World
 from ackbook.projections.world.serialization import load
 from ackbook.tools.cli.atomic_file import whole_file
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.place import OfBundle
 from ackbook.tools.history.journal import as_failure
 

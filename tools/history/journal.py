@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from ackbook.broker.exit_codes import ExitCode
+from ackbook.broker.journal_endings import error_at_a_shell, exit_code_of, step_at_a_shell
 from ackbook.journal import JournalError, Line, Position, Reader, position_at
 from ackbook.projections.codec import Entry, decode_block
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.output import dim, plain, poor, say
 from ackbook.tools.cli.place import Place
 
@@ -118,7 +120,7 @@ class JournalHistory:
     def _say_damage(self) -> None:
         damage = self._reader.damage
         for one in damage[self._said :]:
-            say(f"{poor('missing:')} {plain(str(one))}")
+            say(f"{poor('missing:')} {plain(error_at_a_shell(one))}")
         self._said = len(damage)
         for gap in self._reader.gaps:
             if gap.first not in self._gaps and gap.last >= self._meant(0):
@@ -127,5 +129,7 @@ class JournalHistory:
 
 
 def as_failure(problem: JournalError) -> Failure:
-    """The journal's own exit code, words and next step."""
-    return Failure(problem.exit_code, problem.what, f"next: {problem.next_step}")
+    """The end of a command that met this error: its words, and the next step as a command."""
+    return Failure(
+        exit_code_of(problem), problem.what, f"next: {step_at_a_shell(problem.next_step)}"
+    )

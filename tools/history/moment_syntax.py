@@ -23,7 +23,8 @@ from typing import NamedTuple, TypeVar
 
 import click
 
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.broker.exit_codes import ExitCode
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.output import exact_time, plain
 from ackbook.tools.history.journal import JournalHistory
 

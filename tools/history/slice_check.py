@@ -14,12 +14,13 @@ from pathlib import Path
 
 import msgspec
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.journal import JournalError, Line, Reader
 from ackbook.projections.codec import decode
 from ackbook.projections.redaction import Redactor
 from ackbook.projections.world.fold import World, fold
 from ackbook.projections.world.serialization import UnreadableWorld, load
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.output import bold, dim, emit, good, plain, tell
 from ackbook.tools.cli.place import Place
 from ackbook.tools.history.bundle_file import WORLD, Manifest, slice_lines, unpack_bundle

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.history.cache import Cache
 from ackbook.broker.history.world_cache import INTERVAL, WorldCache, worlds_of
 from ackbook.broker.history.world_loading import begin_world
@@ -18,7 +19,7 @@ from ackbook.journal.format.control import REPAIRED
 from ackbook.journal.format.layout import list_directory
 from ackbook.projections.codec import Entry, kind_of
 from ackbook.projections.world.fold import World, fold, fold_all
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.output import poor, say
 from ackbook.tools.history.gapless_ranges import known_from
 from ackbook.tools.history.journal import JournalHistory

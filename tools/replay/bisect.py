@@ -13,13 +13,13 @@ from typing import get_args
 import click
 import msgspec
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.journal import Line
 from ackbook.projections.analysis.conditions import Condition, SearchedOutcome, first_held
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import HeldReason
 from ackbook.projections.world.agents import AgentState
 from ackbook.projections.world.fold import World
-from ackbook.tools.cli.failures import ExitCode
 from ackbook.tools.cli.options import json_option
 from ackbook.tools.cli.output import bold, dim, duration, emit, exact_time, hanging, poor, tell
 from ackbook.tools.cli.place import Place

@@ -10,6 +10,7 @@ from __future__ import annotations
 import click
 from click.core import ParameterSource
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.projections.analysis.rows import (
     agent_rows,
     counts,
@@ -18,7 +19,7 @@ from ackbook.projections.analysis.rows import (
     waiting_rows,
 )
 from ackbook.projections.world.fold import World
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import json_option
 from ackbook.tools.cli.output import bold, dim, emit, full_time, plain, poor, say, tell
 from ackbook.tools.cli.place import Place

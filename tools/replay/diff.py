@@ -13,6 +13,7 @@ from typing import NamedTuple
 import click
 from rich.text import Text
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.projections.analysis.world_diff import (
     Differences,
     FieldChange,
@@ -21,7 +22,6 @@ from ackbook.projections.analysis.world_diff import (
     differences,
 )
 from ackbook.projections.world.fold import World
-from ackbook.tools.cli.failures import ExitCode
 from ackbook.tools.cli.options import json_option
 from ackbook.tools.cli.output import bold, console, dim, emit, good, plain, poor, say, tell
 from ackbook.tools.cli.place import Place

@@ -18,8 +18,9 @@ from rich.text import Text
 
 from ackbook.broker.core.replay.recheck import Divergence, NotTold, RecheckFinding
 from ackbook.broker.core.replay.recheck import check as decide_again
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.projections.codec import Entry, encode, kind_of
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.output import (
     bad,
     bold,

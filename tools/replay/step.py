@@ -28,7 +28,8 @@ from prompt_toolkit.layout import (
     Window,
 )
 
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.broker.exit_codes import ExitCode
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.output import plain
 from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.moment_syntax import FORMS, Moment, moment_of

@@ -18,11 +18,12 @@ from rich.text import Text
 from ackbook.broker.core.replay.recheck import decisions
 from ackbook.broker.core.replay.recorded_replies import Reactions
 from ackbook.broker.core.replay.what_if import Elsewhere
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.projections.analysis.outcome_diff import ComparedDelivery, Difference
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import Policy
 from ackbook.projections.world.fold import World
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.output import (
     bold,
     console,

@@ -17,9 +17,10 @@ import click
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.projections.analysis.row_shapes import AgentRow
 from ackbook.tools.cli.client import Client, agent_path
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import agent_argument, place_option
 from ackbook.tools.cli.output import say
 from ackbook.tools.cli.place import Place

@@ -22,7 +22,9 @@ from pathlib import Path
 import click
 import msgspec
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.history.world_loading import begin_audit
+from ackbook.broker.journal_endings import exit_code_of_verdict
 from ackbook.broker.wire.screen_captures import Still
 from ackbook.journal import Line
 from ackbook.journal import verify as verify_journal
@@ -35,7 +37,7 @@ from ackbook.projections.redaction import PROMISE, Redactor
 from ackbook.projections.world import serialization
 from ackbook.projections.world.fold import World, fold
 from ackbook.tools.cli.atomic_file import check_free
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import json_option
 from ackbook.tools.cli.output import bold, dim, emit, plain, poor, say, tell
 from ackbook.tools.cli.place import Place
@@ -242,7 +244,7 @@ class _Bundle:
         found = verify_journal(self._history.directory, kinds=KINDS, full=False)
         return {
             "verdict": found.verdict,
-            "exit_code": found.exit_code,
+            "exit_code": exit_code_of_verdict(found),
             "damage": [f"{one.file}: {one.what}" for one in found.damage],
         }
 

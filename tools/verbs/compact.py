@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import click
 import msgspec
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.runtime.maintenance.compaction_schedule import (
     SNAPSHOTS,
     foretell,
@@ -39,7 +40,7 @@ from ackbook.journal import compact as compact_log
 from ackbook.projections.facts import KINDS
 from ackbook.projections.world.serialization import FOLD_VERSION
 from ackbook.tools.cli.client import Client
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import bold, dim, emit, say, tell
 from ackbook.tools.cli.place import Place

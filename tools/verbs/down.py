@@ -11,9 +11,10 @@ from contextlib import closing
 
 import click
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.wire.replies import AgentsReply
 from ackbook.tools.cli.client import Client
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.left_over import LeftOver, left_over
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import emit, plain, tell

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 import click
 import msgspec
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.projections.events.derive import cursor_of, derive, record_of, to_json
 from ackbook.tools.cli.client import Client
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import bold, dim, evidence_text, plain, say, tell
 from ackbook.tools.cli.place import Place

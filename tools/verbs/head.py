@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.journal import JournalError, head_token
 from ackbook.projections.facts import KINDS
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import emit, tell
 from ackbook.tools.cli.place import Place

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.wire.replies import (
     CancelReply,
     FlushReply,
@@ -12,7 +13,7 @@ from ackbook.broker.wire.replies import (
     WaitingReply,
 )
 from ackbook.tools.cli.client import Client, agent_path, id_path
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import agent_argument, json_option, place_option, some_agent_argument
 from ackbook.tools.cli.output import bold, emit, plain, tell
 from ackbook.tools.cli.place import Place

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.journal import JournalError, SalvageReport
 from ackbook.journal import salvage as salvage_journal
 from ackbook.projections.facts import KINDS
-from ackbook.tools.cli.failures import ExitCode
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import bad, bold, emit, good, plain, poor, tell
 from ackbook.tools.cli.place import Place

@@ -13,10 +13,11 @@ import sys
 import click
 import msgspec
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.wire.replies import SendReply
 from ackbook.projections.analysis.row_shapes import DeliveryRow
 from ackbook.tools.cli.client import Client
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import json_option, place_option, recipient_argument
 from ackbook.tools.cli.output import (
     bad,

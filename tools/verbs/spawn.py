@@ -13,8 +13,10 @@ from pathlib import Path
 
 import click
 
+from ackbook.broker.exit_codes import ExitCode
+from ackbook.broker.wire.profiles import PROFILES
 from ackbook.tools.cli.client import Client, agent_path
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import agent_argument, json_option, place_option
 from ackbook.tools.cli.output import bold, dim, emit, good, plain, poor, tell
 from ackbook.tools.cli.place import Place
@@ -41,6 +43,11 @@ _env = click.option(
 _channel = click.option(
     "--channel", "channels", multiple=True, metavar="C", help="A channel it hears. Repeatable."
 )
+_profile = click.option(
+    "--profile",
+    metavar="NAME",
+    help=f"What kind of program it is, where that is known: {', '.join(PROFILES)}.",
+)
 _wait = click.option(
     "--wait",
     type=click.FloatRange(min=0),
@@ -57,6 +64,7 @@ _wait = click.option(
 @_cwd
 @_env
 @_channel
+@_profile
 @_wait
 @json_option
 @place_option
@@ -66,6 +74,7 @@ def spawn(
     cwd: Path | None,
     env: tuple[str, ...],
     channels: tuple[str, ...],
+    profile: str | None,
     wait: float,
     as_json: bool,
     place: Place,
@@ -75,7 +84,8 @@ def spawn(
     The exit code is 0 when it is ready, 6 when it was not in time, and 1 when it ended first.
     """
     client = Client(place)
-    return _report(start(client, name, command, cwd, env, channels, wait), wait, as_json)
+    met = start(client, name, command, cwd, env, channels, wait, profile=profile)
+    return _report(met, wait, as_json)
 
 
 @click.command()
@@ -84,6 +94,7 @@ def spawn(
 @_cwd
 @_env
 @_channel
+@_profile
 @place_option
 def run(
     name: str,
@@ -91,6 +102,7 @@ def run(
     cwd: Path | None,
     env: tuple[str, ...],
     channels: tuple[str, ...],
+    profile: str | None,
     place: Place,
 ) -> ExitCode:
     """Start a program and join your terminal to it: ackbook run bob -- bash --norc
@@ -103,7 +115,7 @@ def run(
     require_terminal(name)
     client = Client(place)
     here = size(sys.stdout.fileno())
-    started = start(client, name, command, cwd, env, channels, wait_s=0, size=here)
+    started = start(client, name, command, cwd, env, channels, 0, here, profile)
     return join(client, started.name, view=False)
 
 
@@ -133,6 +145,7 @@ def start(
     channels: Sequence[str],
     wait_s: float,
     size: tuple[int, int] = SIZE,
+    profile: str | None = None,
 ) -> AgentMet:
     """Ask the broker to start a program; the answer comes when it is ready or the time is over."""
     rows, cols = size
@@ -153,6 +166,8 @@ def start(
     }
     if channels:
         body["channels"] = channels
+    if profile is not None:
+        body["profile"] = profile
     return client.ask("POST", "/api/spawn", AgentMet, body, wait_s=wait_s, starts=True)
 
 

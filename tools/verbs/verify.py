@@ -7,11 +7,14 @@ from pathlib import Path
 import click
 import msgspec
 
+from ackbook.broker.exit_codes import ExitCode
+from ackbook.broker.journal_endings import exit_code_of, exit_code_of_verdict, step_at_a_shell
 from ackbook.journal import (
     Damage,
     DamageFound,
     HeadToken,
     JournalError,
+    NextStep,
     Reader,
     VerifyReport,
     check_token,
@@ -20,7 +23,6 @@ from ackbook.journal import (
 from ackbook.journal import verify as verify_journal
 from ackbook.projections.codec import decode, decode_block
 from ackbook.projections.facts import KINDS
-from ackbook.tools.cli.failures import ExitCode
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import bad, bold, dim, emit, good, plain, poor, say, tell
 from ackbook.tools.cli.place import Place, place_of
@@ -96,12 +98,12 @@ def verify(
         later: list[DamageFound | None] = [check_token(directory, token)] if token else []
     except JournalError as problem:
         raise as_failure(problem) from None
-    code = found.exit_code
+    code = exit_code_of_verdict(found)
     damage = list(found.damage)
     for one in later:
         if one is not None and one.damage is not None:
             damage.append(one.damage)
-            code = code or one.exit_code
+            code = code or exit_code_of(one)
     wrong = None if fast or code == ExitCode.NEWER_FORMAT else _wrong_shape(directory)
     if wrong is not None:
         damage.append(wrong)
@@ -137,10 +139,10 @@ def _judge(directory: Path, raw: bytes) -> Damage | None:
             if found:
                 line = before.count(b"\n") + 1
                 what = f"record {seq} has a shape that this version does not know"
-                following = "use the version that wrote it, or a later one"
+                following = NextStep("use the version that wrote it, or a later one")
                 return Damage(path.name, line, len(before), what, str(problem), following)
         what = f"archived record {seq} has a shape that this version does not know"
-        following = "use the version that wrote it, or a later one"
+        following = NextStep("use the version that wrote it, or a later one")
         return Damage("archive", 0, 0, what, str(problem), following)
     return None
 
@@ -163,7 +165,7 @@ def _emit(found: VerifyReport, code: int, damage: list[Damage]) -> None:
                     "line": one.line,
                     "byte": one.byte,
                     "what": f"{one.what} ({one.proof})" if one.proof else one.what,
-                    "next": one.next,
+                    "next": step_at_a_shell(one.next),
                 }
                 for one in damage
             ],
@@ -181,4 +183,4 @@ def _show(directory: Path, found: VerifyReport, code: int, damage: list[Damage])
         tell(f"  {bad(plain(where))}: {plain(one.what)}")
         if one.proof:
             tell(f"    proof: {plain(one.proof)}")
-        tell(f"    next:  {plain(one.next)}")
+        tell(f"    next:  {plain(step_at_a_shell(one.next))}")

@@ -13,13 +13,14 @@ from contextlib import contextmanager
 import click
 import msgspec
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.history.story_query import Telling, kept_of
 from ackbook.broker.history.why_question import LAST_MAX, Misasked, NothingKnown, WhyQuestion
 from ackbook.broker.wire.screen_captures import Still
 from ackbook.journal import Reader
 from ackbook.projections.ids import position_of
 from ackbook.projections.why.story import Story
-from ackbook.tools.cli.failures import ExitCode, Failure
+from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import json_option
 from ackbook.tools.cli.output import (
     bad,

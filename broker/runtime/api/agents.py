@@ -64,6 +64,7 @@ async def spawn(service: Service, request: Request) -> StartedBody | VanishedBod
         team=asked.team,
         parent=asked.parent,
         source=asked.source,
+        profile=asked.profile,
         rows=asked.rows,
         cols=asked.cols,
         restart=asked.restart,

@@ -1,7 +1,8 @@
 """Asking: what every handler needs of a request, said once.
 
-A handler takes the service and a request and answers with a reply or a body (`broker.wire`); what
-cannot be done is raised as a `Problem`, which `server` turns into the answer of that name.
+A handler takes the service and a request and answers with a reply or a body (`broker.wire`); a
+streamer answers with a response of its own, and a socket speaks until one side leaves. What cannot
+be done is raised as a `Problem`, which `server` turns into the answer of that name.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket
 
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.wire.problems import Problem
@@ -17,6 +20,9 @@ from ackbook.broker.wire.requests import RECORDED_INTEGER_MAX
 
 Handler = Callable[[Service, Request], Awaitable[msgspec.Struct | dict[str, object]]]
 """A story is a dictionary: `why` tells it as one."""
+
+Streamer = Callable[[Service, Request], Awaitable[Response]]
+Socket = Callable[[Service, WebSocket], Awaitable[None]]
 
 
 def name_of(request: Request) -> str:

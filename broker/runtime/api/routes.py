@@ -1,69 +1,91 @@
-"""Routes: every address of the API in one table.
+"""Routes: every address of the API in one table, each with the function that answers there.
 
-A handler is named here by module and function of `ackbook.broker.runtime.api`, which joins the two
-when the server is built: a name without a function does not get that far.
+A route is one of three kinds, by what its function makes: an answer in JSON, a response that does
+not end by itself, or a conversation over a socket. A function of another kind does not pass the
+type checker. This module knows no server: `server` turns each kind into a route of its own.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal, TypeAlias
 
 import msgspec
 
-Method = Literal["GET", "POST", "PUT", "DELETE", "WS"]
+from ackbook.broker.runtime.api import agents, broker, messages, streams, terminals
+from ackbook.broker.runtime.api.handler import Handler, Socket, Streamer
+
+Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 
-class Route(msgspec.Struct, frozen=True):
-    """One address. `WS` is a WebSocket upgrade."""
+class JsonRoute(msgspec.Struct, frozen=True):
+    """One address that answers with one JSON value."""
 
     method: Method
     path: str
-    handler: str
+    handler: Handler
 
+
+class StreamRoute(msgspec.Struct, frozen=True):
+    """One address that answers with a response of its own, which may go on for long."""
+
+    method: Method
+    path: str
+    handler: Streamer
+
+
+class SocketRoute(msgspec.Struct, frozen=True):
+    """One address of a WebSocket; as a method that is written `WS`."""
+
+    method: ClassVar[Literal["WS"]] = "WS"
+    path: str
+    handler: Socket
+
+
+Route: TypeAlias = JsonRoute | StreamRoute | SocketRoute
 
 OPEN_PATHS = frozenset({"/health"})
 """What is answered without a key, and while the broker starts."""
 
 ROUTES: tuple[Route, ...] = (
     # the two that are asked most come first: the table is searched in order
-    Route("POST", "/api/send", "messages.send"),
-    Route("GET", "/health", "broker.health"),
+    JsonRoute("POST", "/api/send", messages.send),
+    JsonRoute("GET", "/health", broker.health),
     # the broker
-    Route("GET", "/api/session", "broker.session"),
-    Route("POST", "/api/session/renew", "broker.renew_session"),
-    Route("GET", "/api/config", "broker.config"),
-    Route("GET", "/api/status", "broker.status"),
-    Route("POST", "/api/shutdown", "broker.shutdown"),
+    JsonRoute("GET", "/api/session", broker.session),
+    JsonRoute("POST", "/api/session/renew", broker.renew_session),
+    JsonRoute("GET", "/api/config", broker.config),
+    JsonRoute("GET", "/api/status", broker.status),
+    JsonRoute("POST", "/api/shutdown", broker.shutdown),
     # the journal's own upkeep
-    Route("POST", "/api/compact", "broker.compact"),
-    Route("GET", "/api/compact", "broker.show_compaction"),
+    JsonRoute("POST", "/api/compact", broker.compact),
+    JsonRoute("GET", "/api/compact", broker.show_compaction),
     # agents
-    Route("POST", "/api/spawn", "agents.spawn"),
-    Route("GET", "/api/spawned", "agents.list_spawned"),
-    Route("GET", "/api/spawned/{name}", "agents.show_spawned"),
-    Route("DELETE", "/api/spawned/{name}", "agents.release"),
-    Route("POST", "/api/spawned/{name}/restart", "agents.restart"),
-    Route("GET", "/api/spawned/{name}/delivery-mode", "agents.show_mode"),
-    Route("PUT", "/api/spawned/{name}/delivery-mode", "agents.set_mode"),
-    Route("GET", "/api/spawned/{name}/pending", "agents.pending_of"),
-    Route("POST", "/api/spawned/{name}/flush", "agents.flush"),
-    Route("POST", "/api/spawned/{name}/subscribe", "agents.subscribe"),
-    Route("POST", "/api/spawned/{name}/unsubscribe", "agents.unsubscribe"),
+    JsonRoute("POST", "/api/spawn", agents.spawn),
+    JsonRoute("GET", "/api/spawned", agents.list_spawned),
+    JsonRoute("GET", "/api/spawned/{name}", agents.show_spawned),
+    JsonRoute("DELETE", "/api/spawned/{name}", agents.release),
+    JsonRoute("POST", "/api/spawned/{name}/restart", agents.restart),
+    JsonRoute("GET", "/api/spawned/{name}/delivery-mode", agents.show_mode),
+    JsonRoute("PUT", "/api/spawned/{name}/delivery-mode", agents.set_mode),
+    JsonRoute("GET", "/api/spawned/{name}/pending", agents.pending_of),
+    JsonRoute("POST", "/api/spawned/{name}/flush", agents.flush),
+    JsonRoute("POST", "/api/spawned/{name}/subscribe", agents.subscribe),
+    JsonRoute("POST", "/api/spawned/{name}/unsubscribe", agents.unsubscribe),
     # terminals
-    Route("GET", "/api/spawned/{name}/snapshot", "terminals.snapshot"),
-    Route("POST", "/api/input/{name}", "terminals.write_input"),
-    Route("POST", "/api/resize/{name}", "terminals.resize"),
-    Route("WS", "/api/spawned/{name}/attach", "streams.attach"),
+    JsonRoute("GET", "/api/spawned/{name}/snapshot", terminals.snapshot),
+    JsonRoute("POST", "/api/input/{name}", terminals.write_input),
+    JsonRoute("POST", "/api/resize/{name}", terminals.resize),
+    SocketRoute("/api/spawned/{name}/attach", streams.attach),
     # messages
-    Route("GET", "/api/pending", "messages.pending"),
-    Route("POST", "/api/cancel/{id}", "messages.cancel"),
-    Route("GET", "/api/dead-letters", "messages.dead_letters"),
-    Route("POST", "/api/dead-letters/redeliver", "messages.redeliver"),
+    JsonRoute("GET", "/api/pending", messages.pending),
+    JsonRoute("POST", "/api/cancel/{id}", messages.cancel),
+    JsonRoute("GET", "/api/dead-letters", messages.dead_letters),
+    JsonRoute("POST", "/api/dead-letters/redeliver", messages.redeliver),
     # what happened
-    Route("GET", "/api/events", "streams.stream_events"),
-    Route("GET", "/api/events/replay", "messages.replay_events"),
-    Route("WS", "/ws", "streams.watch_events"),
-    Route("GET", "/api/why", "messages.why_asked"),
-    Route("GET", "/api/why/{id}", "messages.why"),
-    Route("GET", "/api/journal", "streams.journal"),
+    StreamRoute("GET", "/api/events", streams.stream_events),
+    JsonRoute("GET", "/api/events/replay", messages.replay_events),
+    SocketRoute("/ws", streams.watch_events),
+    JsonRoute("GET", "/api/why", messages.why_asked),
+    JsonRoute("GET", "/api/why/{id}", messages.why),
+    StreamRoute("GET", "/api/journal", streams.journal),
 )

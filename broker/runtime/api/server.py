@@ -1,16 +1,16 @@
 """The server: the table of routes as an application, behind the guard, on a socket of ours.
 
-It joins names of the table to functions, turns refusals into answers in one place, and runs uvicorn
-without its ways to log, to handle signals or to open sockets. It knows no route by itself.
+It makes a route of each kind in the table, turns refusals into answers in one place, and runs
+uvicorn without its ways to log, to handle signals or to open sockets. It knows no route by itself.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from typing import assert_never
 
 import msgspec
 import uvicorn
@@ -23,9 +23,8 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from ackbook.broker.runtime.api import routes
-from ackbook.broker.runtime.api.handler import Handler
+from ackbook.broker.runtime.api.handler import Handler, Socket, Streamer
 from ackbook.broker.runtime.api.service import Service
-from ackbook.broker.runtime.api.streams import Socket, Streamer
 from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
 from ackbook.broker.wire.problems import Problem
 
@@ -104,15 +103,14 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _route(route: routes.Route, service: Callable[[], Service]) -> BaseRoute:
-    module, _, function = route.handler.partition(".")
-    handler = getattr(importlib.import_module(f"ackbook.broker.runtime.api.{module}"), function)
-    match route.method:
-        case "WS":
-            return WebSocketRoute(route.path, _over_socket(handler, service))
-        case _ if module == "streams":
-            return Route(route.path, _streaming(handler, service), methods=[route.method])
-        case _:
-            return Route(route.path, _with_json(handler, service), methods=[route.method])
+    match route:
+        case routes.JsonRoute():
+            return Route(route.path, _with_json(route.handler, service), methods=[route.method])
+        case routes.StreamRoute():
+            return Route(route.path, _streaming(route.handler, service), methods=[route.method])
+        case routes.SocketRoute():
+            return WebSocketRoute(route.path, _over_socket(route.handler, service))
+    assert_never(route)
 
 
 def _with_json(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 
 import msgspec
 from starlette.requests import Request
@@ -28,9 +28,6 @@ from ackbook.broker.wire.bodies import ReplayGap
 from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.requests import Fields
 from ackbook.projections.events.derive import cursor_of
-
-Streamer = Callable[[Service, Request], Awaitable[Response]]
-Socket = Callable[[Service, WebSocket], Awaitable[None]]
 
 HEARTBEAT_S = 15.0
 """A quiet stream says so, so that neither side nor anything between takes it for dead."""

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from ackbook.broker.core.commands import NoteUpkeep
+from ackbook.broker.journal_endings import error_at_a_shell
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.maintenance.snapshot_schedule import SnapshotSchedule, Upkeep
 from ackbook.broker.runtime.maintenance.worker_process import WorkFailed, wording, work
@@ -132,9 +133,10 @@ class Compactor:
                 await self._compact(run, await self._prepare(run.command, plan))
                 self.failed = ""
         except (WorkFailed, AttemptFailed, JournalFull, SnapshotUnusable, OSError) as error:
-            run.failed = self.failed = str(error)
-            log.warning("the compaction did not come to its end: %s", error)
-            self._engine.mention(NoteUpkeep(what="compaction", error=wording(error)))
+            why = str(error) if isinstance(error, WorkFailed) else error_at_a_shell(error)
+            run.failed = self.failed = why
+            log.warning("the compaction did not come to its end: %s", why)
+            self._engine.mention(NoteUpkeep(what="compaction", error=wording(why)))
         finally:
             run.over.set()
 

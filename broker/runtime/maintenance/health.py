@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from ackbook.broker.journal_endings import step_at_a_shell
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.maintenance.compaction_schedule import Compactor
 from ackbook.broker.runtime.maintenance.scrub_schedule import Checker
@@ -42,8 +43,7 @@ class HealthSources(msgspec.Struct, frozen=True):
 
     def _of_history(self) -> Iterator[Reason]:
         for damage in self.checker.wrong:
-            what = str(damage).removesuffix(f". Next: {damage.next}")
-            yield Reason("history_damaged", what, damage.next)
+            yield Reason("history_damaged", damage.place_and_proof, step_at_a_shell(damage.next))
 
     def _of_upkeep(self) -> Iterator[Reason]:
         following = "look into the log; it is tried again by itself"

@@ -16,6 +16,7 @@ import time
 import msgspec
 
 from ackbook.broker.core.commands import NoteUpkeep
+from ackbook.broker.journal_endings import error_at_a_shell
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.maintenance.snapshot_schedule import Upkeep
 from ackbook.broker.runtime.maintenance.worker_process import WorkFailed, wording, work
@@ -129,5 +130,6 @@ class Checker:
             return
         self._wrong[place] = damage
         if damage != known:
-            log.warning("older history is damaged: %s", damage)
-            self._engine.mention(NoteUpkeep(what="check", error=wording(damage)))
+            told = error_at_a_shell(damage)
+            log.warning("older history is damaged: %s", told)
+            self._engine.mention(NoteUpkeep(what="check", error=wording(told)))

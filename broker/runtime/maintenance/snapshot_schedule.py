@@ -15,6 +15,7 @@ import time
 import msgspec
 
 from ackbook.broker.core.commands import NoteUpkeep
+from ackbook.broker.journal_endings import error_at_a_shell
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.maintenance.snapshot_worker import snapshotter_command
 from ackbook.broker.runtime.maintenance.worker_process import WorkFailed, wording, work
@@ -90,7 +91,7 @@ class SnapshotSchedule:
                 snapshot = await asyncio.to_thread(read_snapshot, path)
                 await self._engine.attend(lambda journal: journal.note_snapshot(snapshot))
             except (SnapshotUnusable, JournalFull, OSError) as error:
-                raise WorkFailed(str(error)) from error
+                raise WorkFailed(error_at_a_shell(error)) from error
             self._seq, self._written, self.failed = snapshot.seq, written, ""
             return snapshot
 

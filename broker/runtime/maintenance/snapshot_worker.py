@@ -16,16 +16,18 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.history.world_loading import begin_world, fold_rest
+from ackbook.broker.journal_endings import error_at_a_shell, exit_code_of
 from ackbook.journal import (
     AttemptFailed,
     JournalError,
     Position,
     Reader,
     SnapshotFile,
-    ending_of,
     write_snapshot,
 )
+from ackbook.journal.next_step import verify_step
 from ackbook.projections.world.fold import World
 from ackbook.projections.world.serialization import FOLD_VERSION, dump
 
@@ -61,7 +63,7 @@ def make_snapshot(
     head = reader.head() if through is None else through
     journal_id = reader.journal_id
     if journal_id is None or head == 0:
-        raise AttemptFailed(f"there is nothing in {journal}", "ackbook verify says more")
+        raise AttemptFailed(f"there is nothing in {journal}", verify_step(None, after=" says more"))
     world, _ = begin_world(journal, head)
     for _ in fold_rest(journal, world, head):
         _check_wanted(is_wanted)
@@ -78,7 +80,7 @@ def make_snapshot(
 def _position(reader: Reader, seq: int) -> Position:
     for line in reader.lines(after=seq - 1, through=seq):
         return Position(line.seq, line.at, line.crc)
-    raise AttemptFailed(f"record {seq} cannot be read", "ackbook verify says more")
+    raise AttemptFailed(f"record {seq} cannot be read", verify_step(None, after=" says more"))
 
 
 def _lines(world: World, is_wanted: Callable[[], bool]) -> Iterator[bytes]:
@@ -93,7 +95,7 @@ def _check_wanted(is_wanted: Callable[[], bool]) -> None:
         raise AttemptFailed("nobody waits for the snapshot any more", "start the broker again")
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> ExitCode:
     """The command; see the head of this module."""
     os.nice(NICE)
     gc.disable()  # it lives for one world, and all of that stays
@@ -102,11 +104,10 @@ def main(arguments: list[str]) -> int:
     try:
         made = make_snapshot(Path(directory), seq, is_wanted=lambda: os.getppid() == parent)
     except (JournalError, OSError, MemoryError) as error:
-        words, code = ending_of(error)
-        sys.stderr.write(f"{words}\n")
-        return code
+        sys.stderr.write(f"{error_at_a_shell(error)}\n")
+        return exit_code_of(error)
     sys.stdout.write(f"{made.name}\n")
-    return 0
+    return ExitCode.DONE
 
 
 if __name__ == "__main__":

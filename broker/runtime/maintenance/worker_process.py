@@ -17,8 +17,10 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 
 from ackbook.broker.core.limits import ERROR_BYTES_MAX
+from ackbook.broker.journal_endings import step_at_a_shell
 from ackbook.broker.runtime.agents.holder_launch import clean_environment
 from ackbook.broker.runtime.system.package_version import explained
+from ackbook.journal.maintenance.worker_failure import read_failure
 
 WORK_S_MAX = 900.0
 """A snapshot of ten million records takes minutes where it is the first one."""
@@ -61,9 +63,17 @@ async def work(command: Sequence[str]) -> bytes:
     finally:
         await _end(process)
     if process.returncode != 0:
-        words = said.decode(errors="replace").strip().replace("\n", "; ")[-SAID_CHARS_MAX:]
-        raise WorkFailed(explained(words or f"it ended with {process.returncode}"))
+        raise WorkFailed(explained(_why(said) or f"it ended with {process.returncode}"))
     return answer
+
+
+def _why(said: bytes) -> str:
+    """A worker of the journal says it in parts; another one, or an interpreter, in words."""
+    failure = read_failure(said)
+    if failure is not None:
+        following = f". Next: {step_at_a_shell(failure.next)}" if failure.next else ""
+        return f"{failure.what}{following}"
+    return said.decode(errors="replace").strip().replace("\n", "; ")[-SAID_CHARS_MAX:]
 
 
 async def _end(process: Process) -> None:

@@ -22,7 +22,7 @@ def draw() -> None:
     cols, rows = shutil.get_terminal_size()
     shown = text
     if len(sys.argv) > 2 and text.count("\n") > 5:
-        shown = f"[Pasted text +{text.count(chr(10))} lines]"
+        shown = f"[Pasted text #1 +{text.count(chr(10))} lines]"
     inner = cols - 6
     lines = [row for line in shown.split("\n") for row in textwrap.wrap(line, inner) or [""]]
     above = [row for line in said for row in textwrap.wrap(line, cols) or [""]]
