@@ -23,8 +23,8 @@ from shutil import which
 
 import pytest
 
+from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.runtime.api.routes import ROUTES
-from ackbook.tools.cli.failures import ExitCode
 from tests.decisions.planted import BUGS, record
 
 ROOT = Path(__file__).parent.parent

@@ -14,14 +14,12 @@ They take their turn and their seq like any record. Fields are only ever added, 
 `journal.*` kind that is not in this table was written by a newer version.
 """
 
-from collections.abc import Collection
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from ackbook.journal.format.record import UNREADABLE, Draft, Line, Position
-from ackbook.journal.limits import FORMAT, KINDS_LISTED_MAX
 
 CONTROL_PREFIX: Final = "journal."
 
@@ -161,25 +159,3 @@ def read_control(line: Line) -> ControlRecord | None:
         return msgspec.json.decode(line.data, type=shape)
     except UNREADABLE:
         return None
-
-
-def seal_of(count: int, size: int, sha256: str, kinds: Collection[str]) -> Sealed:
-    """The seal of so many lines and bytes. The kinds are listed as long as they fit."""
-    listed = tuple(sorted(kinds)) if len(kinds) <= KINDS_LISTED_MAX else None
-    return Sealed(count, size, sha256, listed)
-
-
-def start_of(
-    journal: str, base: int, epoch: int, reach: Reach, previous_crc: str, previous_sha256: str
-) -> SegmentStarted:
-    """The first line of the segment that follows one with this last checksum and this sha256."""
-    return SegmentStarted(
-        journal=journal,
-        format=FORMAT,
-        base=base,
-        epoch=epoch,
-        previous_crc=previous_crc,
-        previous_sha256=previous_sha256,
-        kept_from=reach.kept_from,
-        archived_from=reach.archived_from,
-    )

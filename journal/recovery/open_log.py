@@ -28,8 +28,8 @@ from ackbook.journal.format.control import (
     RecoveryReport,
     SegmentStarted,
     control_draft,
-    start_of,
 )
+from ackbook.journal.format.handover import start_of
 from ackbook.journal.format.head import Head
 from ackbook.journal.format.layout import LOCK, list_directory, segment_name
 from ackbook.journal.format.record import UNREADABLE, Position, encode_line, time_part

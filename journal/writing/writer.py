@@ -16,15 +16,8 @@ from pathlib import Path
 
 from ackbook.journal.errors import DiskFailed, JournalFull, Poisoned, RecordRefused
 from ackbook.journal.format.batch import Batch
-from ackbook.journal.format.control import (
-    SEGMENT,
-    Compacted,
-    ControlRecord,
-    Reach,
-    control_draft,
-    seal_of,
-    start_of,
-)
+from ackbook.journal.format.control import SEGMENT, Compacted, ControlRecord, Reach, control_draft
+from ackbook.journal.format.handover import seal_of, start_of
 from ackbook.journal.format.head import Head
 from ackbook.journal.format.record import Draft, Position, measure_draft, time_part
 from ackbook.journal.format.validation import Door
@@ -244,8 +237,7 @@ class Writer:
         lines = batch.lines()
         before = self._clock.boot()
         self._tail.append(lines, batch.count, batch.running)
-        after = self._clock.boot()
-        self.mean_sync.add(after - before)
+        self.mean_sync.add((after := self._clock.boot()) - before)
         self.batches += 1
         self.records += batch.count
         self.written_bytes += len(lines)
