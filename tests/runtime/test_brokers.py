@@ -317,6 +317,7 @@ def test_a_restart_keeps_what_waits_and_runs_the_recorded_command() -> None:
         assert gone(first["pid"])
         assert broker.post("/api/spawned/bot/flush") == {"flushed": 1}
         broker.settled()
+        eventually(lambda: bool(transcript(kept)), "what was seen was submitted, too")
         assert ["waits" in text for text in transcript(kept)] == [True]
 
 
