@@ -233,6 +233,7 @@ def test_what_was_intended_as_its_program_ended_is_typed_into_the_next_one() -> 
         assert broker.kinds("delivery.dead_lettered") == []
         broker.spawn("ann", *chat(kept))
         broker.settled()
+        eventually(lambda: bool(transcript(kept)), "what was seen was submitted, too")
         assert [text.count("crossing") for text in transcript(kept)] == [1]
 
 
