@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from ackbook.broker.wire.connection import Connection
+from ackbook.broker.wire.connection import CONNECTION_FILE, Connection
 from ackbook.tools.cli.failures import ExitCode, Failure
 
 DIRECTORY_VARIABLE = "ACKBOOK_DIR"
@@ -50,7 +50,7 @@ class Place:
 
     @property
     def connection_file(self) -> Path:
-        return self.directory / "connection.json"
+        return self.directory / CONNECTION_FILE
 
     @property
     def named(self) -> Path:
