@@ -13,17 +13,8 @@ from typing import Any, ClassVar, TypeAlias, cast
 
 import msgspec
 
+from ackbook.journal.format.control import CONTROL_KINDS
 from ackbook.projections.facts import FACTS, Fact, Value
-
-CONTROL_KINDS = (
-    "journal.segment",
-    "journal.opened",
-    "journal.sealed",
-    "journal.closed",
-    "journal.snapshotted",
-    "journal.compacted",
-    "journal.repaired",
-)
 
 
 class Control(Value, frozen=True):

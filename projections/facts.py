@@ -448,6 +448,22 @@ class KeysForgotten(Value, frozen=True):
     reason: Literal["window", "too_many"]
 
 
+class Remark(Ref, frozen=True):
+    """What the facts have in common that move no open delivery.
+
+    Later evidence, what becomes of one that has ended, a report that is not believed. Each is a
+    member of `RemarkFact`.
+    """
+
+
+class Departure(Ref, frozen=True):
+    """What the facts have in common that take a delivery out of its queue, untyped and for good.
+
+    Each is a member of `DepartureFact`, and has a field `reason`. What a delivery is called that
+    left so is said in `ways_out`.
+    """
+
+
 class DeliveryAttempted(Ref, frozen=True):
     """The intent to type, durable before the first byte is written.
 
@@ -502,7 +518,7 @@ class DeliveryAcked(Ref, frozen=True):
     hold_until: int | None = None
 
 
-class DeliveryAdvanced(Ref, frozen=True):
+class DeliveryAdvanced(Remark, frozen=True):
     """Later evidence raised the level. `by`: who said so, for `consumed` and `answered`."""
 
     KIND: ClassVar[str] = "delivery.advanced"
@@ -550,7 +566,7 @@ class DeliveryResumed(Ref, frozen=True):
     reason: HeldReason
 
 
-class DeliveryEvicted(Ref, frozen=True):
+class DeliveryEvicted(Departure, frozen=True):
     """Pushed out of a full queue: the oldest of the least urgent, by the newcomer `by`."""
 
     KIND: ClassVar[str] = "delivery.evicted"
@@ -561,7 +577,7 @@ class DeliveryEvicted(Ref, frozen=True):
     reason: DroppedReason = "queue_full"
 
 
-class DeliveryExpired(Ref, frozen=True):
+class DeliveryExpired(Departure, frozen=True):
     """Its time to live ran out before it was typed."""
 
     KIND: ClassVar[str] = "delivery.expired"
@@ -570,7 +586,7 @@ class DeliveryExpired(Ref, frozen=True):
     reason: DroppedReason = "ttl"
 
 
-class DeliveryCancelled(Ref, frozen=True):
+class DeliveryCancelled(Departure, frozen=True):
     """Taken back before it was typed."""
 
     KIND: ClassVar[str] = "delivery.cancelled"
@@ -579,7 +595,7 @@ class DeliveryCancelled(Ref, frozen=True):
     reason: DroppedReason = "cancelled"
 
 
-class DeliveryDropped(Ref, frozen=True):
+class DeliveryDropped(Remark, frozen=True):
     """A dead letter that had to make room for newer ones."""
 
     KIND: ClassVar[str] = "delivery.dropped"
@@ -598,7 +614,7 @@ class DeliveryDeadLettered(Ref, frozen=True):
     error: str = ""
 
 
-class DeliveryRedelivered(Ref, frozen=True):
+class DeliveryRedelivered(Remark, frozen=True):
     """The message of this ended delivery was queued again, at the back, as `new_delivery_id`."""
 
     KIND: ClassVar[str] = "delivery.redelivered"
@@ -610,7 +626,7 @@ class DeliveryRedelivered(Ref, frozen=True):
     thread: str | None = None
 
 
-class DeliveryReportRefused(Ref, frozen=True):
+class DeliveryReportRefused(Remark, frozen=True):
     """A report that the world contradicts: `stale_attempt`, `dead_generation`, `unknown`."""
 
     KIND: ClassVar[str] = "delivery.report_refused"
@@ -649,29 +665,32 @@ AgentFact: TypeAlias = (
     | QueueFlushed
 )
 
-DeliveryFact: TypeAlias = (
-    DeliveryAttempted
-    | DeliveryWritten
-    | DeliveryAcked
-    | DeliveryAdvanced
-    | DeliveryRetried
-    | DeliveryHeld
-    | DeliveryResumed
-    | DeliveryEvicted
-    | DeliveryExpired
-    | DeliveryCancelled
-    | DeliveryDropped
-    | DeliveryDeadLettered
-    | DeliveryRedelivered
-    | DeliveryReportRefused
+PlacingFact: TypeAlias = (
+    DeliveryAttempted | DeliveryWritten | DeliveryRetried | DeliveryHeld | DeliveryResumed
 )
+"""Says where a delivery is that is not settled: in a terminal, or in a queue."""
+
+DepartureFact: TypeAlias = DeliveryEvicted | DeliveryExpired | DeliveryCancelled
+"""Takes a delivery out of its queue, untyped and for good."""
+
+SettlingFact: TypeAlias = DepartureFact | AgentReleased | DeliveryAcked | DeliveryDeadLettered
+"""Settles deliveries: it was the last that kept a queue or a terminal for them."""
+
+RemarkFact: TypeAlias = (
+    DeliveryAdvanced | DeliveryDropped | DeliveryRedelivered | DeliveryReportRefused
+)
+"""Moves no open delivery."""
+
+DeliveryFact: TypeAlias = (
+    PlacingFact | DeliveryAcked | DeliveryDeadLettered | DepartureFact | RemarkFact
+)
+"""About one delivery."""
 
 BrokerFact: TypeAlias = BrokerStarted | BrokerStopped | PolicyChanged | ClockDiverged | UpkeepFailed
 
 MessageFact: TypeAlias = MessageEnqueued | MessageRefused | KeysForgotten
 
 Fact: TypeAlias = BrokerFact | AgentFact | MessageFact | DeliveryFact
-
 
 FACTS: tuple[type[Fact], ...] = (
     *get_args(BrokerFact),

@@ -7,18 +7,14 @@ What knows it again is a snapshot, or a record that says where its delivery is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import msgspec
 
 from ackbook.projections.facts import (
     AgentReleased,
-    DeliveryAttempted,
-    DeliveryHeld,
     DeliveryReportRefused,
-    DeliveryResumed,
-    DeliveryRetried,
-    DeliveryWritten,
+    PlacingFact,
     Ref,
 )
 from ackbook.projections.world.state import World
@@ -28,8 +24,7 @@ Remembered: TypeAlias = Callable[[int], World | None]
 whoever asked."""
 
 
-_PLACED = (DeliveryAttempted, DeliveryWritten, DeliveryRetried, DeliveryHeld, DeliveryResumed)
-"""The facts that say where a delivery is: in a terminal, or in a queue."""
+_PLACING = get_args(PlacingFact)
 
 
 class Hole(msgspec.Struct, frozen=True):
@@ -77,4 +72,4 @@ def refs_of(fact: object) -> tuple[Ref, ...]:
 
 def is_placed(fact: Ref) -> bool:
     """Whether this fact says that its delivery is not settled, and where it is."""
-    return isinstance(fact, _PLACED)
+    return isinstance(fact, _PLACING)

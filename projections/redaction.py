@@ -27,6 +27,8 @@ from hashlib import blake2b
 
 import msgspec
 
+from ackbook.projections.ids import EVENT_ID
+
 PROMISE = (
     "Bodies of messages, attached data, results, idempotency keys and hashes of them are replaced."
     " In all other texts (command lines, directories, errors, reasons) only what looks like a"
@@ -78,7 +80,7 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 
 _SECRET_FLAG = re.compile(rf"(?i)--?{_SECRET_NAME}\Z")
 _HASH = re.compile(rf"(\[redacted [a-z -]+) [0-9a-f]{{{2 * _DIGEST_BYTES}}}\]")
-_SHOWN = re.compile(r"evt_[0-9a-f]+|[\u2500-\u259f]|  +")
+_SHOWN = re.compile(EVENT_ID + r"|[\u2500-\u259f]|  +")
 
 
 class Redactor:

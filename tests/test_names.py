@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-LAYERS = ("journal", "projections", "broker", "tools")
+from ackbook.journal.format.control import CONTROL_KINDS
+from ackbook.projections.facts import KINDS
+from tests.support.sources import LAYERS, ROOT, texts_of, written_in
 
 TWICE: dict[str, str] = {}
 """Public names that may be defined in several modules, each with the reason."""
@@ -41,3 +41,16 @@ def test_a_public_class_or_alias_has_a_name_of_its_own() -> None:
 def test_a_second_class_or_alias_of_a_name_would_be_seen() -> None:
     source = "class Row:\n    pass\nView: TypeAlias = Row\nKey = tuple[int]\nMAX = 3\n_Own = int"
     assert public_types(source) == ["Row", "View", "Key"]
+
+
+def test_the_kind_of_a_record_is_written_in_one_module() -> None:
+    places = defaultdict(set)
+    for path, text in written_in():
+        places[text].add(path)
+    assert all(places[kind] == {"projections/facts.py"} for kind in KINDS)
+    assert all(places[kind] == {"journal/format/control.py"} for kind in CONTROL_KINDS)
+
+
+def test_a_kind_that_is_written_again_would_be_seen() -> None:
+    source = '"""A module on `x.said`."""\nif kind == "x.done":\n    tell(f"evt_{seq}")'
+    assert list(texts_of(source)) == ["x.done", "evt_"]

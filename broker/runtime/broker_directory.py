@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from ackbook.broker.wire.connection import Connection
+from ackbook.broker.wire.connection import CONNECTION_FILE, Connection
 
 PARTS = ("holders", "spool", "screens", "logs")
 
@@ -33,7 +33,7 @@ class BrokerDirectory:
         self.journal = self.directory / "journal"
         self.holders = self.directory / "holders"
         self.logs = self.directory / "logs"
-        self._connection = self.directory / "connection.json"
+        self._connection = self.directory / CONNECTION_FILE
 
     def make(self) -> None:
         """Make what is missing, private to its owner. Raises OSError."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+CONNECTION_FILE = "connection.json"
+"""In the directory of the broker that it tells of."""
+
 
 class Connection(msgspec.Struct, frozen=True):
     """Where a running broker is reached, and with which key. `directory` is absolute. A broker of

@@ -15,13 +15,11 @@ import orjson
 from ackbook.broker.core.commands import Send
 from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.profiles import GENERIC, PROFILES
+from ackbook.journal.limits import INTEGER_MAX
 from ackbook.projections.facts import DeliveryMode, Level, Mode, RestartPolicy
 
 WAIT_MS_MAX = 24 * 3600 * 1_000
 """Of a request that waits for its deliveries; a connection hardly lives longer."""
-
-RECORDED_INTEGER_MAX = (1 << 53) - 1
-"""Larger ones would be refused by the journal."""
 
 
 class Fields:
@@ -54,8 +52,8 @@ class Fields:
             raise Problem("invalid_request", f"{names[0]} is missing")
         return value
 
-    def number(self, *names: str, least: int = 0, most: int = RECORDED_INTEGER_MAX) -> int | None:
-        """An integer within bounds."""
+    def number(self, *names: str, least: int = 0, most: int = INTEGER_MAX) -> int | None:
+        """An integer within bounds; a larger one than the default the journal would refuse."""
         value = self.get(*names)
         if value is None:
             return None

@@ -126,6 +126,8 @@ SEGMENT: Final = "journal.segment"
 OPENED: Final = "journal.opened"
 SEALED: Final = "journal.sealed"
 CLOSED: Final = "journal.closed"
+SNAPSHOTTED: Final = "journal.snapshotted"
+COMPACTED: Final = "journal.compacted"
 REPAIRED: Final = "journal.repaired"
 
 _TYPES: Final[dict[str, type[ControlRecord]]] = {
@@ -133,10 +135,13 @@ _TYPES: Final[dict[str, type[ControlRecord]]] = {
     OPENED: Opened,
     SEALED: Sealed,
     CLOSED: Closed,
-    "journal.snapshotted": Snapshotted,
-    "journal.compacted": Compacted,
+    SNAPSHOTTED: Snapshotted,
+    COMPACTED: Compacted,
     REPAIRED: Repaired,
 }
+CONTROL_KINDS: Final = tuple(_TYPES)
+"""The kinds of the table, each once."""
+
 _KINDS: Final = {kind: name for name, kind in _TYPES.items()}
 
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from typing import assert_never
 
 from ackbook.projections.analysis.delivery_record import DeliveryRecord, begin_life
-from ackbook.projections.analysis.outcomes import ended_by
 from ackbook.projections.analysis.wait_times import Hold, Waits
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import (
@@ -25,20 +25,24 @@ from ackbook.projections.facts import (
     DeliveryAcked,
     DeliveryAdvanced,
     DeliveryAttempted,
-    DeliveryCancelled,
     DeliveryDeadLettered,
     DeliveryDropped,
-    DeliveryEvicted,
-    DeliveryExpired,
+    DeliveryFact,
     DeliveryHeld,
     DeliveryId,
     DeliveryRedelivered,
+    DeliveryResumed,
     DeliveryRetried,
     DeliveryWritten,
+    Departure,
     MessageEnqueued,
+    PlacingFact,
     Ref,
+    Remark,
+    SettlingFact,
 )
 from ackbook.projections.gaps import Remembered, is_placed, nothing_remembered
+from ackbook.projections.ways_out import outcome_by, reason_by
 from ackbook.projections.world.deliveries import Delivery
 from ackbook.projections.world.fold import fold
 from ackbook.projections.world.fold_deliveries import message_again, message_of
@@ -131,14 +135,14 @@ class _Auditor:
             case MessageEnqueued() as fact:
                 message = message_of(entry, fact)
                 for each in fact.deliveries:
-                    self._begin(
-                        Delivery(each.delivery_id, message, each.agent, entry.seq, entry.at)
-                    )
+                    new = Delivery(each.delivery_id, message, each.agent, entry.seq, entry.at)
+                    self._begin(new)
             case DeliveryRedelivered() as fact:
                 self._redelivered(entry, fact)
             case AgentReleased() as fact:
                 for ref in fact.dropped:
-                    self._end(ref, entry, "agent_released")
+                    if (life := self._open.get(ref.delivery_id)) is not None:
+                        self._move(life, entry, fact)
             case BrokerStarted():
                 for life in self._open.values():
                     life.restarts += 1
@@ -214,20 +218,24 @@ class _Auditor:
         places = (self._open, self._ended, self._letters)
         return next((p[delivery_id] for p in places if delivery_id in p), None)
 
-    def _change(self, entry: Entry, fact: Ref) -> None:
+    def _change(self, entry: Entry, fact: DeliveryFact) -> None:
         """A fact about one delivery. What is not known, or has ended, cannot change its queue."""
-        life = self._open.get(fact.delivery_id)
         if is_placed(fact):
             self._lost.discard(fact.delivery_id)
+        if isinstance(fact, Remark):
+            self._add(entry, fact)
+        elif (life := self._open.get(fact.delivery_id)) is not None:
+            self._move(life, entry, fact)
+
+    def _add(self, entry: Entry, fact: Remark) -> None:
+        known = self._known(fact.delivery_id)
+        if known is not None and isinstance(fact, DeliveryAdvanced):
+            known.rise(fact.level, entry.at)
+        elif known is not None and isinstance(fact, DeliveryDropped):
+            known.letter_dropped_at = entry.at
+
+    def _move(self, life: DeliveryRecord, entry: Entry, fact: PlacingFact | SettlingFact) -> None:
         match fact:
-            case DeliveryAdvanced():
-                if (known := self._known(fact.delivery_id)) is not None:
-                    known.rise(fact.level, entry.at)
-            case DeliveryDropped():
-                if (known := self._known(fact.delivery_id)) is not None:
-                    known.letter_dropped_at = entry.at
-            case _ if life is None:
-                pass
             case DeliveryAttempted():
                 self._spend(life, entry.at)
                 self._flight[life.delivery_id] = entry.at
@@ -241,22 +249,25 @@ class _Auditor:
             case DeliveryRetried():
                 life.retries += 1
                 self._back(life, entry)
-            case DeliveryHeld(undone=True):
-                life.attempts -= 1
-                if not life.attempts:
-                    life.typed_seq = life.typed_at = None
-                self._back(life, entry)
+            case DeliveryHeld():
+                if fact.undone:
+                    life.attempts -= 1
+                    if not life.attempts:
+                        life.typed_seq = life.typed_at = None
+                    self._back(life, entry)
             case DeliveryAcked():
-                self._end(fact, entry, fact.reason)
+                self._end(life, entry, fact)
                 life.verification = fact.verification
                 life.rise(fact.level, entry.at)
             case DeliveryDeadLettered():
-                self._end(fact, entry, fact.reason)
+                self._end(life, entry, fact)
                 life.error = fact.error
-            case DeliveryEvicted() | DeliveryExpired() | DeliveryCancelled():
-                self._end(fact, entry, fact.reason)
-            case _:
+            case Departure() | AgentReleased():
+                self._end(life, entry, fact)
+            case DeliveryResumed():
                 pass
+            case _:
+                assert_never(fact)
 
     def _back(self, life: DeliveryRecord, entry: Entry) -> None:
         """An attempt typed nothing, and the delivery is in its queue again."""
@@ -265,13 +276,11 @@ class _Auditor:
         if self.knows:
             self._waits.join(life.delivery_id, entry.at)
 
-    def _end(self, ref: Ref, entry: Entry, reason: str | None) -> None:
-        life, outcome = self._open.pop(ref.delivery_id, None), ended_by(entry.fact)
-        if life is None or outcome is None:
-            return
+    def _end(self, life: DeliveryRecord, entry: Entry, fact: SettlingFact) -> None:
+        del self._open[life.delivery_id]
         self._spend(life, entry.at)
         life.ended_seq, life.ended_at = entry.seq, entry.at
-        life.outcome, life.reason = outcome, reason
+        life.outcome, life.reason = outcome_by(fact), reason_by(fact)
         if life.written_seq is not None:
             life.level = "written"
         self._ended[life.delivery_id] = life

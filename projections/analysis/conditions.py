@@ -12,7 +12,6 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from ackbook.projections.analysis.outcomes import Ended, ended_by
 from ackbook.projections.codec import Content, Entry
 from ackbook.projections.facts import (
     DeliveryDropped,
@@ -22,6 +21,7 @@ from ackbook.projections.facts import (
     MessageRefused,
 )
 from ackbook.projections.subjects import agents_of, deliveries_of
+from ackbook.projections.ways_out import Ended, ended_by
 from ackbook.projections.world.agents import Agent, AgentState
 from ackbook.projections.world.state import World, key_of
 

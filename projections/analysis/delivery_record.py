@@ -12,9 +12,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from ackbook.projections.analysis.outcomes import OF_ACKED, Ended
 from ackbook.projections.facts import AgentName, DeliveryId, EventId, Level, Verification, rank
-from ackbook.projections.world.deliveries import Delivery, EndedState, SettledDelivery
+from ackbook.projections.ways_out import Ended, outcome_in
+from ackbook.projections.world.deliveries import Delivery, SettledDelivery
 
 RecordedOutcome: TypeAlias = Literal[Ended, "open", "unknown"]
 """How a delivery left its queue. The first two are both `acked`: with proof, and without. What is
@@ -79,28 +79,12 @@ class DeliveryRecord(msgspec.Struct, kw_only=True):
 
     def end_unseen(self, settled: SettledDelivery | None) -> None:
         """It ended where the record of that cannot be read; the world may remember how."""
-        self.outcome = "unknown"
-        if settled is None:
+        outcome = None if settled is None else outcome_in(settled.state, settled.verification)
+        if settled is None or outcome is None:
+            self.outcome = "unknown"
             return
-        if settled.verification is not None:
-            self.outcome, self.verification = OF_ACKED[settled.verification], settled.verification
-        elif (outcome := _ENDS.get(settled.state)) is not None:
-            self.outcome = outcome
-        else:
-            return
+        self.outcome, self.verification = outcome, settled.verification
         self.ended_seq, self.reason, self.level = settled.seq, settled.reason, settled.level
-
-
-"""What it means that a delivery was acked."""
-
-_ENDS: dict[EndedState, RecordedOutcome] = {
-    "evicted": "evicted",
-    "expired": "expired",
-    "cancelled": "cancelled",
-    "released": "released",
-    "dead_letter": "dead_letter",
-}
-"""What a world remembers of an end, as an outcome."""
 
 
 def begin_life(delivery: Delivery, *, bodies: bool = False) -> DeliveryRecord:

@@ -14,10 +14,10 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from ackbook.projections.analysis.outcomes import Ended, ended_by
-from ackbook.projections.codec import Content, Entry
-from ackbook.projections.facts import AgentReleased, DeliveryAcked, DeliveryAttempted, DeliveryId
+from ackbook.projections.codec import Entry
+from ackbook.projections.facts import DeliveryAcked, DeliveryAttempted, DeliveryId, SettlingFact
 from ackbook.projections.subjects import deliveries_of
+from ackbook.projections.ways_out import SETTLING, Ended, outcome_by, reason_by
 
 DeliveryKey: TypeAlias = tuple[int, str, str]
 """The first record of the decision that took the command, the agent, and for a redelivery the id of
@@ -75,10 +75,14 @@ class ComparedHistory:
         if isinstance(fact, DeliveryAttempted):
             if (fate := self.open.get(fact.delivery_id)) is not None:
                 fate.attempts += 1
-        elif (outcome := ended_by(fact)) is not None:
+        elif isinstance(fact, SETTLING):
             for delivery_id, _ in deliveries_of(fact):
                 if (fate := self.open.pop(delivery_id, None)) is not None:
-                    fate.outcome, fate.reason, fate.at = outcome, _reason_of(fact), entry.at
+                    fate.outcome, fate.reason, fate.at = (
+                        outcome_by(fact),
+                        _reason_of(fact),
+                        entry.at,
+                    )
                     self._end(fate)
                     yield fate.key
 
@@ -139,12 +143,6 @@ class Comparison:
             self.differences.append(found)
 
 
-def _reason_of(fact: Content) -> str:
+def _reason_of(fact: SettlingFact) -> str:
     """Why it ended so, as far as the fact says more than how."""
-    match fact:
-        case DeliveryAcked():
-            return ""
-        case AgentReleased():
-            return "agent_released"
-        case _:
-            return str(getattr(fact, "reason", ""))
+    return "" if isinstance(fact, DeliveryAcked) else reason_by(fact) or ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -12,21 +12,20 @@ from ackbook.projections.events.draft import EventDraft
 from ackbook.projections.facts import (
     DeliveryAcked,
     DeliveryAdvanced,
-    DeliveryCancelled,
     DeliveryDeadLettered,
     DeliveryDropped,
-    DeliveryEvicted,
-    DeliveryExpired,
     DeliveryHeld,
     DeliveryRedelivered,
     DeliveryResumed,
     DeliveryRetried,
     DeliveryWritten,
+    DepartureFact,
     Evidence,
     MessageEnqueued,
     MessageRefused,
     Ref,
 )
+from ackbook.projections.ways_out import departure_of
 
 
 def _ids(fact: Ref) -> dict[str, object]:
@@ -147,17 +146,8 @@ def _dropped(fact: Ref, reason: str) -> EventDraft:
     return "delivery_dropped", one
 
 
-def _evicted(entry: Entry, fact: DeliveryEvicted) -> Iterator[EventDraft]:
-    reason = f"pending queue full (max {fact.cap}); evicted oldest message from {fact.sender}"
-    yield _dropped(fact, reason)
-
-
-def _expired(entry: Entry, fact: DeliveryExpired) -> Iterator[EventDraft]:
-    yield _dropped(fact, "ttl: its time to live ran out before it was typed")
-
-
-def _cancelled(entry: Entry, fact: DeliveryCancelled) -> Iterator[EventDraft]:
-    yield _dropped(fact, f"cancelled by {fact.by or 'the operator'}")
+def _departed(entry: Entry, fact: DepartureFact) -> Iterator[EventDraft]:
+    yield _dropped(fact, departure_of(fact).told)
 
 
 def _letter_dropped(entry: Entry, fact: DeliveryDropped) -> Iterator[EventDraft]:
@@ -196,9 +186,7 @@ RULES: dict[type, Callable[[Entry, Any], Iterator[EventDraft]]] = {
     DeliveryRetried: _retried,
     DeliveryHeld: _held,
     DeliveryResumed: _resumed,
-    DeliveryEvicted: _evicted,
-    DeliveryExpired: _expired,
-    DeliveryCancelled: _cancelled,
+    **dict.fromkeys(get_args(DepartureFact), _departed),
     DeliveryDropped: _letter_dropped,
     DeliveryDeadLettered: _dead_lettered,
     DeliveryRedelivered: _redelivered,

@@ -24,6 +24,7 @@ from ackbook.projections.facts import (
     Ref,
 )
 from ackbook.projections.gaps import Hole, Remembered, nothing_remembered
+from ackbook.projections.ids import position_in
 from ackbook.projections.subjects import agents_of, ids_of
 from ackbook.projections.why.delivery_story import Course, fate_of
 from ackbook.projections.why.partial_state import UNKNOWN, PartialState
@@ -43,7 +44,7 @@ def why(
     world: World | None = None,
     remembered: Remembered = nothing_remembered,
 ) -> Story | None:
-    """The story of a message (`evt_...`) or delivery (`del_...`); None where no entry names it.
+    """The story of a message or delivery, by its id; None where no entry names it.
 
     The entries are those of a journal, in order, up to the moment that is asked about; where seqs
     are missing there is a hole. `world` is the state before the first of them, and an empty one
@@ -189,7 +190,7 @@ class Teller:
         if delivery_id in self._courses:
             return
         self._waits.setdefault(key_of(agent), UNKNOWN)  # nobody looked when the decision began
-        joined = int(delivery_id.split("_")[1], 16)
+        joined = position_in(delivery_id)
         holes = [hole for hole in self._holes if hole.last >= joined]
         self._add(
             Course(

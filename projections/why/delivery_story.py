@@ -7,22 +7,30 @@ anything was typed, what kept the queue when it left it, which broker it began u
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import msgspec
 
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import (
+    AgentReleased,
     DeliveryAcked,
     DeliveryAttempted,
     DeliveryDeadLettered,
     DeliveryDropped,
+    DeliveryFact,
     DeliveryHeld,
     DeliveryId,
     DeliveryRedelivered,
     DeliveryResumed,
     DeliveryRetried,
     DeliveryWritten,
+    Departure,
+    Ref,
+    Remark,
 )
 from ackbook.projections.gaps import Hole, is_placed, refs_of
+from ackbook.projections.ways_out import SETTLING
 from ackbook.projections.why.gap_sentences import (
     caveat,
     lost,
@@ -31,8 +39,6 @@ from ackbook.projections.why.gap_sentences import (
     whether_more,
 )
 from ackbook.projections.why.outcome_sentences import (
-    LEAVING,
-    SETTLING,
     EndingContext,
     OutcomeSentence,
     ended,
@@ -110,21 +116,8 @@ class Course(msgspec.Struct, kw_only=True):
                 if ref.delivery_id == self.delivery_id:
                     self.attempts = max(self.attempts, ref.attempt)
                     self.placed = self.placed or is_placed(ref)
-        match fact:
-            case DeliveryAttempted():
-                self.attempts, self.typed = fact.attempt, "unknown"
-            case DeliveryWritten() | DeliveryAcked():
-                self.typed = "yes"
-            case DeliveryRetried():
-                self.typed, self.failed = "no", entry
-            case DeliveryHeld() | DeliveryResumed():
-                self.typed = "no"  # it stands in the queue, and nothing that was typed does
-            case DeliveryDeadLettered() if fact.reason != "outcome_unknown":
-                self.typed = "no"
-            case _ if isinstance(fact, LEAVING):
-                self.typed = "no"
-            case _:
-                pass
+        if isinstance(fact, Ref | AgentReleased):
+            self._follow(entry, fact)
         if isinstance(fact, SETTLING):
             self.settled, self.epoch = True, sight.epoch
         elif isinstance(fact, DeliveryDropped) or _is_final(fact):
@@ -141,6 +134,26 @@ class Course(msgspec.Struct, kw_only=True):
                 sure=isinstance(sight, World),
             )
             self.endings.append(ending)
+
+    def _follow(self, entry: Entry, fact: DeliveryFact | AgentReleased) -> None:
+        """Whether it was typed by now."""
+        match fact:
+            case DeliveryAttempted():
+                self.attempts, self.typed = fact.attempt, "unknown"
+            case DeliveryWritten() | DeliveryAcked():
+                self.typed = "yes"
+            case DeliveryRetried():
+                self.typed, self.failed = "no", entry
+            case DeliveryHeld() | DeliveryResumed():
+                self.typed = "no"  # it stands in the queue, and nothing that was typed does
+            case DeliveryDeadLettered():
+                self.typed = self.typed if fact.reason == "outcome_unknown" else "no"
+            case Departure() | AgentReleased():
+                self.typed = "no"
+            case Remark():
+                pass  # it is where it was
+            case _:
+                assert_never(fact)
 
 
 class DeliveryExplanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,7 +242,8 @@ def _since_left(course: Course, record: EntryLookup) -> WaitStart | None:
     first = course.endings[0] if course.endings else None
     if first is None or not isinstance(first.entry.fact, SETTLING):
         return since_of(UNKNOWN, record)
-    return since_of(first.wait, record) if isinstance(first.entry.fact, LEAVING) else None
+    queued = isinstance(first.entry.fact, Departure | AgentReleased)
+    return since_of(first.wait, record) if queued else None
 
 
 def _fate(

@@ -8,6 +8,8 @@ story is `builder`'s business.
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import msgspec
 
 from ackbook.projections.codec import Entry
@@ -24,11 +26,14 @@ from ackbook.projections.facts import (
     DeliveryExpired,
     DeliveryId,
     DeliveryRedelivered,
+    Departure,
+    DepartureFact,
     Evidence,
     MessageEnqueued,
     Ref,
     rank,
 )
+from ackbook.projections.ways_out import departure_of
 from ackbook.projections.why.phrases import PAST, Typed, clause, ended_how, never_typed, span
 from ackbook.projections.why.wait_cause import EntryLookup, Wait, since_of
 from ackbook.projections.world.deliveries import Delivery
@@ -72,42 +77,19 @@ class OutcomeSentence(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-LEAVING = (DeliveryEvicted, DeliveryExpired, DeliveryCancelled, AgentReleased)
-"""The facts that take a delivery out of its queue, whatever it waited for."""
-
-SETTLING = (*LEAVING, DeliveryAcked, DeliveryDeadLettered)
-"""The facts that settle a delivery."""
-
-
 def ended(
     delivery_id: DeliveryId, ending: EndingContext, record: EntryLookup
 ) -> OutcomeSentence | None:
     """What this record says of the delivery; None where it ended nothing and adds nothing."""
-    fact, seq, at = ending.entry.fact, ending.entry.seq, ending.entry.at
-    since = ending.queued_at
+    fact, seq = ending.entry.fact, ending.entry.seq
     match fact:
         case DeliveryAcked():
             return _acked(fact, seq)
         case DeliveryAdvanced():
             return _advanced(fact, seq)
-        case DeliveryEvicted():
-            full = _overfull(ending.entry, fact, record)
-            rule = f"was evicted at seq {seq}: {full}, and {_chosen(fact, ending)}"
-            return _left(delivery_id, "evicted", fact.reason, rule, fact.agent, ending, record)
-        case DeliveryExpired():
-            lived = "" if since is None else f" ({span(fact.expires_at - since)})"
-            rule = (
-                f"expired at seq {seq}: its time to live{lived} ran out before it could be"
-                f" typed for {fact.agent}"
-            )
-            return _left(delivery_id, "expired", fact.reason, rule, fact.agent, ending, record)
-        case DeliveryCancelled():
-            waited = "waited" if since is None else f"waited {span(at - since)}"
-            rule = (
-                f"was cancelled at seq {seq} by {fact.by or 'the operator'} after it had {waited}"
-                f" for {fact.agent}"
-            )
-            return _left(delivery_id, "cancelled", fact.reason, rule, fact.agent, ending, record)
+        case Departure():
+            state, rule = departure_of(fact).state, _rule_of(fact, ending, record)
+            return _left(delivery_id, state, fact.reason, rule, fact.agent, ending, record)
         case AgentReleased():
             why = f" ({fact.reason})" if fact.reason else ""
             rule = (
@@ -133,6 +115,29 @@ def ended(
             return OutcomeSentence(state="redelivered", reason=None, sentence=sentence, step=step)
         case _:
             return None
+
+
+def _rule_of(fact: DepartureFact, ending: EndingContext, record: EntryLookup) -> str:
+    """The rule that acted, with its numbers, behind the id of the delivery."""
+    seq, since = ending.entry.seq, ending.queued_at
+    match fact:
+        case DeliveryEvicted():
+            full = _overfull(ending.entry, fact, record)
+            return f"was evicted at seq {seq}: {full}, and {_chosen(fact, ending)}"
+        case DeliveryExpired():
+            lived = "" if since is None else f" ({span(fact.expires_at - since)})"
+            return (
+                f"expired at seq {seq}: its time to live{lived} ran out before it could be"
+                f" typed for {fact.agent}"
+            )
+        case DeliveryCancelled():
+            waited = "waited" if since is None else f"waited {span(ending.entry.at - since)}"
+            return (
+                f"was cancelled at seq {seq} by {fact.by or 'the operator'} after it had {waited}"
+                f" for {fact.agent}"
+            )
+        case _:
+            assert_never(fact)
 
 
 def _left(

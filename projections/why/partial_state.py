@@ -8,6 +8,8 @@ What no record behind the hole has said yet is `unknown`, and is never guessed.
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import msgspec
 
 from ackbook.projections.codec import Control, Entry
@@ -17,16 +19,16 @@ from ackbook.projections.facts import (
     BrokerStarted,
     DeliveryAcked,
     DeliveryAttempted,
-    DeliveryCancelled,
     DeliveryDeadLettered,
-    DeliveryEvicted,
-    DeliveryExpired,
+    DeliveryFact,
     DeliveryHeld,
     DeliveryId,
     DeliveryResumed,
     DeliveryRetried,
     DeliveryWritten,
+    Departure,
     Ref,
+    Remark,
 )
 from ackbook.projections.why.wait_cause import Wait
 from ackbook.projections.world.agents import Held
@@ -97,7 +99,7 @@ class PartialState:
             case _:
                 pass
 
-    def _hear_of(self, key: str, entry: Entry, fact: Ref) -> None:
+    def _hear_of(self, key: str, entry: Entry, fact: DeliveryFact) -> None:
         match fact:
             case DeliveryAttempted():
                 self._terminals[key] = _InTerminal(fact.delivery_id, fact.generation, entry.seq)
@@ -111,17 +113,12 @@ class PartialState:
                 self._held[key] = Held(fact.delivery_id, fact.reason, entry.seq, entry.at)
             case DeliveryResumed():
                 self._held.pop(key, None)
-            case (
-                DeliveryAcked()
-                | DeliveryRetried()
-                | DeliveryDeadLettered()
-                | DeliveryEvicted()
-                | DeliveryExpired()
-                | DeliveryCancelled()
-            ):
+            case DeliveryAcked() | DeliveryRetried() | DeliveryDeadLettered() | Departure():
                 self._left(key, fact.delivery_id)
-            case _:
+            case Remark():
                 pass
+            case _:
+                assert_never(fact)
 
     def _left(self, key: str, delivery_id: DeliveryId) -> None:
         """It is no longer what keeps the queue."""

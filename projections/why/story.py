@@ -13,6 +13,8 @@ import msgspec
 from ackbook.projections.codec import Entry, kind_of
 from ackbook.projections.facts import MessageEnqueued, MessageRefused
 from ackbook.projections.gaps import Hole
+from ackbook.projections.ids import is_event_id
+from ackbook.projections.ways_out import ENDED_STATES
 from ackbook.projections.why.delivery_story import DeliveryExplanation
 
 OTHERS_TOLD = ("agent.", "broker.")
@@ -25,14 +27,7 @@ SETTLED_ORDER = (
     "in_doubt",
     "typing",
     "awaiting",
-    "dead_letter",
-    "dropped",
-    "evicted",
-    "expired",
-    "cancelled",
-    "released",
-    "acked",
-    "redelivered",
+    *ENDED_STATES,
 )
 """States from the least settled to the most."""
 
@@ -53,7 +48,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_message(self) -> bool:
-        return self.id.startswith("evt_")
+        return is_event_id(self.id)
 
     def to_dict(self) -> dict[str, object]:
         """The shape of `ackbook why --json`."""
@@ -126,7 +121,7 @@ def _sentence(
         told = f"{wanted} has {len(fates)} deliveries{known}, {told}"
     first = own[0].fact if own else None
     refused = first.refused if isinstance(first, MessageEnqueued) else ()
-    if not refused or not wanted.startswith("evt_"):
+    if not refused or not is_event_id(wanted):
         return told
     names = ", ".join(f"{each.agent} ({each.reason})" for each in refused)
     return f"{told} Of its recipients, the queue of {names} did not take it."

@@ -25,14 +25,12 @@ from ackbook.projections.facts import (
     RefusedRecipient,
     Verification,
 )
+from ackbook.projections.ways_out import EndedState
 
 PRIORITIES = 5
 """Priorities are 0 (most urgent) to 4."""
 
 LiveState = Literal["queued", "typing", "awaiting"]
-EndedState = Literal[
-    "acked", "evicted", "expired", "cancelled", "released", "dead_letter", "dropped", "redelivered"
-]
 
 
 class RefFields(TypedDict):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from sys import intern
-from typing import Any, TypeAlias
+from typing import Any, get_args
 
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import (
@@ -16,11 +16,8 @@ from ackbook.projections.facts import (
     DeliveryAcked,
     DeliveryAdvanced,
     DeliveryAttempted,
-    DeliveryCancelled,
     DeliveryDeadLettered,
     DeliveryDropped,
-    DeliveryEvicted,
-    DeliveryExpired,
     DeliveryHeld,
     DeliveryId,
     DeliveryRedelivered,
@@ -28,17 +25,19 @@ from ackbook.projections.facts import (
     DeliveryResumed,
     DeliveryRetried,
     DeliveryWritten,
+    DepartureFact,
     KeysForgotten,
     MessageEnqueued,
     MessageRefused,
     rank,
 )
+from ackbook.projections.ids import position_in
+from ackbook.projections.ways_out import departure_of
 from ackbook.projections.world.agents import Agent, Held
 from ackbook.projections.world.deliveries import (
     Attempt,
     DeadLetter,
     Delivery,
-    EndedState,
     KeyAnswer,
     Message,
 )
@@ -193,18 +192,11 @@ def _back(world: World, agent: Agent, delivery: Delivery) -> None:
         world.deadlines.put(("ttl", delivery.delivery_id), delivery.expires_at)
 
 
-_Left: TypeAlias = DeliveryEvicted | DeliveryExpired | DeliveryCancelled
-
-_LEFT: dict[type[_Left], EndedState] = {
-    DeliveryEvicted: "evicted",
-    DeliveryExpired: "expired",
-    DeliveryCancelled: "cancelled",
-}
-
-
-def _left(world: World, entry: Entry, fact: _Left, delivery: Delivery, agent: Agent) -> None:
+def _departed(
+    world: World, entry: Entry, fact: DepartureFact, delivery: Delivery, agent: Agent
+) -> None:
     _leave(delivery, agent)
-    world.remember(delivery, _LEFT[type(fact)], entry.seq, fact.reason)
+    world.remember(delivery, departure_of(fact).state, entry.seq, fact.reason)
 
 
 def _dead_lettered(
@@ -256,7 +248,7 @@ def message_again(fact: DeliveryRedelivered) -> Message:
     """The message of a delivery that is queued again, without its body."""
     return Message(
         event_id=fact.event_id,
-        seq=int(fact.event_id.removeprefix("evt_"), 16),
+        seq=position_in(fact.event_id),
         sender=fact.sender,
         target=fact.target,
         body=None,
@@ -288,9 +280,7 @@ LIVE_FOLDS: dict[type, Callable[[World, Entry, Any, Delivery, Agent], None]] = {
     DeliveryRetried: _retried,
     DeliveryHeld: _held,
     DeliveryResumed: _resumed,
-    DeliveryEvicted: _left,
-    DeliveryExpired: _left,
-    DeliveryCancelled: _left,
+    **dict.fromkeys(get_args(DepartureFact), _departed),
     DeliveryDeadLettered: _dead_lettered,
 }
 """Of the facts about a delivery that is not yet settled; its agent's deadline may have moved."""

@@ -13,12 +13,12 @@ from itertools import islice
 from typing import Final
 
 from ackbook.projections.facts import AgentName, DeliveryId, Evidence, Level, Policy, Verification
+from ackbook.projections.ways_out import EndedState
 from ackbook.projections.world.agents import Agent
 from ackbook.projections.world.deadlines import Agenda
 from ackbook.projections.world.deliveries import (
     DeadLetter,
     Delivery,
-    EndedState,
     KeyAnswer,
     Message,
     SettledDelivery,

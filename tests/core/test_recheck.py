@@ -41,7 +41,7 @@ def first_of(broker: Simulated, kind: str) -> Entry:
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "command",
     [
         message("Bob", "hello"),
         message("@bob", "hello", key="k", priority=2),

@@ -266,7 +266,7 @@ def test_in_a_fan_out_each_queue_decides_for_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "reason"),
+    ("command", "reason"),
     [
         (message("nobody"), "unknown_agent"),
         (message("#nobody"), "unknown_agent"),

@@ -11,7 +11,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ackbook.projections.codec import CONTROL_KINDS, Foreign, decode, decode_block, encode, kind_of
+from ackbook.journal.format.control import CONTROL_KINDS
+from ackbook.projections.codec import Foreign, decode, decode_block, encode, kind_of
 from ackbook.projections.events.derive import EVENTS_PER_RECORD, derive, to_json
 from ackbook.projections.facts import KINDS, MessageEnqueued
 from tests.projections.examples import EXAMPLES

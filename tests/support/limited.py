@@ -11,6 +11,7 @@ import os
 import resource
 import sys
 
+from ackbook.tools.main import VERBS
 from tests.support.machine import MIB, address_space, free_descriptor
 
 IMPORTED_LATE = ("ackbook.broker.runtime.app", "uvloop")
@@ -27,7 +28,8 @@ def main() -> int:
     given = parser.parse_args()
     module = importlib.import_module(given.module)
     if given.module == "ackbook.tools.main":
-        importlib.import_module(f"ackbook.tools.verbs.{given.arguments[0]}")
+        modules = {name: verb.module for verbs in VERBS.values() for name, verb in verbs.items()}
+        importlib.import_module(f"ackbook.tools.{modules[given.arguments[0]]}")
         for late in IMPORTED_LATE:
             importlib.import_module(late)
     if given.memory is not None:

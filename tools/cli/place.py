@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from ackbook.broker.exit_codes import ExitCode
-from ackbook.broker.wire.connection import Connection
+from ackbook.broker.wire.connection import CONNECTION_FILE, Connection
 from ackbook.tools.cli.failures import Failure
 
 DIRECTORY_VARIABLE = "ACKBOOK_DIR"
@@ -51,7 +51,7 @@ class Place:
 
     @property
     def connection_file(self) -> Path:
-        return self.directory / "connection.json"
+        return self.directory / CONNECTION_FILE
 
     @property
     def named(self) -> Path:

@@ -29,6 +29,7 @@ STATE_STYLES = {
     "awaiting": "cyan",
     "held": "yellow",
     "in_doubt": "red",
+    "acked": "green",
 }
 
 

@@ -20,6 +20,8 @@ from urllib.request import Request, urlopen
 
 import msgspec
 
+from ackbook.broker.wire.connection import CONNECTION_FILE
+
 PACE_S = 0.04
 """Between two messages of one sender, so that the burst lasts long enough to be interrupted."""
 
@@ -37,7 +39,7 @@ class BrokerAddress(msgspec.Struct, frozen=True):
 
 
 def read_connection(home: Path) -> BrokerAddress:
-    return msgspec.json.decode((home / "connection.json").read_bytes(), type=BrokerAddress)
+    return msgspec.json.decode((home / CONNECTION_FILE).read_bytes(), type=BrokerAddress)
 
 
 class SendAnswer(msgspec.Struct, frozen=True):

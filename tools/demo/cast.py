@@ -13,6 +13,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from ackbook.projections.ids import EVENT_ID
+
 CHAT = Path(__file__).parent / "chat.py"
 
 BASH_RC = """\
@@ -38,7 +40,7 @@ sys.excepthook = keep
 sys.ps1 = "bob>>> "
 """
 
-_ARRIVAL = re.compile(r"Relay message from \S+(?: in #\S+)? \[(?P<event_id>evt_\w+)\]: ")
+_ARRIVAL = re.compile(rf"Relay message from \S+(?: in #\S+)? \[(?P<event_id>{EVENT_ID})\]: ")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from ackbook.projections.facts import AgentAdopted
 from ackbook.tools.demo.burst import Sender
 from ackbook.tools.demo.cast import CAST, WRITERS, set_props, transcript
 from ackbook.tools.demo.stage import Broken, Stage
@@ -18,7 +19,7 @@ KILL_AFTER = BURST // 2
 QUEUE_LENGTH_MAX = 256
 """The default cap of a queue: one message more, and the oldest has to go."""
 
-ADOPTIONS = ("--kind", "agent.adopted")
+ADOPTIONS = ("--kind", AgentAdopted.KIND)
 SETTLED_S_MAX = 90.0
 PATIENCE_S = "20"
 

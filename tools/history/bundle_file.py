@@ -31,10 +31,11 @@ from ackbook.projections.world.serialization import load
 from ackbook.tools.cli.atomic_file import whole_file
 from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.place import OfBundle
+from ackbook.tools.history.captures import SCREENS
 from ackbook.tools.history.journal import as_failure
 
 BUNDLE_FORMAT = 1
-MANIFEST, SLICE, WORLD, SCREENS = "manifest.json", "slice.jsonl", "world.jsonl", "screens.jsonl"
+MANIFEST, SLICE, WORLD = "manifest.json", "slice.jsonl", "world.jsonl"
 MEMBER_BYTES_MAX = 4 * 1024**3
 """More than anybody passes on, and less than fills a disk unseen."""
 

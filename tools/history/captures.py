@@ -9,6 +9,9 @@ from ackbook.broker.wire.screen_captures import Still, decode_still
 from ackbook.tools.cli.output import bold, clock_time, dim, plain, tell
 from ackbook.tools.cli.place import Place
 
+SCREENS = "screens.jsonl"
+"""The file of a bundle that holds them."""
+
 MOMENTS = {
     "seen": "its text was found",
     "submitted": "it had left the input line",
@@ -40,7 +43,7 @@ def show_still(still: Still) -> None:
 def _files(place: Place) -> Iterator[Path]:
     """Of a broker's directory, or of an opened bundle."""
     yield from sorted((place.directory / "screens").glob("*.jsonl*"))
-    bundled = place.directory / "screens.jsonl"
+    bundled = place.directory / SCREENS
     if bundled.is_file():
         yield bundled
 

@@ -11,15 +11,13 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from ackbook.broker.history.world_loading import SNAPSHOTS_MAX
 from ackbook.journal import SnapshotUnusable, newest_snapshots
 from ackbook.journal.format.control import REPAIRED
 from ackbook.projections.codec import Control, Entry, kind_of
 from ackbook.projections.world.fold import World
 from ackbook.projections.world.serialization import FOLD_VERSION, UnreadableWorld, load
 from ackbook.tools.history.journal import JournalHistory
-
-SNAPSHOTS_MAX = 64
-"""More than a journal keeps."""
 
 
 class Skipped(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from prompt_toolkit.utils import get_cwidth
 
 from ackbook.journal import Line
 from ackbook.projections.analysis.world_diff import FieldChange, Moved
+from ackbook.projections.ways_out import is_loss
 from ackbook.tools.cli.output import clock_time, duration, full_time, plain
 from ackbook.tools.cli.tables import STATE_STYLES
 from ackbook.tools.history.record_filter import command_told, decision_of, fields_of
@@ -178,8 +179,7 @@ def _agents(view: StepView) -> list[StyledLine]:
 
 def _style(state: str) -> str:
     """The colour that tables give this state."""
-    settled = {"acked": "green", "dead_letter": "red", "evicted": "red", "expired": "red"}
-    colour = {**STATE_STYLES, **settled}.get(state, "")
+    colour = STATE_STYLES.get(state, "red" if is_loss(state) else "")
     return f"ansi{colour}" if colour else ""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from typing import get_args
 
 import msgspec
 from rich.table import Table
@@ -19,7 +20,11 @@ from ackbook.broker.core.replay.recheck import decisions
 from ackbook.broker.core.replay.recorded_replies import Reactions
 from ackbook.broker.core.replay.what_if import Elsewhere
 from ackbook.broker.exit_codes import ExitCode
-from ackbook.projections.analysis.outcome_diff import ComparedDelivery, Difference
+from ackbook.projections.analysis.outcome_diff import (
+    ComparedDelivery,
+    ComparedOutcome,
+    Difference,
+)
 from ackbook.projections.codec import Entry
 from ackbook.projections.facts import Policy
 from ackbook.projections.world.fold import World
@@ -60,19 +65,14 @@ ASSUMES = (
 
 SETTLE = "settle_ms is obeyed at the terminal; what it would have done there is not known"
 
-OUTCOMES = {
+PEOPLES_WORDS: dict[str, str] = {
     "verified": "verified by echo",
     "unverified": "settled, not seen",
-    "evicted": "evicted",
-    "expired": "expired",
-    "cancelled": "cancelled",
-    "released": "released",
     "dead_letter": "given up",
-    "refused": "refused",
     "open": "still waiting",
     "absent": "never there",
 }
-"""Each outcome in the words of people."""
+"""The outcomes that have another word among people."""
 
 
 def what_if(place: Place, settings: Sequence[str], show_all: bool, as_json: bool) -> int:
@@ -220,18 +220,18 @@ def _show_counts(report: WhatIfReport) -> None:
     table.add_column("deliveries")
     for heading in ("recorded", "what if", "more or less"):
         table.add_column(heading, justify="right")
-    for outcome, words in OUTCOMES.items():
+    for outcome in get_args(ComparedOutcome):
         recorded, other = report.recorded.get(outcome, 0), report.what_if.get(outcome, 0)
         if recorded or other:
             more = Text(f"{other - recorded:+,}" if other != recorded else "", "yellow")
-            table.add_row(words, f"{recorded:,}", f"{other:,}", more)
+            table.add_row(_words(outcome), f"{recorded:,}", f"{other:,}", more)
     console().print(table)
 
 
 def _show_changes(rows: Sequence[ChangedRow]) -> None:
     """How many of each kind: other outcomes by what they were and would be, other times by way."""
     others = Counter(
-        f"{OUTCOMES[row.recorded.outcome]} -> {OUTCOMES[row.what_if.outcome]}"
+        f"{_words(row.recorded.outcome)} -> {_words(row.what_if.outcome)}"
         for row in rows
         if row.moved_ms is None
     )
@@ -267,8 +267,12 @@ def _show_rows(report: WhatIfReport, show_all: bool) -> None:
 
 
 def _told(fate: FateRow) -> str:
-    words = OUTCOMES[fate.outcome]
+    words = _words(fate.outcome)
     return f"{words}: {fate.reason}" if fate.outcome in ("dead_letter", "refused") else words
+
+
+def _words(outcome: str) -> str:
+    return PEOPLES_WORDS.get(outcome, outcome)
 
 
 def _moved(moved_ms: int | None) -> str:

@@ -43,7 +43,6 @@ from ackbook.tools.cli.output import bold, dim, emit, plain, poor, say, tell
 from ackbook.tools.cli.place import Place
 from ackbook.tools.history.bundle_file import (
     BUNDLE_FORMAT,
-    SCREENS,
     SLICE,
     WORLD,
     Manifest,
@@ -53,7 +52,7 @@ from ackbook.tools.history.bundle_file import (
     opened_slice,
     pack_bundle,
 )
-from ackbook.tools.history.captures import kept_stills
+from ackbook.tools.history.captures import SCREENS, kept_stills
 from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.history.options import past_option
 from ackbook.tools.history.redaction_check import redact_line, undecidable

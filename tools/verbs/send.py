@@ -150,6 +150,8 @@ def _progress(row: DeliveryRow) -> str:
         return f"{good(row.level or '')}  {dim(evidence_text(msgspec.to_builtins(row.evidence)))}"
     if row.verification is not None:
         return f"{poor('unconfirmed')}{because}"
+    from ackbook.projections.ways_out import is_loss
+
     state = row.state or "unknown"
-    colour = bad if state in ("dead_letter", "dropped", "evicted", "expired") else poor
+    colour = bad if is_loss(state) else poor
     return f"{colour(state)}{because}"

@@ -18,7 +18,9 @@ from ackbook.broker.history.story_query import Telling, kept_of
 from ackbook.broker.history.why_question import LAST_MAX, Misasked, NothingKnown, WhyQuestion
 from ackbook.broker.wire.screen_captures import Still
 from ackbook.journal import Reader
+from ackbook.projections.facts import DeliveryAttempted, MessageEnqueued
 from ackbook.projections.ids import position_of
+from ackbook.projections.ways_out import is_loss
 from ackbook.projections.why.story import Story
 from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import json_option
@@ -256,19 +258,18 @@ def _state(state: str, reason: str | None) -> str:
     told = state if reason in (None, state) else f"{state}: {reason}"
     if state == "acked":
         return good(told) if reason is None else poor(told)
-    settled_badly = ("dead_letter", "dropped", "evicted", "expired", "released", "refused")
-    return bad(told) if state in settled_badly else poor(told)
+    return bad(told) if is_loss(state) else poor(told)
 
 
 def _details(row: StoryRow, fields: dict[str, object], alone: bool) -> str:
     """What this line has to say that the others do not."""
     told: list[str] = []
-    if row.kind == "message.enqueued":
+    if row.kind == MessageEnqueued.KIND:
         told.append(f"from {fields['from']} to {fields['target']}, {fields['body_bytes']} bytes")
     for key, value in fields.items():
         if key in LEFT_OUT or value in NOTHING or (alone and key == "delivery_id"):
             continue
-        if key == "attempt" and row.kind != "delivery.attempted":
+        if key == "attempt" and row.kind != DeliveryAttempted.KIND:
             continue
         if key == "verification" and value == "echo":
             continue

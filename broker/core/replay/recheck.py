@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from ackbook.broker.core.commands import AnyCommand
 from ackbook.broker.core.decide import decide, unfold
 from ackbook.broker.core.recorded_command import command_of
+from ackbook.journal.format.control import OPENED
 from ackbook.projections.codec import Content, Control, Entry, Foreign, kind_of
 from ackbook.projections.facts import MessageEnqueued
 from ackbook.projections.world.fold import World, fold_all
@@ -67,7 +68,7 @@ def check(world: World, entries: Iterable[Entry]) -> Iterator[RecheckFinding]:
     shorter: Divergence | None = None
     for group in decisions(entries):
         if shorter is not None:
-            cut = kind_of(group[0]) == "journal.opened"
+            cut = kind_of(group[0]) == OPENED
             yield NotTold(shorter.first, "cut") if cut else shorter
             shorter = None
         if not is_decision(group):

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket
 
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.wire.problems import Problem
-from ackbook.broker.wire.requests import RECORDED_INTEGER_MAX
+from ackbook.journal.limits import INTEGER_MAX
 
 Handler = Callable[[Service, Request], Awaitable[msgspec.Struct | dict[str, object]]]
 """A story is a dictionary: `why` tells it as one."""
@@ -38,6 +38,6 @@ def no_agent(name: str) -> Problem:
 
 def cursor_of_text(text: str) -> int:
     """A cursor as it stands in a query or a header. Raises `Problem`."""
-    if not text.isdecimal() or int(text) > RECORDED_INTEGER_MAX:
+    if not text.isdecimal() or int(text) > INTEGER_MAX:
         raise Problem("invalid_request", f"{text!r} is no cursor")
     return int(text)

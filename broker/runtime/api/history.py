@@ -32,7 +32,7 @@ from ackbook.projections.facts import (
     MessageEnqueued,
     Ref,
 )
-from ackbook.projections.ids import position_of
+from ackbook.projections.ids import position_in, position_of
 
 
 async def why(service: Service, asked: WhyQuestion) -> list[dict[str, object]]:
@@ -106,8 +106,7 @@ def _first(journal: Path, entry: Entry | None, delivery_id: DeliveryId) -> Origi
             agents = [e.agent for e in message.deliveries if e.delivery_id == delivery_id]
             return _original(message, delivery_id, agents[0]) if agents else None
         case DeliveryRedelivered() as again if again.new_delivery_id == delivery_id:
-            position = position_of(again.event_id)
-            assert position is not None
+            position = position_in(again.event_id)
             for record in entries(journal, position - 1, position):
                 if isinstance(record.fact, MessageEnqueued):
                     return _original(record.fact, delivery_id, again.agent)

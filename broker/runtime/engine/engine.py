@@ -33,6 +33,7 @@ from ackbook.broker.runtime.engine.inbox import (
     Stopped,
 )
 from ackbook.journal import JournalFull, Log
+from ackbook.journal.limits import SECOND_US
 from ackbook.projections.world.fold import World, next_deadline
 
 T = TypeVar("T")
@@ -42,8 +43,6 @@ BATCH_RECORDS_MAX = 2_048
 
 RETRY_S = 1.0
 """How long essential commands wait before a full disk is asked again."""
-
-SECOND_US = 1_000_000
 
 
 class Engine:
