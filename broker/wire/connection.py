@@ -16,5 +16,5 @@ class Connection(msgspec.Struct, frozen=True):
     port: int
     api_key: str
     pid: int
-    directory: str
+    directory: str = ""
     version: str = ""

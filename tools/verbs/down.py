@@ -55,7 +55,11 @@ def down(keep_agents: bool, as_json: bool, place: Place) -> None:
                 f"start it again, then end it: ackbook up --background {place.flag()}",
             )
     sessions = {row.pid: row.name for row in rows if row.pid is not None}
-    left = [] if keep_agents else left_over(client.connection.directory, sessions)
+    left = (
+        []
+        if keep_agents
+        else left_over(client.connection.directory or str(place.directory), sessions)
+    )
     if as_json:
         named = left[:NAMED_MAX]
         emit({"stopped": True, "pid": pid, "agents_kept": keep_agents, "left_over": named})
