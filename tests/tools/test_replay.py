@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -230,7 +231,7 @@ def test_the_first_record_is_found_with_its_decision_and_what_to_run_next(
     people = replay(root, "bisect", *asked)
     assert f"record {first['seq']}" in people.out
     assert people.out.splitlines()[-1] == f"next: {first['next']}"
-    following = ackbook(*first["next"].split()[1:], cwd=root)
+    following = ackbook(*shlex.split(first["next"])[1:], cwd=root)
     assert following.code == 0, following.err
 
 

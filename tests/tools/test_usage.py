@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import threading
@@ -105,7 +106,8 @@ def test_without_a_broker_a_verb_says_how_to_start_one(verb: str, tmp_path: Path
     assert done.code == 3
     assert done.out == ""
     assert done.err == (
-        f"ackbook: no broker is running in {here}; start one with: ackbook up --dir {here}\n"
+        f"ackbook: no broker is running in {here};"
+        f" start one with: ackbook up --dir {shlex.quote(str(here))}\n"
     )
 
 

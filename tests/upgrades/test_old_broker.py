@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -88,7 +89,7 @@ def broker(left: Left, tmp_path: Path) -> Iterator[OldBroker]:
 
 
 def note(broker: OldBroker, theirs: str) -> str:
-    flag = f"--dir {broker.directory}"
+    flag = f"--dir {shlex.quote(str(broker.directory))}"
     steps = f"ackbook down --keep-agents {flag}; ackbook up --background {flag}"
     return (
         f"the broker in {broker.directory} is version {theirs} and this is {VERSION}:"
