@@ -63,6 +63,23 @@ def carriers(mark: str) -> dict[int, str]:
     return found
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a module makes once for its tests is made once: they go to one worker together."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group") and _shares(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def _shares(item: pytest.Item) -> bool:
+    """Whether the test uses a fixture that its module makes once."""
+    assert isinstance(item, pytest.Function)
+    found = item._fixtureinfo.name2fixturedefs.values()
+    return any(
+        made.scope == "module" and made.baseid.endswith(".py") for each in found for made in each
+    )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def the_same_surroundings_anywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Signals, umask, and an environment of what is needed to run; a home and a cache of our own:

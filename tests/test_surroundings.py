@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.inherited import inherited_by, spoil
 
 ROOT = Path(__file__).parent.parent
@@ -34,7 +36,7 @@ def test_they_are_so_for_whoever_has_them_otherwise() -> None:
         os.close(0)
 
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:xdist", f"{__file__}::{FIRST}"],
+        [sys.executable, "-m", "pytest", f"{__file__}::{FIRST}"],
         cwd=ROOT,
         env=os.environ | FOREIGN | {"TERM": "dumb", "LC_ALL": "C"},
         preexec_fn=otherwise,
@@ -44,6 +46,13 @@ def test_they_are_so_for_whoever_has_them_otherwise() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.xdist_group("one")
+def test_the_tests_of_a_group_go_to_one_worker(request: pytest.FixtureRequest) -> None:
+    """Its name has the group in it, by which pytest-xdist sends it to a worker."""
+    workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    assert workers == "1" or request.node.nodeid.endswith("@one")
 
 
 def varied(directory: Path, seed: str | None, script: str) -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,10 @@ UNWANTED = (
 
 
 class Inherited(msgspec.Struct, frozen=True):
-    """Of a process: which signals it ignores and blocks, its umask, and its descriptors."""
+    """Of a process: which signals it ignores and blocks, its umask, and its descriptors.
+
+    Of the signals that a program can set. The C library keeps two for its threads, lets nobody set
+    them, and sets them itself before it needs them: what a caller left there harms nobody."""
 
     ignored: frozenset[int]
     blocked: frozenset[int]
@@ -52,7 +55,7 @@ def inherited_by(pid: int) -> Inherited:
 
 def _numbers(status: str, field: str) -> frozenset[int]:
     mask = int(_field(status, field), 16)
-    return frozenset(number for number in range(1, 65) if mask >> (number - 1) & 1)
+    return frozenset(n for n in signal.valid_signals() if mask >> (n - 1) & 1)
 
 
 def _field(status: str, name: str) -> str:

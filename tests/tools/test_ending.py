@@ -56,6 +56,7 @@ def spoilt_in_the_foreground(house: House) -> Iterator[subprocess.Popen[bytes]]:
             assert str(house.directory) in broker.stdout.readline().decode()
             yield broker
         finally:
+            house.close()
             broker.kill()
 
 

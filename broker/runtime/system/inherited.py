@@ -9,6 +9,7 @@ and the end of a child is not told. A handler does not outlive an exec. Hence:
 | a process of ours | a handler that does nothing; the end of a child is heard | unblocked |
 | a program of others | default, all of them | unblocked |
 
+The signals that the C library keeps for its threads (32 and 33 of glibc) nobody but itself can set.
 What only a process itself can want ignored stays so in ours, and Python's `subprocess` gives it
 back to children: a write to a pipe that is closed, or beyond a limit, is an error there.
 """
