@@ -6,7 +6,8 @@ files were read, and a writer that is at work meanwhile cannot be taken for dama
 has the journal open, nothing beyond that is judged.
 
 A start that can load a snapshot does not read what came before it: of those segments it sees the
-two ends, of the archives the names. `verify` reads everything.
+two ends, of the archives the names. What it has to fold because no snapshot vouches for it is read,
+wherever it lies. `verify` reads everything.
 """
 
 from itertools import pairwise
@@ -35,7 +36,7 @@ seems wrong counts only when no name has changed meanwhile."""
 
 class Survey(Struct, frozen=True):
     """Everything that was found. `looks` are the segments in order, the tail last; `archived` the
-    archives before them, where they were read."""
+    archives before them, as far as they were read."""
 
     directory: Path
     listing: Listing
@@ -135,7 +136,10 @@ class _Looking:
         archived: tuple[Look, ...] = ()
         if tail is not None:
             looks = (*self._sealed(tail, trusted.seq if trusted else 0), tail)
-            archived = tuple(self._archives(tail)) if archives else ()
+            if archives:
+                archived = tuple(self._archives(tail, 0))
+            elif fold_version is not None:
+                archived = tuple(self._archives(tail, trusted.seq if trusted else 0))
         observations = observe(
             Findings(
                 directory=self._directory,
@@ -199,11 +203,13 @@ class _Looking:
             looks.append(look)
         return looks
 
-    def _archives(self, tail: Look) -> list[Look]:
+    def _archives(self, tail: Look, trusted: int) -> list[Look]:
+        """Those that are part of the history, beyond what is trusted."""
+        after = max(tail.forgotten, trusted)
         return [
             self._archive(source)
             for source in sources_of(msgspec.structs.replace(self._listing, segments=()))
-            if source.last is not None and tail.forgotten < source.last <= tail.compacted
+            if source.last is not None and after < source.last <= tail.compacted
         ]
 
     def _archive(self, source: Source) -> Look:

@@ -1,0 +1,132 @@
+"""A start never comes to another world in silence: it refuses, or has the one that was there."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ackbook.broker.history.cache import Cache
+from ackbook.broker.history.segment_index import Chapters
+from ackbook.broker.history.world_cache import WorldCache
+from ackbook.broker.history.world_loading import begin_world, fold_rest
+from ackbook.journal import Corrupt, Line, Lost, Reader, open_log
+from ackbook.projections.world.fold import World
+from ackbook.projections.world.serialization import FOLD_VERSION, dump
+from tests.journal.damaged_corpus import CORPUS, archives, compacted, segments
+from tests.support.forged import edited
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """Archives and segments from the first record on, and no snapshot."""
+    journal = shutil.copytree(CORPUS / "whole" / "journal", tmp_path / "journal")
+    compacted(journal)
+    for snapshot in journal.glob("snapshot-*"):
+        snapshot.unlink()
+    return journal
+
+
+def start(journal: Path) -> list[bytes]:
+    """The world of a start on a copy, as the broker comes to it, up to what was there before."""
+    copy = shutil.copytree(journal, journal.with_name("started"))
+    try:
+        with contextlib.closing(open_log(copy, fold_version=FOLD_VERSION)) as log:
+            head = log.recovery.head.seq
+            world, _ = begin_world(copy, head, log.snapshot)
+            for _ in fold_rest(copy, world, head):
+                pass
+            return list(dump(world))
+    finally:
+        shutil.rmtree(copy)
+
+
+def fold(journal: Path, through: int) -> World:
+    """Without a look at the journal before, as a snapshot is made."""
+    world = World()
+    for _ in fold_rest(journal, world, through):
+        pass
+    return world
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    path.write_bytes(content)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+SPOILS: list[Callable[[Path], None]] = [flip, cut_short, Path.unlink]
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+@pytest.mark.parametrize("number", range(6))
+def test_a_start_that_has_to_fold_everything_refuses_what_is_damaged_anywhere(
+    number: int, spoil: Callable[[Path], None], journal: Path
+) -> None:
+    assert start(journal)
+    files = [*archives(journal), *segments(journal)]
+    assert len(files) == 6
+    victim = files[number]
+    spoil(victim)
+    with pytest.raises(Corrupt if victim.exists() else (Corrupt, Lost)) as told:
+        start(journal)
+    assert told.value.damage is not None
+    if victim.exists():
+        assert victim.name in told.value.damage.file
+    assert told.value.next_step.remedy is not None
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+@pytest.mark.parametrize("number", range(5))
+def test_a_fold_goes_over_no_hole_wherever_it_stands(
+    number: int, spoil: Callable[[Path], None], journal: Path
+) -> None:
+    through = Reader(journal).head()
+    assert fold(journal, through).seq == through
+    victim = [*archives(journal), *segments(journal)][number]
+    archived = victim.parent.name == "archive"
+    spoil(victim)
+    with pytest.raises(Lost if archived and not victim.exists() else Corrupt) as told:
+        fold(journal, through)
+    assert told.value.damage is not None
+    if victim.exists():
+        assert victim.name in told.value.damage.file
+
+
+def test_a_fold_follows_the_chain_from_file_to_file(journal: Path) -> None:
+    """An archive that is good in itself and tells something else."""
+    victim = archives(journal)[1]
+    content = gzip.decompress(victim.read_bytes())
+    victim.write_bytes(gzip.compress(edited(content, tell_otherwise)))
+    through = Reader(journal).head()
+    assert [line.seq for line in Reader(journal).lines()] == list(range(1, through + 1))
+    with pytest.raises(Corrupt, match="begins a file that does not follow the one before it"):
+        fold(journal, through)
+    with pytest.raises(Corrupt):
+        start(journal)
+
+
+def tell_otherwise(line: Line) -> bytes:
+    return line.raw.replace(b"del_9_1", b"del_9_2")
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_no_world_with_a_hole_is_kept_for_later_questions(
+    number: int, journal: Path, tmp_path: Path
+) -> None:
+    victim = archives(journal)[number]
+    flip(victim)
+    reader = Reader(journal)
+    cache = Cache(tmp_path / "cache", "worlds")
+    worlds = WorldCache(journal, lambda seq: next(reader.lines(seq - 1, seq), None), cache, 3)
+    kept = Chapters(reader, Cache(tmp_path / "cache", "chapters"), worlds, reader.head())
+    assert not kept.prepare(lambda _: None)
+    assert all(int(name[:20]) < int(victim.name[:20]) for name in cache.names())
