@@ -21,7 +21,7 @@ from ackbook.journal.format.control import Reach
 from ackbook.journal.format.head import HeadReading, read_head
 from ackbook.journal.format.layout import Listing, list_directory, segment_name
 from ackbook.journal.format.snapshot import SnapshotFile
-from ackbook.journal.reading.snapshot_choice import SnapshotChoice, newest_snapshots
+from ackbook.journal.reading.snapshot_choice import FoldVersions, SnapshotChoice, newest_snapshots
 from ackbook.journal.reading.sources import Source, read_source, sources_of
 from ackbook.journal.recovery.decision_table import Finding, Observation, RecoveryAction, decide
 from ackbook.journal.recovery.findings import Findings, is_judged, observe
@@ -99,11 +99,11 @@ def survey(
     kinds: frozenset[str] | None = None,
     full: bool = False,
     archives: bool = False,
-    fold_version: int | None = None,
+    fold_version: FoldVersions = None,
 ) -> Survey:
     """Look at everything. `live` says that another process may be writing meanwhile; `full` also
     checks every sha256; `archives` reads these, too, and every snapshot. With a `fold_version`,
-    what a snapshot of that version vouches for is not read."""
+    what a snapshot of such a version vouches for is not read."""
     for _ in range(_ATTEMPTS_MAX if live else 0):
         try:
             found = _Looking(files, directory, live, kinds, full).look(archives, fold_version)
@@ -128,7 +128,7 @@ class _Looking:
         self._head = read_head(files, directory)
         self._listing = list_directory(files, directory)
 
-    def look(self, archives: bool, fold_version: int | None) -> Survey:
+    def look(self, archives: bool, fold_version: FoldVersions) -> Survey:
         tail = self._tail()
         snapshots = self._snapshots(tail, fold_version, archives)
         trusted = snapshots.usable[0] if fold_version is not None and snapshots.usable else None
@@ -175,7 +175,7 @@ class _Looking:
         return look_at_tail(data, base, self._kinds, {m.seq: m.crc for m in self._head.marks})
 
     def _snapshots(
-        self, tail: Look | None, fold_version: int | None, every: bool
+        self, tail: Look | None, fold_version: FoldVersions, every: bool
     ) -> SnapshotChoice:
         if tail is None or tail.started is None or tail.last is None:
             return SnapshotChoice()

@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from ackbook.broker.exit_codes import ExitCode
+from ackbook.broker.history.world_loading import LOADABLE
 from ackbook.broker.runtime.maintenance.compaction_schedule import (
     SNAPSHOTS,
     foretell,
@@ -91,7 +92,7 @@ def compact(dry_run: bool, keep_audit: str, as_json: bool, place: Place) -> None
 
 def compact_here(directory: Path, keep: Retention) -> CompactionReport:
     """Compact a journal that nobody has open. Raises `JournalError`."""
-    log = open_log(directory, kinds=KINDS, fold_version=FOLD_VERSION)
+    log = open_log(directory, kinds=KINDS, fold_version=LOADABLE)
     with closing(log):
         plan = _plan(directory, keep)
         if is_worth_sealing(directory, plan):
