@@ -69,6 +69,8 @@ class SalvageReport(Struct, frozen=True):
     segments: int
     lost: tuple[LostRecords, ...]
     notes: tuple[str, ...]
+    headless: bool = False
+    """Nothing says whether records after the last one were acknowledged: HEAD was gone."""
 
     @property
     def lost_records(self) -> int:
@@ -134,6 +136,7 @@ class _Salvage:
                 LostRecords(first, last, self._why(first)) for first, last in rebuilder.gaps
             ),
             notes=(*self._notes(), *kept),
+            headless=self._is_headless(),
         )
 
     def _nothing(self) -> DamageFound:
@@ -177,7 +180,10 @@ class _Salvage:
             return True
         first_bad = tail.last.seq + 1 if tail.last else tail.base
         flawed = any(flaw.finding not in _UNACKNOWLEDGED for flaw in tail.flaws)
-        return flawed or self._witness() >= first_bad
+        return flawed or self._is_headless() or self._witness() >= first_bad
+
+    def _is_headless(self) -> bool:
+        return any(each.finding is Finding.HEADLESS for each in self._found.observations)
 
     def _witness(self) -> int:
         """The highest seq that is known to have been durable."""
@@ -247,6 +253,8 @@ class _Salvage:
         return "no file holds them"
 
     def _notes(self) -> Iterator[str]:
+        if self._is_headless():
+            yield "HEAD is missing: whether records after the last one were acknowledged is unknown"
         for source in self._foreign:
             yield f"{source.name} is left out: it belongs to another journal"
         if self._twice:
