@@ -157,15 +157,25 @@ class _Salvage:
                 else:
                     self._twice += 1
 
-    def _proven(self, source: Source) -> Iterator[Line]:
-        data = self._read(source)
-        return glean(data, source.base, beyond=self._is_acknowledged(source))
+    def _proven(self, source: Source) -> Iterable[Line]:
+        """What is proven of a file; where others hold the same lines, of all of them together."""
+        beyond = self._is_acknowledged(source)
+        if not source.twins:
+            return glean(self._read(source), source.base, beyond=beyond)
+        found: dict[int, Line] = {}
+        for each in (source, *source.twins):
+            for line in glean(self._read(each), each.base, beyond=beyond):
+                found.setdefault(line.seq, line)
+        return [found[seq] for seq in sorted(found)]
 
     def _read_id(self, source: Source) -> str:
         """The journal that its first line names; empty where that cannot be read."""
-        first = next(glean(self._read(source), source.base, beyond=False), None)
-        started = read_control(first) if first else None
-        return started.journal if isinstance(started, SegmentStarted) else ""
+        for each in (source, *source.twins):
+            first = next(glean(self._read(each), each.base, beyond=False), None)
+            started = read_control(first) if first else None
+            if isinstance(started, SegmentStarted):
+                return started.journal
+        return ""
 
     def _read(self, source: Source) -> bytes:
         try:
