@@ -21,6 +21,7 @@ import msgspec
 import orjson
 
 from ackbook.broker.wire.connection import CONNECTION_FILE, Connection
+from ackbook.journal import Files, OsFiles
 
 PARTS = ("holders", "spool", "screens", "logs")
 
@@ -35,11 +36,14 @@ class BrokerDirectory:
         self.logs = self.directory / "logs"
         self._connection = self.directory / CONNECTION_FILE
 
-    def make(self) -> None:
-        """Make what is missing, private to its owner. Raises OSError."""
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def make(self, files: Files | None = None) -> None:
+        """Make what is missing, private to its owner, each name durable in the directory that holds
+        it: what is acknowledged in a journal is worth nothing below a name that a power cut takes
+        back. Raises OSError."""
+        files = files or OsFiles()
+        files.make_dir(self.directory)
         for part in PARTS:
-            (self.directory / part).mkdir(mode=0o700, exist_ok=True)
+            files.make_dir(self.directory / part)
 
     def publish(self, connection: Connection) -> None:
         """Say where the broker is, all at once."""

@@ -152,7 +152,7 @@ def _headless(seen: Findings) -> list[Observation]:
     tail = seen.looks[-1] if seen.looks else None
     if tail is None or tail.last is None or tail.last.seq <= 1:
         return []
-    if seen.head.is_whole or seen.head.marks:
+    if seen.head.is_whole:
         return []
     last = tail.last.seq
     state = f"it has {seen.head.size} bytes" if seen.listing.has_head else "it is missing"

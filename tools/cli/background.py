@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from ackbook.broker.exit_codes import ExitCode
+from ackbook.broker.runtime.broker_directory import BrokerDirectory
 from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.place import Place
 
@@ -100,9 +101,9 @@ def _command(place: Place, options: Sequence[str]) -> list[str]:
 
 def _log_of(place: Place) -> Path:
     try:
-        for directory in (place.directory, place.directory / "logs"):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return place.directory / "logs" / "broker.log"
+        made = BrokerDirectory(place.directory)
+        made.make()
+        return made.logs / "broker.log"
     except OSError as problem:
         raise Failure(
             ExitCode.IO_ERROR,
