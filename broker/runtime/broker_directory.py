@@ -4,6 +4,7 @@
 DIR/                0700
   journal/          the journal, and nothing else
   connection.json   0600, atomic: where the broker that runs here is reached, and with which key
+  broker.sock       0600: the same API for the owner of the directory, who shows no key
   holders/          sockets of holders
   spool/            bodies that are too large to be typed
   screens/          what stood on screens when evidence was taken, the newest of each holder
@@ -14,13 +15,18 @@ DIR/                0700
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from pathlib import Path
 
 import msgspec
 import orjson
 
-from ackbook.broker.wire.connection import CONNECTION_FILE, Connection
+from ackbook.broker.runtime.system import unix_sockets
+from ackbook.broker.wire.connection import CONNECTION_FILE, SOCKET_FILE, Connection
+
+BACKLOG = 1024
+"""Commands that come at once are let in one after the other; none is turned away."""
 
 PARTS = ("holders", "spool", "screens", "logs")
 
@@ -34,12 +40,19 @@ class BrokerDirectory:
         self.holders = self.directory / "holders"
         self.logs = self.directory / "logs"
         self._connection = self.directory / CONNECTION_FILE
+        self._socket = self.directory / SOCKET_FILE
 
     def make(self) -> None:
         """Make what is missing, private to its owner. Raises OSError."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for part in PARTS:
             (self.directory / part).mkdir(mode=0o700, exist_ok=True)
+
+    def listen(self) -> socket.socket:
+        """The socket at which whoever owns the directory is heard. Only for who has its lock: what
+        another one left there is removed. Raises OSError."""
+        self._socket.unlink(missing_ok=True)
+        return unix_sockets.listen(str(self._socket), BACKLOG)
 
     def publish(self, connection: Connection) -> None:
         """Say where the broker is, all at once."""
@@ -54,4 +67,5 @@ class BrokerDirectory:
 
     def withdraw(self) -> None:
         """The broker is gone."""
+        self._socket.unlink(missing_ok=True)
         self._connection.unlink(missing_ok=True)

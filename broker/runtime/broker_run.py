@@ -30,8 +30,8 @@ from ackbook.broker.runtime.agents.holder_session import HolderSession
 from ackbook.broker.runtime.agents.holders import Holders
 from ackbook.broker.runtime.agents.spawning import Spawner
 from ackbook.broker.runtime.agents.viewers import Attachments
-from ackbook.broker.runtime.api.guard import Guard
-from ackbook.broker.runtime.api.server import ApiServer, application
+from ackbook.broker.runtime.api.listeners import Listeners
+from ackbook.broker.runtime.api.server import application
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.runtime.broker_directory import BrokerDirectory
 from ackbook.broker.runtime.engine.engine import Engine
@@ -96,10 +96,9 @@ class BrokerRun:
         self._place = place
         self._settings = settings
         self._ready = ready
-        self._port = listener.getsockname()[1]
         self._service: Service | None = None
-        self._guard = Guard(application(self._serving), settings.key, (settings.host,))
-        self._server = ApiServer(self._guard, listener)
+        app = application(self._serving)
+        self._listeners = Listeners(app, settings.key, settings.host, listener)
         self._ending = asyncio.Event()
         self._published = False
         self._keep_agents = False
@@ -114,15 +113,14 @@ class BrokerRun:
     async def run(self) -> None:
         """From start to end. Raises `JournalError` where the journal or the disk does not allow
         it, and `OSError` where the directory does not."""
-        serving = asyncio.create_task(self._server.run_here())
+        self._listeners.start()
         try:
             await self._with_journal()
         finally:
-            self._guard.closed = "shutting down"
+            self._listeners.close("shutting down")
             if self._published:  # else it is another broker's, who has the lock
                 self._place.withdraw()
-            self._server.stop()
-            await serving
+            await self._listeners.stop()
 
     async def _with_journal(self) -> None:
         journal = await asyncio.to_thread(
@@ -203,21 +201,22 @@ class BrokerRun:
         """From here on everybody is heard."""
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
         connection = Connection(
-            url=f"http://{host}:{self._port}",
-            port=self._port,
+            url=f"http://{host}:{self._listeners.port}",
+            port=self._listeners.port,
             api_key=self._settings.key,
             pid=os.getpid(),
             directory=str(self._place.directory),
             version=self._settings.version,
         )
         self._published = True
+        self._listeners.add_local(self._place.listen())
         self._place.publish(connection)
-        self._guard.closed = ""
+        self._listeners.open()
         self._ready(connection)
 
     async def _end(self, service: Service, running: asyncio.Task[None]) -> None:
         """Nothing new is heard; programs end, or are kept; the last record says so."""
-        self._guard.closed = "shutting down"
+        self._listeners.close("shutting down")
         if not self._keep_agents:
             await _let_settle(service)
             await service.holders.end_all("broker_stopped")

@@ -7,11 +7,13 @@ import shlex
 import socket
 import subprocess
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from ptyprocess import PtyProcess
 
+from ackbook.broker.runtime.system import unix_sockets
 from ackbook.tools.main import VERBS
 from tests.support.past import Past, a_busy_day
 from tests.support.shell import ACKBOOK, ackbook, environment, wait_for_end
@@ -160,13 +162,15 @@ def test_an_answer_that_comes_before_the_question_is_read_is_heard(tmp_path: Pat
     head = b"HTTP/1.1 413 x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
     def refuse(server: socket.socket) -> None:
-        connection, _ = server.accept()
-        with connection:
-            connection.recv(1024)
-            connection.sendall(head % len(answer) + answer)
+        asked = False
+        while not asked:  # who only looks who listens here says nothing
+            connection, _ = server.accept()
+            with connection:
+                if asked := bool(connection.recv(1024)):
+                    connection.sendall(head % len(answer) + answer)
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        _connection(tmp_path, pid=os.getpid(), port=server.getsockname()[1])
+    with closing(unix_sockets.listen(str(tmp_path / "broker.sock"))) as server:
+        server.setblocking(True)
         answering = threading.Thread(target=refuse, args=(server,))
         answering.start()
         done = ackbook("send", "bob", "-", "--dir", tmp_path, cwd=tmp_path, stdin=b"x" * 9_000_000)
@@ -215,16 +219,16 @@ def test_a_standard_stream_that_is_closed_does_no_harm(tmp_path: Path) -> None:
 
 
 def test_an_argument_that_is_not_utf8_is_a_wrong_use(tmp_path: Path) -> None:
-    _connection(tmp_path, pid=os.getpid(), port=1)
-    for arguments in ((b"send", b"bob", b"\xff"), (b"screen", b"\xff")):
-        done = subprocess.run(
-            [*ACKBOOK, *arguments, "--dir", tmp_path],
-            env=environment(),
-            check=False,
-            capture_output=True,
-        )
-        assert done.returncode == 2
-        assert b"not UTF-8" in done.stderr
+    with closing(unix_sockets.listen(str(tmp_path / "broker.sock"))):
+        for arguments in ((b"send", b"bob", b"\xff"), (b"screen", b"\xff")):
+            done = subprocess.run(
+                [*ACKBOOK, *arguments, "--dir", tmp_path],
+                env=environment(),
+                check=False,
+                capture_output=True,
+            )
+            assert done.returncode == 2
+            assert b"not UTF-8" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Questions to a running broker, over its HTTP API, and answers as typed values.
+"""Questions to the broker of a directory, over its HTTP API, and answers as typed values.
 
 One question is one short connection from the standard library: a verb lives for a tenth of a
 second, and a pooling client would take longer to import than the question takes. A broker that is
@@ -21,11 +21,11 @@ from urllib.parse import quote
 import msgspec
 
 from ackbook.broker.exit_codes import ExitCode
-from ackbook.broker.wire.connection import Connection
 from ackbook.broker.wire.replies import HealthReply
 from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.output import poor, say
 from ackbook.tools.cli.place import Place, is_alive
+from ackbook.tools.cli.transport import connection, find
 from ackbook.tools.cli.versions import RESTART, other_version
 
 T = TypeVar("T")
@@ -91,7 +91,8 @@ class Client:
     def __init__(self, place: Place, *, notes: bool = True) -> None:
         """`notes`: tell the person at this terminal, if there is one, of another version."""
         self.place = place
-        self.connection: Connection = place.connection()
+        self.transport = find(place)
+        """How it is reached: it was seen to be the broker of this directory."""
         if notes and sys.stderr.isatty() and (note := self.other_version()):
             say(f"{poor('note:')} {note}")
 
@@ -135,9 +136,9 @@ class Client:
 
     def stream(self, path: str, headers: dict[str, str]) -> Iterator[bytes]:
         """The lines of an answer that has no end, as they come, until the broker closes it."""
-        with closing(self._open(timeout_s=None)) as link:
+        with closing(connection(self.transport, None)) as link:
             try:
-                link.request("GET", path, headers=headers | self._key())
+                link.request("GET", path, headers=headers | self.transport.headers())
                 response = link.getresponse()
             except OSError as problem:
                 raise self.unreachable(problem) from None
@@ -154,8 +155,13 @@ class Client:
         from importlib.metadata import version
 
         mine = version("ackbook")
-        theirs = self.connection.version or self._asked_version()
+        theirs = self.told_version or self._asked_version()
         return "" if theirs in ("", mine) else other_version(self.place, theirs, mine)
+
+    @property
+    def told_version(self) -> str:
+        """The version that the broker wrote of itself; empty where it did not."""
+        return self.transport.told.version if self.transport.told is not None else ""
 
     def explained(self, failure: Failure) -> Failure:
         """A failure of what a broker starts processes for: with the reason, where the broker is of
@@ -170,7 +176,7 @@ class Client:
         if status == 401:
             return Failure(
                 ExitCode.REFUSED,
-                f"{self.connection.url} does not accept the key in {self.place.connection_file}",
+                f"the broker does not accept the key in {self.place.connection_file}",
                 f"start the broker again with: ackbook up {self.place.flag()}",
             )
         try:
@@ -183,11 +189,12 @@ class Client:
 
     def unreachable(self, problem: Exception) -> Failure:
         """What a connection that failed means: no broker, or one that went away meanwhile."""
-        if isinstance(problem, ConnectionRefusedError) or not is_alive(self.connection.pid):
-            return self.place.no_broker(self.connection.pid)
+        gone = isinstance(problem, ConnectionRefusedError | FileNotFoundError)
+        if gone or not is_alive(self.transport.pid):
+            return self.place.no_broker(self.transport.pid)
         return Failure(
             ExitCode.IO_ERROR,
-            f"the connection to the broker at {self.connection.url} broke ({problem})",
+            f"the connection to the broker in {self.place.directory} broke ({problem})",
             f"what was recorded is in the journal: ackbook events {self.place.flag()}",
         )
 
@@ -200,8 +207,8 @@ class Client:
     def _exchange(
         self, method: str, path: str, content: bytes, timeout_s: float
     ) -> tuple[int, bytes, str]:
-        headers = self._key() | {"Content-Type": "application/json"}
-        with closing(self._open(timeout_s)) as link:
+        headers = self.transport.headers() | {"Content-Type": "application/json"}
+        with closing(connection(self.transport, timeout_s)) as link:
             try:
                 # A body over the limit is answered before it was read to its end: the answer is
                 # already there, unless the broker is gone.
@@ -212,18 +219,11 @@ class Client:
             except TimeoutError:
                 raise Failure(
                     ExitCode.TIMED_OUT,
-                    f"the broker at {self.connection.url} did not answer",
+                    f"the broker in {self.place.directory} did not answer",
                     f"see {self.place.directory}/logs/broker.log",
                 ) from None
             except (OSError, http.client.HTTPException) as problem:
                 raise self.unreachable(problem) from None
-
-    def _open(self, timeout_s: float | None) -> http.client.HTTPConnection:
-        host = self.connection.url.partition("//")[2].rpartition(":")[0] or "127.0.0.1"
-        return http.client.HTTPConnection(host.strip("[]"), self.connection.port, timeout_s)
-
-    def _key(self) -> dict[str, str]:
-        return {"X-API-Key": self.connection.api_key}
 
 
 def agent_path(name: str, rest: str = "") -> str:

@@ -32,6 +32,7 @@ from ackbook.tools.cli.terminal import (
     until_detach,
     write_all,
 )
+from ackbook.tools.cli.transport import SERVED
 
 SIGNALLED = 128
 """The exit code of a command that a signal ended is this and the signal's number."""
@@ -103,12 +104,13 @@ class Bridge:
             flows.cancel_scope.cancel()
 
     async def _connect(self) -> ClientConnection:
-        connection = self._client.connection
+        transport = self._client.transport
         route = "/attach?view=true" if self._view else "/attach"
         try:
             return await connect(
-                connection.url.replace("http", "ws", 1) + agent_path(self._name, route),
-                additional_headers={"X-API-Key": connection.api_key},
+                f"ws://{SERVED}{agent_path(self._name, route)}",
+                sock=transport.link(),
+                additional_headers=transport.headers(),
                 proxy=None,
                 compression=None,
                 max_size=None,

@@ -127,7 +127,7 @@ def run(
 def restart(name: str, wait: float, as_json: bool, place: Place) -> ExitCode:
     """End the program of NAME and start it again, with the command that was recorded."""
     client = Client(place)
-    if not client.connection.version and (note := client.other_version()):
+    if not client.told_version and (note := client.other_version()):
         # It would end the program before it finds out that it cannot start it again.
         raise Failure(ExitCode.REFUSED, note)
     body = {"wait_ms": round(wait * 1000)}
