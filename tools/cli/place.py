@@ -70,7 +70,8 @@ class Place:
         return connection
 
     def written(self) -> Connection:
-        """The broker that was last here and has not said goodbye. Raises `Failure` for none."""
+        """The broker that was last here and has not said goodbye. Raises `Failure` where there is
+        none, and where the file that names it cannot be read as one."""
         try:
             written = self.connection_file.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -94,7 +95,8 @@ class Place:
         )
 
     def journal(self) -> Path:
-        """The journal here: `journal/` of this directory, or the directory itself."""
+        """The journal here: `journal/` of this directory, or the directory itself. Raises `Failure`
+        where neither is one: another `--dir` is needed."""
         inside = self.directory / "journal"
         if inside.is_dir():
             return inside

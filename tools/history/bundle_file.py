@@ -125,7 +125,11 @@ def _header(name: str, size: int, manifest: Manifest) -> tarfile.TarInfo:
 
 
 def unpack_bundle(path: Path, directory: Path) -> Manifest:
-    """The members as files in `directory`, each as the manifest says. Raises `Failure`."""
+    """The members as files in `directory`, each as the manifest says.
+
+    Raises `Failure` where the file is no bundle, is not what its manifest says, or was made by a
+    newer version, and OSError where it or the directory cannot be used at all.
+    """
     try:
         with tarfile.open(path, "r:gz") as tar:
             first = tar.next()
@@ -153,7 +157,8 @@ def unpack_bundle(path: Path, directory: Path) -> Manifest:
 
 
 def open_bundle(path: Path, directory: Path) -> Manifest:
-    """The same, and `journal/` beside them. Raises `Failure`."""
+    """The same, and `journal/` beside them. Raises `Failure` as that does, and where its records
+    make no journal."""
     manifest = unpack_bundle(path, directory)
     world = directory / WORLD
     try:
@@ -177,7 +182,8 @@ def opened_slice(directory: Path) -> tuple[World, Iterator[Entry]]:
 
 
 def slice_lines(manifest: Manifest, directory: Path) -> Iterator[Line]:
-    """The lines of an unpacked slice, each checked. Raises `Corrupt`."""
+    """The lines of an unpacked slice, each checked. Raises `Corrupt` at the first that is not good
+    or not there, so what was taken till then is good."""
     return check_slice(manifest.part, _lines(directory / SLICE), SLICE)
 
 

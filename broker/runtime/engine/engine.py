@@ -79,7 +79,7 @@ class Engine:
         return done
 
     async def carry(self, command: AnyCommand) -> Verdict:
-        """The verdict on one command, once it is durable."""
+        """The verdict on one command, once it is durable. Raises what `post` raises."""
         return (await asyncio.shield(self.post(command)))[0]
 
     def mention(self, command: AnyCommand) -> None:
@@ -88,8 +88,8 @@ class Engine:
             self.post(command).add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def ask(self, question: Callable[[World, int], T]) -> T:
-        """`question(world, at)` at a moment when world and disk agree. It must keep no reference
-        to the world and not change it."""
+        """`question(world, at)` at a moment when world and disk agree. It keeps no reference to the
+        world and does not change it. Raises what it raises; `OutcomeUnknown`: the disk failed."""
         if self._failed:
             raise OutcomeUnknown
         if not self._committing:

@@ -41,7 +41,8 @@ def wording(error: object) -> str:
 
 
 async def work(command: Sequence[str]) -> bytes:
-    """Run a worker to its end; its answer. Raises `WorkFailed`."""
+    """Run a worker to its end; its answer. Raises `WorkFailed` where it could not be started, was
+    not done in time (`WORK_S_MAX`), or failed, with what it said; nothing of it runs on then."""
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
