@@ -37,6 +37,7 @@ START_S_MAX = 60.0
 """A million records are replayed within seconds; after so long somebody should look."""
 
 START_POLL_S = 0.05
+"""Between two questions to a broker that still starts."""
 
 EXIT_BY_CODE = {
     "agent_not_found": ExitCode.NOT_FOUND,
@@ -63,6 +64,7 @@ EXIT_BY_STATUS = {
     500: ExitCode.NO,
     504: ExitCode.TIMED_OUT,
 }
+"""The same by the HTTP status, where the code says nothing here."""
 
 NEXT_STEP = {
     "agent_not_found": "see who is there with: ackbook ls",

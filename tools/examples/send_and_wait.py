@@ -16,7 +16,10 @@ import uuid
 from pathlib import Path
 
 WAIT_MS = 20_000
+"""How long the broker waits for the outcome before it answers."""
+
 TRIES_MAX = 3
+"""Connections that may break before an answer came."""
 
 
 def connection() -> tuple[str, str]:

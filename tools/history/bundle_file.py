@@ -35,11 +35,14 @@ from ackbook.tools.history.captures import SCREENS
 from ackbook.tools.history.journal import as_failure
 
 BUNDLE_FORMAT = 1
+"""A version that reads a higher one in a manifest says that a newer version made the bundle."""
+
 MANIFEST, SLICE, WORLD = "manifest.json", "slice.jsonl", "world.jsonl"
 MEMBER_BYTES_MAX = 4 * 1024**3
 """More than anybody passes on, and less than fills a disk unseen."""
 
 MANIFEST_BYTES_MAX = 16 * 1024**2
+"""It is read whole, and a bundle may come from strangers."""
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -157,8 +160,8 @@ def unpack_bundle(path: Path, directory: Path) -> Manifest:
 
 
 def open_bundle(path: Path, directory: Path) -> Manifest:
-    """The same, and `journal/` beside them. Raises `Failure` as that does, and where its records
-    make no journal."""
+    """The same, and `journal/` beside them. Raises what `unpack_bundle` raises, and
+    `Failure` where its records make no journal."""
     manifest = unpack_bundle(path, directory)
     world = directory / WORLD
     try:

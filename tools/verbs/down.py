@@ -97,6 +97,7 @@ class Process:
             self._handle = None
 
     def ended_within(self, seconds: float) -> bool:
+        """Wait at most so long for its end; whether it has ended."""
         if self._handle is None:
             return True
         return bool(select.select([self._handle], [], [], seconds)[0])

@@ -69,6 +69,7 @@ PHRASES = {
 """How a field is said; any other one by its name and value."""
 
 KIND_WIDTH = 22
+"""Columns that the kind of a record gets."""
 
 
 class StoryRow(msgspec.Struct, frozen=True):

@@ -30,7 +30,8 @@ from ackbook.projections.world.fold import World
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """`directory` holds `journal/`. `shutdown(keep_agents)` begins a graceful end and returns.
-    `historians` bounds the processes that look back for somebody."""
+    `historians` bounds the processes that look back for somebody. `started` is a time of
+    `time.monotonic`, in seconds."""
 
     engine: Engine
     feed: Feed

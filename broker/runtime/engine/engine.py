@@ -99,8 +99,8 @@ class Engine:
         return await answer
 
     async def attend(self, care: Callable[[Log], T]) -> T:
-        """`care(log)` between two batches, for what the journal records about itself. What it
-        raises about the disk has to end the process, like a failed commit."""
+        """`care(log)` between two batches, for what the journal records about itself. Raises what
+        `ask` raises; what `care` raises about the disk has to end the process, as a commit does."""
 
         def between(world: World, at: int) -> T:
             result = care(self._log)

@@ -28,6 +28,8 @@ from ackbook.broker.runtime.system.processes import kill_session, send_signal, s
 from ackbook.broker.wire.frames import Launch
 
 PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that comes when the parent dies; Python has no name for it."""
+
 IUTF8 = 0o40000
 """Lets the terminal itself delete a whole character; `termios` has no name for it here."""
 
@@ -35,6 +37,7 @@ TIOCGPTPEER = 0x5441
 """Opens the other side of a terminal without its name, which another mount may hide."""
 
 READ_BYTES = 65_536
+"""What is asked for at once; a terminal gives 4 KiB, whatever is asked for."""
 
 _libc = ctypes.CDLL(None)
 

@@ -26,6 +26,7 @@ WORK_S_MAX = 900.0
 """A snapshot of ten million records takes minutes where it is the first one."""
 
 ANSWER_BYTES_MAX = 1024 * 1024
+"""Buffered of an answer; a worker that says more waits until it is read."""
 
 SAID_CHARS_MAX = 500
 """Of what a worker said on standard error before it failed."""
