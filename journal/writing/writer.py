@@ -27,7 +27,7 @@ from ackbook.journal.storage.clock import Clock, Ticker
 from ackbook.journal.storage.commit_thread import MeanSync
 from ackbook.journal.storage.files import Files
 from ackbook.journal.writing.preallocation import Room
-from ackbook.journal.writing.preallocator import Groundwork
+from ackbook.journal.writing.preallocator import Preallocator
 from ackbook.journal.writing.tail import Tail
 
 
@@ -144,10 +144,10 @@ class Writer:
             raise
         return self.head
 
-    def lay_ground(self) -> Groundwork | None:
+    def begin_preallocation(self) -> Preallocator | None:
         """See `Log.lay_ground`."""
         try:
-            return self._room.lay_ground()
+            return self._room.begin_preallocation()
         except OSError as error:
             raise self.poison(error) from error
 

@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from ackbook.broker.exit_codes import ExitCode
-from ackbook.broker.history.story_query import Telling, kept_of
+from ackbook.broker.history.story_query import StoryQuery, caches_of
 from ackbook.broker.history.why_question import LAST_MAX, Misasked, NothingKnown, WhyQuestion
 from ackbook.broker.wire.screen_captures import Still
 from ackbook.journal import Reader
@@ -123,10 +123,10 @@ def why(
     history = JournalHistory(place)
     with _misasking(), history.reading() as reader:
         head = reader.head()
-        telling = Telling(
+        telling = StoryQuery(
             reader,
             place.journal(),
-            caches=kept_of(reader),
+            caches=caches_of(reader),
             head=head,
             first=1 if place.bundle is None else place.bundle.first,
             progress=_progress(head),

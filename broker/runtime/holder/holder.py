@@ -21,7 +21,7 @@ import sys
 import msgspec
 
 from ackbook.broker.core.attempt_report import Report
-from ackbook.broker.runtime.holder.capture_file import Album
+from ackbook.broker.runtime.holder.capture_file import CaptureFile
 from ackbook.broker.runtime.holder.process import ProgramExit, TerminalProgram
 from ackbook.broker.runtime.holder.server import HolderServer
 from ackbook.broker.runtime.holder.spool import Spool
@@ -71,7 +71,7 @@ class Holder:
         self._tty = Tty(program, launch.rows, launch.cols)
         self._keyboard = Keyboard()
         self._spool = Spool(launch.spool)
-        self._album = Album(launch.screens, self._tty.view)
+        self._captures = CaptureFile(launch.screens, self._tty.view)
         self._watch = TerminalWatch(self._tty, self._profile)
         self.server = HolderServer(self)
         self._typist = Typist(
@@ -150,7 +150,7 @@ class Holder:
             case frames.Named():
                 self._named = True
             case frames.TypeOrder():
-                self._album.ordered(frame)
+                self._captures.ordered(frame)
                 self._typist.take(frame)
             case frames.AttemptSettled():
                 self._typist.settle((frame.delivery_id, frame.attempt))
@@ -181,7 +181,7 @@ class Holder:
     def _tell_report(self, report: Report) -> None:
         """The broker first: what is kept for later must not hold it up."""
         self.server.tell(report)
-        self._album.told(report)
+        self._captures.told(report)
 
     def _screen(self, asked: frames.ScreenAsked) -> frames.ScreenShown:
         screen = self._tty.screen
