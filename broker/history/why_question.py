@@ -59,7 +59,8 @@ class WhyQuestion(msgspec.Struct, frozen=True):
             raise Misasked("--from says whose idempotency key is meant; name the key")
 
     def resolve(self, telling: StoryQuery) -> Meant:
-        """The ids that are meant. Raises `Misasked`."""
+        """The ids that are meant. Raises `NothingKnown` where no record is about it, and `Misasked`
+        where several senders used the key: its `next_step` asks for one of them."""
         if self.agent is not None:
             assert self.last is not None
             found = telling.last_deliveries(self.agent, self.last)

@@ -237,7 +237,8 @@ class BrokerRun:
 
 async def replay(directory: Path, journal: Log) -> tuple[World, SnapshotStart]:
     """The world as the journal tells it, block by block so that `/health` answers, and what was
-    folded beyond a snapshot."""
+    folded beyond a snapshot. Raises `Corrupt` and `NewerFormat` as `fold_rest` does: a broker does
+    not begin with less than all of it."""
     head = journal.head.seq
     world, snapshot = await asyncio.to_thread(begin_world, directory, head, journal.snapshot)
     folded = 0

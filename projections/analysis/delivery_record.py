@@ -32,7 +32,8 @@ class DeliveryRecord(msgspec.Struct, kw_only=True):
     `typed`: the first attempt that was not undone. `ended`: it left its queue for good. `reached`:
     when it had come at least so far. `restarts`: brokers that started while it lived. `attempts`
     counts those that were not undone, `retries` those that typed nothing and were made again.
-    `letter_dropped_at`: the dead letter it became had to make room.
+    `letter_dropped_at`: the dead letter it became had to make room. Times are microseconds UTC;
+    `waited` is microseconds by cause.
     """
 
     delivery_id: DeliveryId

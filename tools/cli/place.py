@@ -69,7 +69,8 @@ class Place:
 
     def written(self) -> Connection:
         """What the broker wrote that was last here and has not said goodbye, or that of a directory
-        of which this is a copy: it proves nothing. Raises `Failure` for none."""
+        of which this is a copy: it proves nothing. Raises `Failure` where there is no such file,
+        and where it cannot be read as one."""
         try:
             written = self.connection_file.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -95,7 +96,8 @@ class Place:
         )
 
     def journal(self) -> Path:
-        """The journal here: `journal/` of this directory, or the directory itself."""
+        """The journal here: `journal/` of this directory, or the directory itself. Raises `Failure`
+        where neither is one: another `--dir` is needed."""
         inside = self.directory / "journal"
         if inside.is_dir():
             return inside

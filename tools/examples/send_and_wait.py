@@ -16,7 +16,10 @@ import uuid
 from pathlib import Path
 
 WAIT_MS = 20_000
+"""How long the broker waits for the outcome before it answers."""
+
 TRIES_MAX = 3
+"""Connections that may break before an answer came."""
 
 
 def connection() -> tuple[str, str]:
@@ -27,7 +30,8 @@ def connection() -> tuple[str, str]:
 
 
 def send(to: str, text: str) -> str:
-    """What became of it: `confirmed`, `unconfirmed`, `failed`, `timed_out`."""
+    """What became of it: `confirmed`, `unconfirmed`, `failed`, `timed_out`. Raises `SystemExit`
+    with the answer when it was refused, and OSError when no broker answered the last try either."""
     body = {"to": to, "text": text, "wait_ms": WAIT_MS, "idempotency_key": uuid.uuid4().hex}
     for left in reversed(range(TRIES_MAX)):
         url, key = connection()

@@ -76,7 +76,8 @@ PEOPLES_WORDS: dict[str, str] = {
 
 
 def what_if(place: Place, settings: Sequence[str], show_all: bool, as_json: bool) -> int:
-    """Tell the difference; the exit code."""
+    """Tell the difference; the exit code. Raises `Failure` for settings that no policy has, and
+    where nothing could be decided again."""
     changes = read_settings(settings)
     made, stretches = _elsewhere(JournalHistory(place), changes)
     report = _report(made, changes, stretches)

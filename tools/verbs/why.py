@@ -69,6 +69,7 @@ PHRASES = {
 """How a field is said; any other one by its name and value."""
 
 KIND_WIDTH = 22
+"""Columns that the kind of a record gets."""
 
 
 class StoryRow(msgspec.Struct, frozen=True):
@@ -113,7 +114,8 @@ def why(
     """Why a message or delivery is where it is. Needs no broker.
 
     ID is that of a message or a delivery, or an idempotency key. The first answer about a long
-    journal reads all of it; what that finds out is kept in the user's cache for the next ones.
+    journal reads all of it; what that finds out is kept in the user's cache for the next ones. The
+    exit code is 3 when no record that can be read is about it.
     """
     asked = WhyQuestion(id=id, key=key, sender=sender, agent=agent, last=last)
     with _misasking():

@@ -36,6 +36,7 @@ END_S_MAX = 15.0
 """A holder kills its program after 2 s; one that has not gone by now hangs, and is killed."""
 
 KILLED_S_MAX = 5.0
+"""How long an end waits for what was killed to be gone."""
 
 SETTLE_S_MAX = 10.0
 """How long a start waits for holders that are there and do not answer."""
@@ -72,7 +73,7 @@ class Holders:
     # --- coming and going
 
     async def meet(self, path: str) -> tuple[HolderLink, Welcome]:
-        """The first words with the holder that listens at `path`."""
+        """The first words with the holder that listens at `path`. Raises what `connect` raises."""
         return await connect(path, self._hello)
 
     def keep(

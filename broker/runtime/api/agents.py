@@ -42,7 +42,12 @@ from ackbook.projections.world.fold import World, key_of
 
 
 async def spawn(service: Service, request: Request) -> StartedBody | VanishedBody:
-    """Start a program under a name; with `wait_ms`, answer once it is ready."""
+    """Start a program under a name; with `wait_ms`, answer once it is ready.
+
+    Raises `Problem`: `invalid_request` for a body or a command line that cannot be read, and where
+    the program cannot be started; `agent_exists` where one of this name runs; `version_changed`
+    where only a restart of the broker helps. A task that is refused is a warning in the answer.
+    """
     asked = requests.spawn_request(await request.body())
     try:
         command, args = (
@@ -84,7 +89,12 @@ async def spawn(service: Service, request: Request) -> StartedBody | VanishedBod
 
 
 async def restart(service: Service, request: Request) -> StartedBody | VanishedBody:
-    """End the program and start it with its recorded command."""
+    """End the program and start it with its recorded command.
+
+    Raises `Problem`: `agent_not_found`; `version_changed`, and then the program runs on; and
+    `invalid_request` for a body that cannot be read, a program that does not end, or one that
+    cannot be started again.
+    """
     fields = Fields(await request.body())
     wait_ms = fields.number("wait_ms", "waitMs", most=requests.WAIT_MS_MAX) or 0
     spawned = await service.spawner.restart(name_of(request))
@@ -123,7 +133,7 @@ async def list_spawned(service: Service, request: Request) -> AgentsReply:
 
 
 async def show_spawned(service: Service, request: Request) -> SpawnedRow:
-    """One agent."""
+    """One agent. Raises `Problem` (`agent_not_found`)."""
     name = name_of(request)
 
     def row(world: World, at: int) -> SpawnedRow | None:
@@ -137,7 +147,8 @@ async def show_spawned(service: Service, request: Request) -> SpawnedRow:
 
 
 async def release(service: Service, request: Request) -> ReleaseBody:
-    """Let an agent go. One that is not there is gone already, which is no error."""
+    """Let an agent go. One that is not there is gone already, which is no error. Raises `Problem`
+    for a body that cannot be read, and where the rules refuse it for another reason."""
     name = name_of(request)
     reason = Fields(await request.body()).text("reason") or ""
     verdict = await service.engine.carry(Release(name=AgentName(name), reason=reason))
@@ -147,7 +158,7 @@ async def release(service: Service, request: Request) -> ReleaseBody:
 
 
 async def show_mode(service: Service, request: Request) -> ModeBody:
-    """Whether messages are typed as they come."""
+    """Whether messages are typed as they come. Raises `Problem` (`agent_not_found`)."""
     name = name_of(request)
 
     def ask(world: World, at: int) -> ModeAnswer | None:
@@ -163,7 +174,8 @@ async def show_mode(service: Service, request: Request) -> ModeBody:
 
 
 async def set_mode(service: Service, request: Request) -> ModeBody:
-    """Change that. An expectation that is not met is an answer, not an error."""
+    """Change that. An expectation that is not met is an answer, not an error. Raises `Problem`:
+    `agent_not_found`, and for a body as `mode_request` does."""
     asked = requests.mode_request(await request.body())
     answer = await service.carry(
         SetMode(
@@ -179,7 +191,7 @@ async def set_mode(service: Service, request: Request) -> ModeBody:
 
 
 async def pending_of(service: Service, request: Request) -> ParkedBody:
-    """What waits for one agent, with the bodies."""
+    """What waits for one agent, with the bodies. Raises `Problem` (`agent_not_found`)."""
     name = name_of(request)
 
     def waiting(world: World, at: int) -> list[ParkedRow] | None:
@@ -199,14 +211,15 @@ def _body(service: Service, message: Message) -> str:
 
 
 async def flush(service: Service, request: Request) -> FlushReply:
-    """Type what waits now."""
+    """Type what waits now. Raises `Problem` (`agent_not_found`)."""
     answer = await service.carry(Flush(name=AgentName(name_of(request))))
     assert isinstance(answer, Flushed)
     return FlushReply(flushed=answer.count)
 
 
 async def subscribe(service: Service, request: Request) -> ChannelsBody:
-    """Add channels."""
+    """Add channels. Raises `Problem`: `agent_not_found`, and `invalid_request` for a body that
+    cannot be read, or a name that no channel can have."""
     name, channels = name_of(request), Fields(await request.body()).texts("channels") or ()
     answer = await service.carry(Subscribe(name=AgentName(name), channels=channels))
     assert isinstance(answer, Channels)
@@ -214,7 +227,8 @@ async def subscribe(service: Service, request: Request) -> ChannelsBody:
 
 
 async def unsubscribe(service: Service, request: Request) -> ChannelsBody:
-    """Take channels away."""
+    """Take channels away. Raises `Problem`: `agent_not_found`, and `invalid_request` for a body
+    that cannot be read."""
     name, channels = name_of(request), Fields(await request.body()).texts("channels") or ()
     answer = await service.carry(Unsubscribe(name=AgentName(name), channels=channels))
     assert isinstance(answer, Channels)

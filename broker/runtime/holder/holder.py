@@ -52,9 +52,10 @@ GRACE_MS = 2_000
 
 KILLED_LOOK_S = 0.02
 KILLED_LOOKS_MAX = 150
-"""Who is not gone so long after the kill hangs in the kernel, or is another user's (`sudo`)."""
+"""Who is not gone after so many looks (3 s) hangs in the kernel, or is another user's (`sudo`)."""
 
 IDLE_CHECK_S = 1.0
+"""A silence is told in whole seconds."""
 
 
 class Holder:
