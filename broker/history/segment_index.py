@@ -90,9 +90,12 @@ class SegmentIndex:
         ]
 
     def world_before(self, seq: int) -> World:
-        """The world before the first record of a segment or of the tail."""
+        """The world before the first record of a segment or of the tail; where something before it
+        cannot be read, that of an earlier record."""
         world = self._worlds.newest(seq - 1) or World()
         for entries in _entries(self._reader, world.seq, seq - 1):
+            if not self.is_whole:
+                break
             fold_all(world, entries)
         return world
 
@@ -118,6 +121,8 @@ class SegmentIndex:
         for base, end in missing:
             words = Words()
             for block in self._reader.blocks(base - 1, end - 1):
+                if not self.is_whole:
+                    return False  # and no world of it is kept: it would be one with a hole
                 entries = decode_block(block)
                 words.take(entries)
                 fold_all(world, entries)

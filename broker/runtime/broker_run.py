@@ -25,7 +25,12 @@ from ackbook.broker.core.commands import NoteClock, StartBroker, StopBroker
 from ackbook.broker.core.effects import Start
 from ackbook.broker.core.lifecycle import CLOCK_AHEAD_US_MAX
 from ackbook.broker.history.why_worker import HISTORIANS_MAX
-from ackbook.broker.history.world_loading import begin_world, fold_rest
+from ackbook.broker.history.world_loading import (
+    LOADABLE,
+    begin_world,
+    confirm_world,
+    fold_rest,
+)
 from ackbook.broker.runtime.agents.holder_session import HolderSession
 from ackbook.broker.runtime.agents.holders import Holders
 from ackbook.broker.runtime.agents.spawning import Spawner
@@ -51,7 +56,6 @@ from ackbook.broker.wire.frames import Hello
 from ackbook.journal import Files, Log, open_log
 from ackbook.projections.facts import KINDS, Policy
 from ackbook.projections.world.fold import World
-from ackbook.projections.world.serialization import FOLD_VERSION
 
 log = logging.getLogger("ackbook")
 
@@ -130,7 +134,7 @@ class BrokerRun:
             version=self._settings.version,
             files=self._settings.files,
             trusted=True,
-            fold_version=FOLD_VERSION,
+            fold_version=LOADABLE,
         )
         try:
             world, since = await replay(self._place.journal, journal)
@@ -242,6 +246,9 @@ async def replay(directory: Path, journal: Log) -> tuple[World, SnapshotStart]:
     head = journal.head.seq
     world, snapshot = await asyncio.to_thread(begin_world, directory, head, journal.snapshot)
     folded = 0
+    for size in confirm_world(directory, world, snapshot):
+        folded += size
+        await asyncio.sleep(0)
     for size in fold_rest(directory, world, head):
         folded += size
         await asyncio.sleep(0)

@@ -1,12 +1,13 @@
 """Which snapshots of a directory a start may build on, and why the others are set aside.
 
 A snapshot is usable when it verifies, belongs to this journal, stands on a line that is really
-there with this checksum, and was made by a fold of the version that asks. One that verifies and
-stands beyond the last line is no use but a witness: what it was made of is gone. Nothing is ever
-deleted here.
+there with this checksum, and was made by a version of the fold that whoever asks can load. One that
+verifies and stands beyond the last line is no use but a witness: what it was made of is gone.
+Nothing is ever deleted here.
 """
 
 from pathlib import Path
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -18,6 +19,11 @@ from ackbook.journal.storage.files import Files, OsFiles
 
 KEPT: int = 2
 """The newest verified ones that are kept; compaction never goes beyond the older of them."""
+
+
+FoldVersions: TypeAlias = int | frozenset[int] | None
+"""The versions of the fold whose snapshots can be loaded. None: any, for those who ask what is
+sound rather than what they can load."""
 
 
 class SetAside(Struct, frozen=True):
@@ -38,7 +44,7 @@ class SnapshotChoice(Struct, frozen=True):
 
 def newest_snapshots(
     directory: Path,
-    fold_version: int | None,
+    fold_version: FoldVersions,
     *,
     journal_id: str | None = None,
     head: int | None = None,
@@ -47,8 +53,7 @@ def newest_snapshots(
 ) -> SnapshotChoice:
     """Look at the snapshots from the newest on, until `count_max` of them are usable.
 
-    With `fold_version` None, any version will do, for those who ask what is sound rather than
-    what they can load. `journal_id` and `head` (the last line) are looked up when not given.
+    `journal_id` and `head` (the last line) are looked up when not given.
     """
     files = files or OsFiles()
     directory = directory.absolute()
@@ -75,13 +80,28 @@ def newest_snapshots(
             beyond.append(snapshot)
         elif not stands_on(reader, snapshot):
             why = f"it belongs to another history: record {seq} is another one here, or not here"
-        elif fold_version is not None and snapshot.fold_version != fold_version:
-            why = f"it was made by version {snapshot.fold_version} of the fold, not {fold_version}"
+        elif not _is_loadable(snapshot.fold_version, fold_version):
+            why = (
+                f"it was made by version {snapshot.fold_version} of the fold, "
+                f"not {_told(fold_version)}"
+            )
         if why:
             aside.append(SetAside(name, why))
         else:
             usable.append(snapshot)
     return SnapshotChoice(tuple(usable), tuple(aside), tuple(beyond))
+
+
+def _is_loadable(version: int, wanted: FoldVersions) -> bool:
+    return wanted is None or version in _each(wanted)
+
+
+def _each(wanted: int | frozenset[int]) -> frozenset[int]:
+    return frozenset({wanted}) if isinstance(wanted, int) else wanted
+
+
+def _told(wanted: FoldVersions) -> str:
+    return "any" if wanted is None else " or ".join(map(str, sorted(_each(wanted))))
 
 
 def stands_on(reader: Reader, snapshot: SnapshotFile) -> bool:

@@ -36,6 +36,7 @@ from ackbook.journal.format.record import UNREADABLE, Position, encode_line, tim
 from ackbook.journal.format.validation import Door
 from ackbook.journal.limits import FORMAT, SECOND_US, Limits
 from ackbook.journal.next_step import verify_step
+from ackbook.journal.reading.snapshot_choice import FoldVersions
 from ackbook.journal.recovery.restore import refuse, restore
 from ackbook.journal.recovery.survey import Survey, survey
 from ackbook.journal.storage.clock import Clock, OsClock, Ticker
@@ -63,7 +64,7 @@ def open_log(
     allow_network_fs: bool = False,
     accept_cut: bool = False,
     new_id: str | None = None,
-    fold_version: int | None = None,
+    fold_version: FoldVersions = None,
 ) -> Log:
     """Open the journal in `directory`, or make one there.
 
@@ -71,7 +72,7 @@ def open_log(
     journal, except `x.*`. `trusted` says that the caller's encoder makes valid JSON on one line.
     `accept_cut` agrees to a cut that is larger than a crash explains. `new_id` names a new
     journal. `fold_version` says that the caller folds a state and can load a snapshot of that
-    version: `Log.snapshot` is the one to load.
+    version, or of any of these: `Log.snapshot` is the one to load.
 
     Raises `Locked`, `Corrupt`, `Lost`, `NewerFormat`, `TornTail`, `ReadOnly`, `NetworkFileSystem`
     and `DiskFailed`; after each of them the records in the directory are what they were.

@@ -6,7 +6,8 @@ files were read, and a writer that is at work meanwhile cannot be taken for dama
 has the journal open, nothing beyond that is judged.
 
 A start that can load a snapshot does not read what came before it: of those segments it sees the
-two ends, of the archives the names. `verify` reads everything.
+two ends, of the archives the names. What it has to fold because no snapshot vouches for it is read,
+wherever it lies. `verify` reads everything.
 """
 
 from itertools import pairwise
@@ -20,7 +21,7 @@ from ackbook.journal.format.control import Reach
 from ackbook.journal.format.head import HeadReading, read_head
 from ackbook.journal.format.layout import Listing, list_directory, segment_name
 from ackbook.journal.format.snapshot import SnapshotFile
-from ackbook.journal.reading.snapshot_choice import SnapshotChoice, newest_snapshots
+from ackbook.journal.reading.snapshot_choice import FoldVersions, SnapshotChoice, newest_snapshots
 from ackbook.journal.reading.sources import Source, read_source, sources_of
 from ackbook.journal.recovery.decision_table import Finding, Observation, RecoveryAction, decide
 from ackbook.journal.recovery.findings import Findings, is_judged, observe
@@ -35,7 +36,7 @@ seems wrong counts only when no name has changed meanwhile."""
 
 class Survey(Struct, frozen=True):
     """Everything that was found. `looks` are the segments in order, the tail last; `archived` the
-    archives before them, where they were read."""
+    archives before them, as far as they were read."""
 
     directory: Path
     listing: Listing
@@ -98,11 +99,11 @@ def survey(
     kinds: frozenset[str] | None = None,
     full: bool = False,
     archives: bool = False,
-    fold_version: int | None = None,
+    fold_version: FoldVersions = None,
 ) -> Survey:
     """Look at everything. `live` says that another process may be writing meanwhile; `full` also
     checks every sha256; `archives` reads these, too, and every snapshot. With a `fold_version`,
-    what a snapshot of that version vouches for is not read."""
+    what a snapshot of such a version vouches for is not read."""
     for _ in range(_ATTEMPTS_MAX if live else 0):
         try:
             found = _Looking(files, directory, live, kinds, full).look(archives, fold_version)
@@ -127,7 +128,7 @@ class _Looking:
         self._head = read_head(files, directory)
         self._listing = list_directory(files, directory)
 
-    def look(self, archives: bool, fold_version: int | None) -> Survey:
+    def look(self, archives: bool, fold_version: FoldVersions) -> Survey:
         tail = self._tail()
         snapshots = self._snapshots(tail, fold_version, archives)
         trusted = snapshots.usable[0] if fold_version is not None and snapshots.usable else None
@@ -135,7 +136,10 @@ class _Looking:
         archived: tuple[Look, ...] = ()
         if tail is not None:
             looks = (*self._sealed(tail, trusted.seq if trusted else 0), tail)
-            archived = tuple(self._archives(tail)) if archives else ()
+            if archives:
+                archived = tuple(self._archives(tail, 0))
+            elif fold_version is not None:
+                archived = tuple(self._archives(tail, trusted.seq if trusted else 0))
         observations = observe(
             Findings(
                 directory=self._directory,
@@ -171,7 +175,7 @@ class _Looking:
         return look_at_tail(data, base, self._kinds, {m.seq: m.crc for m in self._head.marks})
 
     def _snapshots(
-        self, tail: Look | None, fold_version: int | None, every: bool
+        self, tail: Look | None, fold_version: FoldVersions, every: bool
     ) -> SnapshotChoice:
         if tail is None or tail.started is None or tail.last is None:
             return SnapshotChoice()
@@ -199,11 +203,13 @@ class _Looking:
             looks.append(look)
         return looks
 
-    def _archives(self, tail: Look) -> list[Look]:
+    def _archives(self, tail: Look, trusted: int) -> list[Look]:
+        """Those that are part of the history, beyond what is trusted."""
+        after = max(tail.forgotten, trusted)
         return [
             self._archive(source)
             for source in sources_of(msgspec.structs.replace(self._listing, segments=()))
-            if source.last is not None and tail.forgotten < source.last <= tail.compacted
+            if source.last is not None and after < source.last <= tail.compacted
         ]
 
     def _archive(self, source: Source) -> Look:

@@ -8,8 +8,8 @@ their checksums; this module knows what they mean.
 A line is a struct of the world with every reference replaced by the id of what it refers to, or,
 of a message, by the number of its line: a redelivered one may be there twice. The
 shapes of the lines are made from the structs themselves, so they cannot drift apart. `FOLD_VERSION`
-names their meaning: it rises with every change of a fold or of a struct; a snapshot of another
-version is not read, and the journal is folded from the start instead.
+names their meaning: it rises with every change of a fold or of a struct, by a step in `upgrades`,
+through which the lines of earlier versions are read.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ from ackbook.projections.world.deliveries import (
     SettledDelivery,
 )
 from ackbook.projections.world.state import World, key_of
+from ackbook.projections.world.upgrades import RELEASED, FoldHistory
 
-FOLD_VERSION = 2
+FOLD_VERSION = RELEASED.newest
 """Rises whenever the same journal would fold to another world, or a world dump to other lines."""
 
 
 class UnreadableWorld(ValueError):
-    """Lines that are no dump of a world by this version."""
+    """Lines that are no dump of a world by the version that they are said to be of."""
 
 
 def _line(tag: str, shape: type[msgspec.Struct], **replaced: Any) -> type[msgspec.Struct]:
@@ -147,8 +148,11 @@ def dump(world: World) -> Iterator[bytes]:
         yield _encode(_KeyLine(sender, key, answer))
 
 
-def load(blocks: Iterable[bytes]) -> World:
-    """The world of these lines, given in blocks of whole lines.
+def load(
+    blocks: Iterable[bytes], version: int = FOLD_VERSION, history: FoldHistory = RELEASED
+) -> World:
+    """The world of these lines, given in blocks of whole lines, as a loadable `version` of the fold
+    dumped it.
 
     Raises `UnreadableWorld` where they are no dump by this version, or name what none of them
     tells: begin with an older one, or with the first record.
@@ -156,12 +160,12 @@ def load(blocks: Iterable[bytes]) -> World:
     world = World()
     loader = _Loader(world)
     try:
-        for block in blocks:
+        for block in history.upgraded(blocks, version):
             for line in _decoder.decode_lines(block):
                 loader.take(line)
         loader.finish()
     except (msgspec.MsgspecError, LookupError) as error:
-        raise UnreadableWorld(f"no dump of a world by version {FOLD_VERSION}: {error}") from error
+        raise UnreadableWorld(f"no dump of a world by version {version}: {error}") from error
     return world
 
 

@@ -401,6 +401,22 @@ def state_of_another_version(journal: Path) -> None:
     shutil.rmtree(journal / "archive")
 
 
+@kind
+def archive_damaged_before_another_version(journal: Path) -> None:
+    """A byte in the middle of what has to be folded, since no snapshot here can be loaded."""
+    compacted(journal, ANOTHER_FOLD)
+    path = archives(journal)[1]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    path.write_bytes(content)
+
+
+@kind
+def archive_missing_before_another_version(journal: Path) -> None:
+    compacted(journal, ANOTHER_FOLD)
+    archives(journal)[1].unlink()
+
+
 def archives(journal: Path) -> list[Path]:
     return sorted((journal / "archive").iterdir())
 

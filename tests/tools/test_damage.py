@@ -76,6 +76,10 @@ archive_damaged                   4    4    0    4      0       7      4   0   0
 archive_missing                   7    7    0    7      0       7      7   0   0      0      0  0
 state_of_another_version          7    7    0    7      0       7      7   0   3      3      0  7
 archives_and_snapshots_missing    7    7    0    7      0       7      7   0   3      3      0  7
+archive_damaged_before_another_version \
+                                  4    4    0    4      0       7      4   0   0      0      0  4
+archive_missing_before_another_version \
+                                  7    7    0    7      0       7      7   0   0      0      0  7
 newer_format                     10   10    0   10     10      10     10   0   0      0      0 10
 unknown_kind                     10   10    0   10     10      10     10   0   0      0      0 10
 unknown_shape                    10    0   10    0      0       0      0   0   0     10     10 10

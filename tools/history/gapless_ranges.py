@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from ackbook.broker.history.world_loading import SNAPSHOTS_MAX
+from ackbook.broker.history.world_loading import LOADABLE, SNAPSHOTS_MAX
 from ackbook.journal import SnapshotUnusable, newest_snapshots
 from ackbook.journal.format.control import REPAIRED
 from ackbook.projections.codec import Control, Entry, kind_of
 from ackbook.projections.world.fold import World
-from ackbook.projections.world.serialization import FOLD_VERSION, UnreadableWorld, load
+from ackbook.projections.world.serialization import UnreadableWorld, load
 from ackbook.tools.history.journal import JournalHistory
 
 
@@ -71,12 +71,12 @@ class Stretches:
         """The world of the oldest snapshot behind this record."""
         directory = self._history.directory
         found = newest_snapshots(
-            directory, FOLD_VERSION, head=self.head, count_max=SNAPSHOTS_MAX
+            directory, LOADABLE, head=self.head, count_max=SNAPSHOTS_MAX
         ).usable
         for snapshot in reversed(found):
             if snapshot.seq > seq:
                 try:
-                    return load(snapshot.blocks())
+                    return load(snapshot.blocks(), snapshot.fold_version)
                 except (SnapshotUnusable, UnreadableWorld):
                     continue
         return None

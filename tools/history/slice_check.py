@@ -64,7 +64,7 @@ def _world(path: Path, manifest: Manifest, directory: Path) -> World:
             return World()
         raise Failure(ExitCode.CORRUPT, f"{path} has no state before record {manifest.first}")
     try:
-        world = load([state.read_bytes()])
+        world = load([state.read_bytes()], manifest.fold)
     except UnreadableWorld as error:
         raise Failure(
             ExitCode.NEWER_FORMAT, f"{path}: {error}", "use the version that made it"

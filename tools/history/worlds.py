@@ -14,11 +14,12 @@ from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.history.cache import Cache
 from ackbook.broker.history.world_cache import INTERVAL, WorldCache, worlds_of
 from ackbook.broker.history.world_loading import begin_world
-from ackbook.journal import OsFiles
+from ackbook.journal import OsFiles, SnapshotFile
 from ackbook.journal.format.control import REPAIRED
 from ackbook.journal.format.layout import list_directory
 from ackbook.projections.codec import Entry, kind_of
 from ackbook.projections.world.fold import World, fold, fold_all
+from ackbook.projections.world.serialization import FOLD_VERSION
 from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.output import poor, say
 from ackbook.tools.history.gapless_ranges import known_from
@@ -88,9 +89,13 @@ class Worlds:
         own = max((at for at in listing.snapshots if at <= seq), default=0)
         if own > (kept.seq if kept else 0):
             world, snapshot = begin_world(self._history.directory, seq)
-            if snapshot is not None:
+            if snapshot is not None and self._is_believed(snapshot):
                 return self._reached(world, keeps=False)
         return Reached(World()) if kept is None else self._reached(kept, keeps=True)
+
+    def _is_believed(self, snapshot: SnapshotFile) -> bool:
+        """One of an earlier version of the fold counts only where no records tell the same."""
+        return snapshot.fold_version == FOLD_VERSION or self._history.oldest() > 1
 
     def _reached(self, world: World, *, keeps: bool) -> Reached:
         line = self._history.line(world.seq)

@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from ackbook.broker.exit_codes import ExitCode
+from ackbook.broker.history.world_loading import LOADABLE
 from ackbook.broker.runtime.maintenance.compaction_schedule import (
     SNAPSHOTS,
     foretell,
@@ -93,7 +94,7 @@ def compact_here(directory: Path, keep: Retention) -> CompactionReport:
     """Compact a journal that nobody has open. Raises `JournalError`: `Locked` where somebody has,
     what `open_log` raises for a journal that is damaged, and what `compact` of the journal raises;
     what was removed before stays removed."""
-    log = open_log(directory, kinds=KINDS, fold_version=FOLD_VERSION)
+    log = open_log(directory, kinds=KINDS, fold_version=LOADABLE)
     with closing(log):
         plan = _plan(directory, keep)
         if is_worth_sealing(directory, plan):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ackbook.broker.exit_codes import ExitCode
-from ackbook.broker.history.world_loading import begin_world, fold_rest
+from ackbook.broker.history.world_loading import begin_world, confirm_world, fold_rest
 from ackbook.broker.journal_endings import error_at_a_shell, exit_code_of
 from ackbook.journal import (
     AttemptFailed,
@@ -68,7 +68,9 @@ def make_snapshot(
     journal_id = reader.journal_id
     if journal_id is None or head == 0:
         raise AttemptFailed(f"there is nothing in {journal}", verify_step(None, after=" says more"))
-    world, _ = begin_world(journal, head)
+    world, begun = begin_world(journal, head)
+    for _ in confirm_world(journal, world, begun):
+        _check_wanted(is_wanted)
     for _ in fold_rest(journal, world, head):
         _check_wanted(is_wanted)
     return write_snapshot(
