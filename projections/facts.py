@@ -164,7 +164,11 @@ class Evidence(Value, frozen=True):
 
 
 class BrokerStarted(Value, frozen=True):
-    """A broker serves this journal. Every attempt without an outcome is now in doubt."""
+    """A broker serves this journal. Every attempt without an outcome is now in doubt.
+
+    `lineage`: the journal was put back from a copy, and another history may go on from the same
+    record, or has: from here on ids end in this tag. `because` says what showed it.
+    """
 
     KIND: ClassVar[str] = "broker.started"
 
@@ -172,6 +176,8 @@ class BrokerStarted(Value, frozen=True):
     pid: int
     version: str
     instance: str = ""
+    lineage: str = ""
+    because: str = ""
 
 
 class BrokerStopped(Value, frozen=True):

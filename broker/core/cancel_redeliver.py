@@ -85,7 +85,7 @@ def redeliver(world: World, command: Redeliver, at: int) -> Verdict:
             skipped.append((old, source.agent, "queue_full"))
             continue
         joining[agent.name] = taken + 1
-        fact = _redelivered(source, delivery_id(world.seq + 1 + len(facts), 1))
+        fact = _redelivered(source, delivery_id(world.seq + 1 + len(facts), 1, world.lineage))
         facts.append(DecidedFact(fact, _cause(source)))
         made.append((old, fact.new_delivery_id, agent.name, fact.event_id))
     answer = Redelivery(redelivered=tuple(made), skipped=tuple(skipped))

@@ -36,12 +36,14 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 
 
 class StartBroker(Command, frozen=True, tag_field="command", tag="start"):
-    """A broker begins to serve this journal."""
+    """A broker begins to serve this journal. `lineage` and `because` as in `broker.started`."""
 
     epoch: int
     pid: int
     version: str
     instance: str
+    lineage: str = ""
+    because: str = ""
     policy: Policy = Policy()
 
 
@@ -252,6 +254,7 @@ RefusalReason = Literal[
     "not_cancellable",
     "stale",
     "version_changed",
+    "elsewhere",
     "invalid",
 ]
 """Reasons of refusal besides those of a message at the door, which are `RefusedReason`."""

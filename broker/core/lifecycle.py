@@ -56,7 +56,12 @@ WAITS_FOR_EVER = ("ended_with_broker", "broker_stopped", "restarted")
 def start_broker(world: World, command: StartBroker, at: int) -> Verdict:
     """A new epoch; the policy is a fact where it differs from the one in force."""
     started = BrokerStarted(
-        epoch=command.epoch, pid=command.pid, version=command.version, instance=command.instance
+        epoch=command.epoch,
+        pid=command.pid,
+        version=command.version,
+        instance=command.instance,
+        lineage=command.lineage,
+        because=command.because,
     )
     facts = [DecidedFact(started)]
     if command.policy != world.policy:

@@ -97,14 +97,14 @@ def _enqueue(world: World, command: Send, at: int, content: str) -> Verdict:
         name = agent.name
         if _queue_takes(world, agent, priority):
             parked = agent.mode == "manual_flush"
-            number = delivery_id(seq, len(taken) + 1)
+            number = delivery_id(seq, len(taken) + 1, world.lineage)
             taken.append(Recipient(delivery_id=number, agent=name, parked=parked))
         else:
             refused.append(RefusedRecipient(agent=name, reason="queue_full"))
     if not taken:
         return _refuse(world, command, "queue_full", _full(world, agents), tuple(refused))
     fact = MessageEnqueued(
-        event_id=event_id(seq),
+        event_id=event_id(seq, world.lineage),
         sender=command.sender,
         target=target,
         body=command.body,
@@ -215,7 +215,7 @@ def _refuse(
     refused: tuple[RefusedRecipient, ...] = (),
 ) -> Refused:
     fact = MessageRefused(
-        event_id=event_id(world.seq + 1),
+        event_id=event_id(world.seq + 1, world.lineage),
         sender=command.sender,
         target=command.target,
         reason=reason,

@@ -32,7 +32,8 @@ from ackbook.broker.history.world_loading import (
     fold_rest,
 )
 from ackbook.broker.runtime.agents.holder_session import HolderSession
-from ackbook.broker.runtime.agents.holders import Holders
+from ackbook.broker.runtime.agents.holders import Holders, sockets_in
+from ackbook.broker.runtime.agents.restored import Witnesses
 from ackbook.broker.runtime.agents.spawning import Spawner
 from ackbook.broker.runtime.agents.viewers import Attachments
 from ackbook.broker.runtime.api.listeners import Listeners
@@ -51,6 +52,7 @@ from ackbook.broker.runtime.maintenance.snapshot_schedule import (
     SnapshotStart,
     Upkeep,
 )
+from ackbook.broker.runtime.system.processes import started_at
 from ackbook.broker.wire.connection import Connection
 from ackbook.broker.wire.frames import Hello
 from ackbook.journal import Files, Log, open_log
@@ -156,7 +158,17 @@ class BrokerRun:
         instance = settings.instance or secrets.token_hex(8)
         feed, waiter = Feed(place.journal, world.seq), StateWaiter()
         attachments = Attachments(feed)
-        hello = Hello(epoch=journal.epoch, journal_id=journal.journal_id, instance=instance)
+        known = Hello(
+            epoch=journal.epoch,
+            journal_id=journal.journal_id,
+            instance=instance,
+            lineages=world.lineages,
+            pid=os.getpid(),
+            started=started_at(os.getpid()),
+        )
+        witnesses = Witnesses(known, world)
+        await witnesses.ask(sockets_in(place.holders))
+        hello = witnesses.hello()
         holders = Holders(place.holders, place.journal, hello, attachments)
         engine = Engine(journal, world, (feed, waiter, holders.dispatch))
         holders.work_for(engine, tasks)
@@ -175,7 +187,7 @@ class BrokerRun:
             attachments=attachments,
             compactor=compactor,
             historians=asyncio.Semaphore(HISTORIANS_MAX),
-            health=HealthSources(engine, snapshots, compactor, checker),
+            health=HealthSources(engine, snapshots, compactor, checker, holders),
             directory=place.directory,
             version=settings.version,
             started=time.monotonic(),
@@ -187,6 +199,8 @@ class BrokerRun:
                 pid=os.getpid(),
                 version=settings.version,
                 instance=instance,
+                lineage=hello.lineages[-1] if witnesses.because else "",
+                because=witnesses.because,
                 policy=settings.policy,
             )
         )
@@ -194,7 +208,7 @@ class BrokerRun:
         tasks.create_task(snapshots.run())
         tasks.create_task(compactor.run())
         tasks.create_task(checker.run())
-        await holders.adopt()
+        await holders.adopt(witnesses)
         if settings.respawn:
             await spawner.respawn()
         self._open()

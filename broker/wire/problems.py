@@ -23,6 +23,7 @@ STATUS: dict[str, int] = {
     "agent_exists": 409,
     "not_cancellable": 409,
     "stale": 409,
+    "elsewhere": 409,
     "idempotency_conflict": 409,
     "cursor_ahead": 409,
     "too_large": 413,
@@ -54,6 +55,7 @@ _CODES: dict[RefusedReason | RefusalReason, str] = {
     "not_cancellable": "not_cancellable",
     "stale": "stale",
     "version_changed": "version_changed",
+    "elsewhere": "elsewhere",
 }
 
 

@@ -42,8 +42,9 @@ class World:
     """The fold of all entries up to `seq`. Times are microseconds UTC.
 
     `agents` and `generations` are keyed by `key_of(name)`. `leaving`: released generations whose
-    holder has not ended yet. `counts`: deliveries by how they ended, and `enqueued`, ever.
-    """
+    holder has not ended yet. `lineages`: the tags of the histories that this one went through, the
+    present one last; empty for a journal that was never put back. `counts`: deliveries by how they
+    ended, and `enqueued`, ever."""
 
     def __init__(self) -> None:
         self.seq = 0
@@ -53,6 +54,7 @@ class World:
         self.running = False
         self.started_at = 0
         self.clock_ahead_us = 0
+        self.lineages: tuple[str, ...] = ()
         self.agents: dict[str, Agent] = {}
         self.generations: dict[str, int] = {}
         self.leaving: dict[tuple[AgentName, int], int] = {}
@@ -74,6 +76,11 @@ class World:
         if self.moved:
             self._reschedule()
         return self.deadlines
+
+    @property
+    def lineage(self) -> str:
+        """What ids that are made now end in."""
+        return self.lineages[-1] if self.lineages else ""
 
     def agent(self, name: str) -> Agent | None:
         """The agent of this name, in any case."""

@@ -28,6 +28,7 @@ from ackbook.broker.runtime.agents.holder_launch import (
     launch,
 )
 from ackbook.broker.runtime.agents.holder_link import LinkLost, LinkRefused
+from ackbook.broker.runtime.agents.holder_session import HolderSession
 from ackbook.broker.runtime.agents.holders import SOCKET_SUFFIX, Holders
 from ackbook.broker.runtime.agents.launch_spec import Order, again, recorded
 from ackbook.broker.runtime.engine.engine import Engine
@@ -97,6 +98,8 @@ class Spawner:
                 message = f'Agent "{name}" not found; `ackbook ls` lists those there are'
                 return Refused(reason="agent_not_found", message=message)
             session = self._holders.session(name, spawned.generation)
+            if session is not None and session.refused:
+                return Refused(reason="elsewhere", message=elsewhere(session))
             if session is not None:
                 await session.leave("restarted")
                 await self._waiter.until_quiet(self._engine, name, QUIET_S_MAX)
@@ -196,6 +199,14 @@ class Spawner:
             idle_threshold_s=order.idle_threshold_s,
             umask=self._umask,
         )
+
+
+def elsewhere(session: HolderSession) -> str:
+    """What is to be said of an agent whose holder obeys somebody else."""
+    return (
+        f"the program of {session.name} runs, and its holder does not obey this broker"
+        f" ({session.refused}); end the broker that it obeys, or release {session.name}"
+    )
 
 
 def socket_name(name: str, generation: int) -> str:

@@ -136,6 +136,7 @@ class Holder:
             offset=self._tty.offset,
             condition=self._watch.told,
             reports=self._typist.attempts.unsettled(),
+            settled=self._typist.attempts.settled(),
             ended=self._ended,
         )
 

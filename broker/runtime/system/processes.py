@@ -49,6 +49,12 @@ def stat(pid: int) -> Stat | None:
     )
 
 
+def started_at(pid: int) -> int:
+    """When a process began, which tells it from a later one of its pid; 0 when there is none."""
+    found = stat(pid)
+    return 0 if found is None else found.started
+
+
 def everyone() -> list[Stat]:
     """Every living process."""
     return list(_living())
