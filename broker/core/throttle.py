@@ -1,4 +1,5 @@
-"""The throttle: how fast an agent is typed into, from what became of the attempts before.
+"""The throttle: how fast an agent is typed into, from what became of the attempts before; and the
+backoff: how long a delivery waits after an attempt that failed.
 
 | outcome    | delay afterwards                                                             |
 |------------|------------------------------------------------------------------------------|

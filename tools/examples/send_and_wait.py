@@ -23,9 +23,12 @@ TRIES_MAX = 3
 
 
 def connection() -> tuple[str, str]:
-    """Address and key of the broker that runs here."""
+    """Address and key of the broker that runs here. Raises `SystemExit` where none does."""
     directory = Path(os.environ.get("ACKBOOK_DIR") or ".ackbook")
-    told = json.loads((directory / "connection.json").read_bytes())
+    try:
+        told = json.loads((directory / "connection.json").read_bytes())
+    except FileNotFoundError:
+        raise SystemExit(f"no broker runs in {directory}; start one with: ackbook up") from None
     return told["url"], told["api_key"]
 
 
@@ -50,6 +53,8 @@ def send(to: str, text: str) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise SystemExit(f"usage: {sys.argv[0]} TO TEXT")
     outcome = send(sys.argv[1], sys.argv[2])
     print(outcome)
     sys.exit(outcome != "confirmed")
