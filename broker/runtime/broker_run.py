@@ -52,9 +52,7 @@ from ackbook.broker.runtime.maintenance.snapshot_schedule import (
     SnapshotStart,
     Upkeep,
 )
-from ackbook.broker.runtime.system.processes import started_at
 from ackbook.broker.wire.connection import Connection
-from ackbook.broker.wire.frames import Hello
 from ackbook.journal import Files, Log, open_log
 from ackbook.projections.facts import KINDS, Policy
 from ackbook.projections.world.fold import World
@@ -158,15 +156,7 @@ class BrokerRun:
         instance = settings.instance or secrets.token_hex(8)
         feed, waiter = Feed(place.journal, world.seq), StateWaiter()
         attachments = Attachments(feed)
-        known = Hello(
-            epoch=journal.epoch,
-            journal_id=journal.journal_id,
-            instance=instance,
-            lineages=world.lineages,
-            pid=os.getpid(),
-            started=started_at(os.getpid()),
-        )
-        witnesses = Witnesses(known, world)
+        witnesses = Witnesses(journal.epoch, journal.journal_id, instance, world)
         await witnesses.ask(sockets_in(place.holders))
         hello = witnesses.hello()
         holders = Holders(place.holders, place.journal, hello, attachments)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ import msgspec
 
 from ackbook.broker.core.attempt_report import Report
 from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkLost, LinkRefused, connect
+from ackbook.broker.runtime.system.processes import started_at
 from ackbook.broker.wire.attempts import TYPED
 from ackbook.broker.wire.frames import Hello, Welcome
 from ackbook.projections.ids import lineage_of, position_of
@@ -38,9 +40,16 @@ class Witnesses:
     """The holders that were asked. Their links stay open: one that has not been named yet ends with
     the link to its broker. `because`: what shows that the journal was put back, if it was."""
 
-    def __init__(self, hello: Hello, world: World) -> None:
+    def __init__(self, epoch: int, journal_id: str, instance: str, world: World) -> None:
         self.because = ""
-        self._hello = hello
+        self._hello = Hello(
+            epoch=epoch,
+            journal_id=journal_id,
+            instance=instance,
+            lineages=world.lineages,
+            pid=os.getpid(),
+            started=started_at(os.getpid()),
+        )
         self._world = world
         self._met: dict[Path, tuple[HolderLink, Welcome]] = {}
 
