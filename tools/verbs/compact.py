@@ -39,7 +39,6 @@ from ackbook.journal import (
 )
 from ackbook.journal import compact as compact_log
 from ackbook.projections.facts import KINDS
-from ackbook.projections.world.serialization import FOLD_VERSION
 from ackbook.tools.cli.client import Client
 from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import json_option, place_option
@@ -105,7 +104,7 @@ def compact_here(directory: Path, keep: Retention) -> CompactionReport:
                 break
             _make_snapshot(log)
             plan = _plan(directory, keep)
-        return compact_log(log, fold_version=FOLD_VERSION, keep_audit=keep, progress=_say_progress)
+        return compact_log(log, fold_version=LOADABLE, keep_audit=keep, progress=_say_progress)
 
 
 def _make_snapshot(log: Log) -> None:
@@ -115,7 +114,7 @@ def _make_snapshot(log: Log) -> None:
 
 def _plan(directory: Path, keep: Retention) -> CompactionPlan:
     now = OsClock().wall()
-    return plan_compaction(directory, fold_version=FOLD_VERSION, keep_audit=keep, now=now)
+    return plan_compaction(directory, fold_version=LOADABLE, keep_audit=keep, now=now)
 
 
 def _say_progress(progress: CompactionProgress) -> None:

@@ -7,8 +7,8 @@ from bisect import bisect_left, bisect_right
 import click
 from rich.table import Table
 
+from ackbook.broker.history.world_loading import LOADABLE
 from ackbook.journal import JournalError, SegmentStatistics, statistics
-from ackbook.projections.world.serialization import FOLD_VERSION
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import console, emit, full_time
 from ackbook.tools.cli.place import Place
@@ -34,7 +34,7 @@ def stat(as_json: bool, place: Place) -> None:
         return bisect_right(unsettled, last) - bisect_left(unsettled, first)
 
     try:
-        rows = statistics(history.directory, live=live, fold_version=FOLD_VERSION)
+        rows = statistics(history.directory, live=live, fold_version=LOADABLE)
     except JournalError as problem:
         raise as_failure(problem) from None
     if as_json:

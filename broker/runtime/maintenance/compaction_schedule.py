@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from ackbook.broker.core.commands import NoteUpkeep
+from ackbook.broker.history.world_loading import LOADABLE
 from ackbook.broker.journal_endings import error_at_a_shell
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.maintenance.snapshot_schedule import SnapshotSchedule, Upkeep
@@ -37,7 +38,6 @@ from ackbook.journal import (
     plan_compaction,
 )
 from ackbook.journal.maintenance.archive_worker import read_answer, worker_command
-from ackbook.projections.world.serialization import FOLD_VERSION
 
 log = logging.getLogger("ackbook")
 
@@ -172,7 +172,7 @@ class Compactor:
         return await asyncio.to_thread(
             plan_compaction,
             self._journal.directory,
-            fold_version=FOLD_VERSION,
+            fold_version=LOADABLE,
             keep_audit=command.keep_audit,
             now=self._journal.now(),
         )
