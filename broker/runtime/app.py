@@ -28,6 +28,7 @@ from ackbook.broker.runtime.broker_run import BrokerRun, Settings
 from ackbook.broker.runtime.maintenance.snapshot_schedule import Upkeep
 from ackbook.broker.runtime.system import inherited
 from ackbook.broker.runtime.system.package_version import RUNNING
+from ackbook.broker.runtime.system.private_paths import NotPrivate
 from ackbook.broker.wire.connection import Connection
 from ackbook.broker.wire.frames import UMASK
 from ackbook.journal import Files, JournalError, Locked, OsFiles
@@ -70,8 +71,9 @@ def serve(
     The process must have no other thread yet: what its caller ignores or blocks is seen to, so that
     nobody who is started here inherits it.
 
-    DONE: a graceful end. NO: the port is taken. LOCKED: another broker has the directory. IO_ERROR:
-    the machine refuses, or the disk failed while it ran. Else what the journal's error says.
+    DONE: a graceful end. NO: the port is taken. LOCKED: another broker has the directory. REFUSED:
+    it is not this user's alone. IO_ERROR: the machine refuses, or the disk failed while it ran.
+    Else what the journal's error says.
     """
     inherited.settle_in()
     place = BrokerDirectory(directory)
@@ -81,6 +83,8 @@ def serve(
     try:
         place.make()
         listener = listen(host, port)
+    except NotPrivate as wrong:
+        return _refuse(f"cannot begin in {place.directory}: {wrong}", ExitCode.REFUSED)
     except OSError as error:
         return _cannot_begin(place, host, port, error)
     settings = Settings(

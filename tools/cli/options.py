@@ -16,7 +16,8 @@ from ackbook.tools.cli.place import Place, place_of
 
 F = TypeVar("F", bound=Callable[..., object])
 
-_DIRECTORY = click.Path(path_type=Path)
+_DIRECTORY = click.Path(path_type=Path, readable=False)
+"""Whose it is says more about one that cannot be read."""
 DIRECTORY_HELP = "Where the broker lives: $ACKBOOK_DIR, else ./.ackbook."
 
 

@@ -15,7 +15,9 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
+from ackbook.broker.runtime.system.private_paths import NotPrivate, open_to_append
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.frames import Launch
 
@@ -82,8 +84,7 @@ async def launch(order: Launch, log: Path) -> Launched:
     Raises `LaunchFailed` with the holder's own words (`command not found: ...`), and `NoHolder`
     where it had none.
     """
-    with log.open("ab") as errors:
-        os.chmod(log, 0o600)
+    with _log(log) as errors:
         process = subprocess.Popen(  # noqa: ASYNC220 - microseconds, see the module
             [sys.executable, "-P", "-m", "ackbook.broker.runtime.holder"],
             stdin=subprocess.PIPE,
@@ -110,6 +111,13 @@ async def launch(order: Launch, log: Path) -> Launched:
             raise NoHolder(f"the holder died; see {log}")
         raise LaunchFailed(answer.removeprefix("error:").strip())
     return launched
+
+
+def _log(path: Path) -> BinaryIO:
+    try:
+        return open(open_to_append(path), "ab")
+    except NotPrivate as wrong:
+        raise NoHolder(str(wrong)) from wrong
 
 
 async def wait_for_end(pid: int) -> None:
