@@ -36,13 +36,15 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 
 
 class StartBroker(Command, frozen=True, tag_field="command", tag="start"):
-    """A broker begins to serve this journal."""
+    """A broker begins to serve this journal. `named`: the keys of `policy` that its caller named;
+    all others are as the journal has them. None: all of them, as 0.1.0 set them at each start."""
 
     epoch: int
     pid: int
     version: str
     instance: str
     policy: Policy = Policy()
+    named: tuple[str, ...] | None = None
 
 
 class StopBroker(Command, frozen=True, tag_field="command", tag="stop"):

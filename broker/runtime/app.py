@@ -17,7 +17,7 @@ import secrets
 import signal
 import sys
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from ackbook.broker.exit_codes import ExitCode
@@ -54,6 +54,7 @@ def serve(
     instance: str = "",
     respawn: bool = False,
     policy: Policy | None = None,
+    named: Collection[str] | None = None,
     ready: Callable[[Connection], None] | None = None,
     upkeep: Upkeep | None = None,
     files: Files | None = None,
@@ -63,10 +64,12 @@ def serve(
 
     `directory` is made where it is missing and holds everything of this broker. `port` 0 is any
     free one. `respawn` starts again the agents that ended with their broker or machine. `policy`
-    are the numbers of delivery. `ready` is called once, on the loop, when the journal is replayed,
-    holders are adopted, and requests are answered; without it a line on stdout says so. `upkeep`
-    says when a snapshot or a compaction is due. `files` is the journal's door to the disk; None:
-    the real one. `umask` is what programs begin with, whatever that of this process is.
+    are numbers of delivery, and `named` its keys that are set: all others stay as the journal has
+    them. Without `named` a policy sets all, and without a policy nothing is set. `ready` is called
+    once, on the loop, when the journal is replayed, holders are adopted, and requests are answered;
+    without it a line on stdout says so. `upkeep` says when a snapshot or a compaction is due.
+    `files` is the journal's door to the disk; None: the real one. `umask` is what programs begin
+    with, whatever that of this process is.
 
     The process must have no other thread yet: what its caller ignores or blocks is seen to, so that
     nobody who is started here inherits it.
@@ -93,6 +96,7 @@ def serve(
         version=RUNNING,
         instance=instance,
         policy=policy or Policy(),
+        named=_named(policy, named),
         respawn=respawn,
         upkeep=upkeep or Upkeep(),
         files=files,
@@ -106,6 +110,13 @@ def serve(
     except (JournalError, OSError, MemoryError, RuntimeError) as error:
         return _cannot_go_on(place, error)
     return ExitCode.DONE
+
+
+def _named(policy: Policy | None, named: Collection[str] | None) -> tuple[str, ...]:
+    """The keys that a start sets, each once and in the order of the policy."""
+    if policy is None:
+        return ()
+    return tuple(key for key in Policy.__struct_fields__ if named is None or key in named)
 
 
 async def _live(life: BrokerRun) -> None:

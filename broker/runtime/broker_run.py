@@ -73,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     instance: str
     policy: Policy
+    named: tuple[str, ...]
     respawn: bool
     upkeep: Upkeep
     files: Files | None
@@ -186,6 +187,7 @@ class BrokerRun:
                 version=settings.version,
                 instance=instance,
                 policy=settings.policy,
+                named=settings.named,
             )
         )
         tasks.create_task(_keep_house(engine, journal))
