@@ -9,6 +9,7 @@ import click
 from ackbook.projections.analysis.delivery_record import PROVEN
 from ackbook.projections.analysis.summary import QUANTILES, Digest, Spread, digest, length
 from ackbook.projections.analysis.wait_times import CAUSES, Hold
+from ackbook.projections.names import match_key
 from ackbook.tools.cli.options import json_option
 from ackbook.tools.cli.output import (
     bad,
@@ -60,7 +61,7 @@ def report(
     wanted = DeliveryFilter(
         since=bound_of(history, since),
         until=bound_of(history, until),
-        agents=frozenset(name.casefold() for name in agents),
+        agents=frozenset(match_key(name) for name in agents),
     )
     found = digest(read_audit(history, wanted))
     missing = missing_of(history)

@@ -20,6 +20,7 @@ import msgspec
 from ackbook.broker.core.commands import Refused
 from ackbook.broker.core.effects import Start
 from ackbook.broker.core.lifecycle import wrong_name
+from ackbook.broker.core.spelling import agent_called, spelled
 from ackbook.broker.runtime.agents.holder_launch import (
     Launched,
     LaunchFailed,
@@ -35,6 +36,7 @@ from ackbook.broker.runtime.engine.state_waiter import QUIET_S_MAX, StateWaiter
 from ackbook.broker.runtime.system import package_version
 from ackbook.broker.wire import frames
 from ackbook.projections.facts import AgentName, AgentSpawned
+from ackbook.projections.names import match_key
 from ackbook.projections.world.fold import World, key_of
 
 log = logging.getLogger("ackbook.spawning")
@@ -92,6 +94,7 @@ class Spawner:
             if spawned is None:
                 message = f'Agent "{name}" not found; `ackbook ls` lists those there are'
                 return Refused(reason="agent_not_found", message=message)
+            name = spawned.name
             session = self._holders.session(name, spawned.generation)
             if session is not None:
                 await session.leave("restarted")
@@ -119,7 +122,7 @@ class Spawner:
             _tell_failure(order, await self.spawn(order))
 
     def _turn(self, name: str) -> asyncio.Lock:
-        return self._busy.setdefault(key_of(name), asyncio.Lock())
+        return self._busy.setdefault(match_key(name), asyncio.Lock())
 
     def _again(self, spawned: AgentSpawned, source: str, count: int) -> Order:
         """The recorded command. Values of its environment are in memory if anywhere."""
@@ -220,18 +223,18 @@ def _wrong_directory(cwd: str) -> str | None:
 
 
 def _place(world: World, name: str) -> tuple[str, int] | Refused:
-    agent = world.agent(name)
+    agent = agent_called(world, name)
     if agent is not None and agent.alive:
         return Refused(
             reason="agent_exists",
             message=f'Agent "{agent.name}" already exists; release it first, or take another name',
         )
-    known = name if agent is None else agent.name
-    return known, world.generations.get(key_of(name), 0) + 1
+    known = spelled(world, name)
+    return known, world.generations.get(key_of(known), 0) + 1
 
 
 def _last(world: World, name: str) -> AgentSpawned | None:
-    agent = world.agent(name)
+    agent = agent_called(world, name)
     return None if agent is None else agent.spawned
 
 

@@ -17,6 +17,7 @@ from ackbook.broker.core.commands import (
     Subscribe,
     Unsubscribe,
 )
+from ackbook.broker.core.spelling import agent_called
 from ackbook.broker.history.journal_entries import body_at
 from ackbook.broker.runtime.agents.launch_spec import Order, command_line
 from ackbook.broker.runtime.agents.spawning import Spawned
@@ -127,7 +128,7 @@ async def show_spawned(service: Service, request: Request) -> SpawnedRow:
     name = name_of(request)
 
     def row(world: World, at: int) -> SpawnedRow | None:
-        agent = world.agent(name)
+        agent = agent_called(world, name)
         return None if agent is None else views.spawned_row(agent, at)
 
     row_of = await service.engine.ask(row)
@@ -151,7 +152,7 @@ async def show_mode(service: Service, request: Request) -> ModeBody:
     name = name_of(request)
 
     def ask(world: World, at: int) -> ModeAnswer | None:
-        agent = world.agent(name)
+        agent = agent_called(world, name)
         if agent is None:
             return None
         return ModeAnswer(mode=agent.mode, revision=agent.revision, matched=True)
@@ -183,7 +184,7 @@ async def pending_of(service: Service, request: Request) -> ParkedBody:
     name = name_of(request)
 
     def waiting(world: World, at: int) -> list[ParkedRow] | None:
-        agent = world.agent(name)
+        agent = agent_called(world, name)
         if agent is None:
             return None
         return [views.parked_row(d, _body(service, d.message)) for d in agent.queue]
@@ -207,7 +208,7 @@ async def flush(service: Service, request: Request) -> FlushReply:
 
 async def subscribe(service: Service, request: Request) -> ChannelsBody:
     """Add channels."""
-    name, channels = name_of(request), Fields(await request.body()).texts("channels") or ()
+    name, channels = name_of(request), requests.channels_request(await request.body())
     answer = await service.carry(Subscribe(name=AgentName(name), channels=channels))
     assert isinstance(answer, Channels)
     return ChannelsBody(name=name, channels=list(answer.channels))

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from ackbook.broker.core.commands import Answer, AnyCommand, Refused
+from ackbook.broker.core.spelling import agent_called
 from ackbook.broker.runtime.agents.holder_link import HolderLink
 from ackbook.broker.runtime.agents.holder_session import HolderSession
 from ackbook.broker.runtime.agents.holders import Holders
@@ -64,10 +65,10 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
     async def living(self, name: str) -> HolderSession:
         """The session of an agent that runs. Raises `Problem`."""
-        generation = await self.engine.ask(lambda world, at: _generation(world, name))
-        if generation is None:
+        known = await self.engine.ask(lambda world, at: _generation(world, name))
+        if known is None:
             raise Problem("agent_not_found", f'Agent "{name}" not found')
-        session = self.holders.session(name, generation)
+        session = self.holders.session(*known)
         if session is None:
             raise Problem("worker_disappeared", f'Agent "{name}" does not run now')
         return session
@@ -110,6 +111,6 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
             session.watch(on=on, human=human)
 
 
-def _generation(world: World, name: str) -> int | None:
-    agent = world.agent(name)
-    return None if agent is None else agent.generation
+def _generation(world: World, name: str) -> tuple[str, int] | None:
+    agent = agent_called(world, name)
+    return None if agent is None else (agent.name, agent.generation)

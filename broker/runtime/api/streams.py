@@ -134,7 +134,7 @@ async def attach(service: Service, socket: WebSocket) -> None:
         await socket.send_denial_response(_denial(problem))
         return
     await socket.accept()
-    viewer = Viewer(name, human=socket.query_params.get("view", "false") != "true")
+    viewer = Viewer(session.name, human=socket.query_params.get("view", "false") != "true")
     service.attach(viewer)
     try:
         await _together(_show(socket, session, viewer), _type(socket, session, viewer))
