@@ -254,6 +254,7 @@ RefusalReason = Literal[
     "not_cancellable",
     "stale",
     "version_changed",
+    "no_resources",
     "invalid",
 ]
 """Reasons of refusal besides those of a message at the door, which are `RefusedReason`."""

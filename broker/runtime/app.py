@@ -29,6 +29,7 @@ from ackbook.broker.runtime.maintenance.snapshot_schedule import Upkeep
 from ackbook.broker.runtime.system import inherited
 from ackbook.broker.runtime.system.package_version import RUNNING
 from ackbook.broker.runtime.system.private_paths import NotPrivate
+from ackbook.broker.runtime.system.shortage import NO_THREAD
 from ackbook.broker.wire.connection import Connection
 from ackbook.broker.wire.frames import UMASK
 from ackbook.journal import Files, JournalError, Locked, OsFiles
@@ -37,10 +38,7 @@ from ackbook.projections.facts import Policy
 KEY_NAME = "RELAY_BROKER_API_KEY"
 
 DESCRIPTORS_MIN = 64
-"""A broker alone has about twenty; each agent takes two, each client one."""
-
-NO_THREAD = "can't start new thread"
-"""What Python says where there is no memory for the stack of one, or no number for it."""
+"""A broker alone has about twenty; each agent takes three, each client one."""
 
 SWITCH_S = 0.0005
 """A thread that reads the journal gives way to the loop after this, ten times sooner than usual."""

@@ -29,6 +29,7 @@ STATUS: dict[str, int] = {
     "queue_full": 429,
     "internal_error": 500,
     "outcome_unknown": 500,
+    "no_resources": 503,
     "pty_write_queue_full": 503,
     "shutting_down": 503,
     "version_changed": 503,
@@ -38,7 +39,9 @@ STATUS: dict[str, int] = {
 }
 """HTTP status by code."""
 
-RETRYABLE = frozenset({"queue_full", "journal_full", "pty_write_queue_full", "shutting_down"})
+RETRYABLE = frozenset(
+    {"queue_full", "journal_full", "no_resources", "pty_write_queue_full", "shutting_down"}
+)
 
 _CODES: dict[RefusedReason | RefusalReason, str] = {
     "queue_full": "queue_full",
@@ -54,6 +57,7 @@ _CODES: dict[RefusedReason | RefusalReason, str] = {
     "not_cancellable": "not_cancellable",
     "stale": "stale",
     "version_changed": "version_changed",
+    "no_resources": "no_resources",
 }
 
 

@@ -2,11 +2,14 @@
 
 `python -m tests.support.as_user UID VERB ARGUMENT...`, as root. Everything is imported first, since
 the other user may not be able to read what we run from; then this process becomes that user, with
-no other group and nothing of root's, and calls `ackbook`.
+no other group and nothing of root's, and calls `ackbook`. At SIGUSR1 it may start no process any
+more, nor a thread.
 """
 
 import importlib
 import os
+import resource
+import signal
 import sys
 
 from ackbook.tools.main import VERBS
@@ -15,6 +18,7 @@ from ackbook.tools.main import main as command
 LATE = (
     *("ackbook.broker.runtime.app", "uvloop", "encodings.idna", "http.client"),
     *("uvicorn.protocols.http.httptools_impl", "uvicorn.lifespan.off"),
+    "ackbook.broker.wire.policy_text",
     "uvicorn.protocols.websockets.websockets_sansio_impl",
 )
 """What is imported when it is needed."""
@@ -29,6 +33,7 @@ def main() -> int:
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
     os.umask(0o022)
+    signal.signal(signal.SIGUSR1, lambda *_: resource.setrlimit(resource.RLIMIT_NPROC, (0, 0)))
     sys.argv = ["ackbook", *sys.argv[2:]]
     return command()
 

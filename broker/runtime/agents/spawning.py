@@ -25,6 +25,7 @@ from ackbook.broker.runtime.agents.holder_launch import (
     Launched,
     LaunchFailed,
     NoHolder,
+    NoResources,
     clean_environment,
     launch,
 )
@@ -34,6 +35,7 @@ from ackbook.broker.runtime.agents.launch_spec import Order, again, recorded
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.state_waiter import QUIET_S_MAX, StateWaiter
 from ackbook.broker.runtime.system import package_version
+from ackbook.broker.runtime.system.shortage import shortage
 from ackbook.broker.wire import frames
 from ackbook.projections.facts import AgentName, AgentSpawned
 from ackbook.projections.names import match_key
@@ -43,6 +45,10 @@ log = logging.getLogger("ackbook.spawning")
 
 RESTART_S_MAX = 20.0
 """How long a restart waits for the old program to end; its holder kills it after 2 s."""
+
+
+SHORT_S = 2.0
+"""How soon a restart is tried again where the machine had nothing to run it with."""
 
 
 class Spawned(msgspec.Struct, frozen=True):
@@ -110,10 +116,18 @@ class Spawner:
     async def start_again(self, start: Start, now: int) -> None:
         """Carry out a restart that the world owes, once it is due and if it is still owed."""
         await asyncio.sleep(max(0, start.due_at - now) / 1_000_000)
+        while not await self._started_again(start):  # noqa: ASYNC110 - the machine tells nobody
+            await asyncio.sleep(SHORT_S)
+
+    async def _started_again(self, start: Start) -> bool:
+        """Whether nothing is left to be tried: only a shortage passes by itself."""
         async with self._turn(start.agent):
-            if await self._engine.ask(lambda world, at: _still_owed(world, start)):
-                order = self._again(start.spawned, "restart", start.restart_count)
-                _tell_failure(order, await self._spawn(order))
+            if not await self._engine.ask(lambda world, at: _still_owed(world, start)):
+                return True
+            order = self._again(start.spawned, "restart", start.restart_count)
+            spawned = await self._spawn(order)
+            _tell_failure(order, spawned)
+            return not isinstance(spawned, Refused) or spawned.reason != "no_resources"
 
     async def respawn(self) -> None:
         """Start again every agent that ended with its broker or machine."""
@@ -147,6 +161,8 @@ class Spawner:
             launched = await launch(frame, self._directory / "logs" / f"{path.stem}.log")
         except NoHolder as error:
             return _no_holder(str(error))
+        except NoResources as short:
+            return _no_resources(program.name, str(short))
         except LaunchFailed as error:
             return Refused(reason="invalid", message=str(error))
         return await self._name(order, frame, path, launched)
@@ -158,8 +174,10 @@ class Spawner:
         try:
             link, welcome = await self._holders.meet(str(path))
             verdict = await self._engine.carry(recorded(order, frame, path, welcome.pid))
-        except (OSError, LinkLost, LinkRefused):
+        except (OSError, LinkLost, LinkRefused) as error:
             await launched.abandon()
+            if what := shortage(error):
+                return _no_resources(order.program.name, what)
             return _no_holder(f"the program of {order.program.name} ended at once")
         except BaseException:
             await asyncio.shield(launched.abandon())
@@ -210,6 +228,10 @@ def _no_holder(why: str) -> Refused:
         return Refused(reason="invalid", message=why)
     log.error("%s", explanation)
     return Refused(reason="version_changed", message=explanation)
+
+
+def _no_resources(name: str, what: str) -> Refused:
+    return Refused(reason="no_resources", message=f"{name} was not started: {what}")
 
 
 def _tell_failure(order: Order, spawned: Spawned | Refused) -> None:
