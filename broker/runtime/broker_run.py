@@ -38,6 +38,7 @@ from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.feed import Feed
 from ackbook.broker.runtime.engine.inbox import Stopped
 from ackbook.broker.runtime.engine.state_waiter import QUIET_S_MAX, StateWaiter
+from ackbook.broker.runtime.last_words import at_the_end, cause_of
 from ackbook.broker.runtime.maintenance.compaction_schedule import Compactor
 from ackbook.broker.runtime.maintenance.health import HealthSources
 from ackbook.broker.runtime.maintenance.scrub_schedule import Checker
@@ -117,11 +118,9 @@ class BrokerRun:
         it, and `OSError` where the directory does not."""
         serving = asyncio.create_task(self._server.run_here())
         try:
-            await self._with_journal()
+            with at_the_end(self._withdraw):
+                await self._with_journal()
         finally:
-            self._guard.closed = "shutting down"
-            if self._published:  # else it is another broker's, who has the lock
-                self._place.withdraw()
             self._server.stop()
             await serving
 
@@ -135,18 +134,21 @@ class BrokerRun:
             trusted=True,
             fold_version=FOLD_VERSION,
         )
-        try:
-            world, since = await replay(self._place.journal, journal)
+        with at_the_end(journal.close):
             try:
-                async with asyncio.TaskGroup() as tasks:
-                    await self._serve(journal, world, since, tasks)
-                    raise _Over
-            except* _Over:
-                pass
-        except BaseExceptionGroup as group:
-            raise _first(group) from group
-        finally:
-            journal.close()
+                world, since = await replay(self._place.journal, journal)
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        await self._serve(journal, world, since, tasks)
+                        raise _Over
+                except* _Over:
+                    pass
+            except BaseExceptionGroup as group:
+                cause = cause_of(group)
+                if self._published:
+                    # First of all: what follows may fail as well, and would hide it.
+                    log.error("the broker ends: %s", cause)
+                raise cause from group
 
     async def _serve(
         self, journal: Log, world: World, since: SnapshotStart, tasks: asyncio.TaskGroup
@@ -233,6 +235,11 @@ class BrokerRun:
                 await running
         service.feed.close()
 
+    def _withdraw(self) -> None:
+        self._guard.closed = "shutting down"
+        if self._published:  # else it is another broker's, who has the lock
+            self._place.withdraw()
+
     def _serving(self) -> Service:
         assert self._service is not None, "the guard lets nobody through before"
         return self._service
@@ -277,11 +284,3 @@ async def _let_settle(service: Service) -> None:
 
 def _restart(tasks: asyncio.TaskGroup, spawner: Spawner, start: Start, journal: Log) -> None:
     tasks.create_task(spawner.start_again(start, journal.now()))
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What really went wrong: the first of the errors, however deep."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
