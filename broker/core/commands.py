@@ -29,7 +29,9 @@ from ackbook.projections.facts import (
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Base of all commands."""
+    """Base of all commands. `commander`: who wished for it, as `projections.commander` says."""
+
+    commander: str = ""
 
 
 # --- the broker itself

@@ -75,7 +75,15 @@ def start_broker(world: World, command: StartBroker, at: int) -> Verdict:
 def stop_broker(world: World, command: StopBroker, at: int) -> Verdict:
     """Nothing is dropped: what is pending waits for the next start."""
     return Accepted(
-        facts=(DecidedFact(BrokerStopped(reason=command.reason, agents_kept=command.agents_kept)),)
+        facts=(
+            DecidedFact(
+                BrokerStopped(
+                    reason=command.reason,
+                    agents_kept=command.agents_kept,
+                    commander=command.commander,
+                )
+            ),
+        )
     )
 
 
@@ -262,6 +270,7 @@ def release(world: World, command: Release, at: int) -> Verdict:
         generation=agent.generation,
         reason=command.reason,
         dropped=tuple(Ref(**d.ref_fields()) for d in agent.queue),
+        commander=command.commander,
     )
     facts.append(DecidedFact(fact, (agent.spawned_seq,)))
     return Accepted(facts=tuple(facts))

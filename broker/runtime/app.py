@@ -24,7 +24,7 @@ from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.journal_endings import error_at_a_shell, exit_code_of
 from ackbook.broker.runtime.api.server import listen
 from ackbook.broker.runtime.broker_directory import BrokerDirectory
-from ackbook.broker.runtime.broker_run import BrokerRun, Settings
+from ackbook.broker.runtime.broker_run import BrokerRun, NotForAgents, Settings
 from ackbook.broker.runtime.maintenance.snapshot_schedule import Upkeep
 from ackbook.broker.runtime.system import inherited
 from ackbook.broker.runtime.system.package_version import RUNNING
@@ -57,6 +57,7 @@ def serve(
     upkeep: Upkeep | None = None,
     files: Files | None = None,
     umask: int = UMASK,
+    token: str = "",
 ) -> ExitCode:
     """Run a broker until it is told to end, and return the exit code of the process.
 
@@ -67,7 +68,8 @@ def serve(
     once, on the loop, when the journal is replayed, holders are adopted, and requests are answered;
     without it a line on stdout says so. `upkeep` says when a snapshot or a compaction is due.
     `files` is the journal's door to the disk; None: the real one. `umask` is what programs begin
-    with, whatever that of this process is.
+    with, whatever that of this process is. `token` is that of the agent that starts it, if one
+    does: agents set no policy that the policy does not let them set.
 
     The process must have no other thread yet: what its caller ignores or blocks is seen to, so that
     nobody who is started here inherits it.
@@ -99,12 +101,15 @@ def serve(
         upkeep=upkeep or Upkeep(),
         files=files,
         umask=umask,
+        token=token,
     )
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     sys.setswitchinterval(SWITCH_S)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_live(BrokerRun(place, settings, listener, ready or _say_ready)))
+    except NotForAgents as wrong:
+        return _refuse(f"cannot begin in {place.directory}: {wrong}", ExitCode.REFUSED)
     except (JournalError, OSError, MemoryError, RuntimeError) as error:
         return _cannot_go_on(place, error)
     return ExitCode.DONE

@@ -34,6 +34,7 @@ from ackbook.broker.runtime.api.guard import Guard
 from ackbook.broker.runtime.api.server import ApiServer, application
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.runtime.broker_directory import BrokerDirectory
+from ackbook.broker.runtime.engine.agent_tokens import AgentTokens
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.feed import Feed
 from ackbook.broker.runtime.engine.inbox import Stopped
@@ -50,6 +51,7 @@ from ackbook.broker.runtime.maintenance.snapshot_schedule import (
 from ackbook.broker.wire.connection import Connection
 from ackbook.broker.wire.frames import Hello
 from ackbook.journal import Files, Log, open_log
+from ackbook.projections.commander import agent_commander
 from ackbook.projections.facts import KINDS, Policy
 from ackbook.projections.world.fold import World
 from ackbook.projections.world.serialization import FOLD_VERSION
@@ -79,6 +81,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     upkeep: Upkeep
     files: Files | None
     umask: int
+    token: str
+
+
+class NotForAgents(Exception):
+    """An agent starts this broker, and would change what is not for agents to change."""
 
 
 class _Over(Exception):
@@ -106,11 +113,13 @@ class BrokerRun:
         self._published = False
         self._keep_agents = False
         self._reason = "signal"
+        self._commander = ""
 
-    def stop(self, reason: str, *, keep_agents: bool = False) -> None:
+    def stop(self, reason: str, *, keep_agents: bool = False, commander: str = "") -> None:
         """Begin the graceful end."""
         if not self._ending.is_set():
             self._reason, self._keep_agents = reason, keep_agents
+            self._commander = commander
             self._ending.set()
 
     async def run(self) -> None:
@@ -159,7 +168,11 @@ class BrokerRun:
         attachments = Attachments(feed)
         hello = Hello(epoch=journal.epoch, journal_id=journal.journal_id, instance=instance)
         holders = Holders(place.holders, place.journal, hello, attachments)
-        engine = Engine(journal, world, (feed, waiter, holders.dispatch))
+        tokens = AgentTokens(world)
+        starter = tokens.agent_of(settings.token)
+        if starter and settings.named and "policy" not in world.policy.agents_may:
+            raise NotForAgents(f"{starter} is an agent, and agents do not change the policy")
+        engine = Engine(journal, world, (feed, waiter, tokens, holders.dispatch))
         holders.work_for(engine, tasks)
         spawner = Spawner(engine, holders, waiter, place.directory, os.environ, settings.umask)
         holders.restart = lambda start: _restart(tasks, spawner, start, journal)
@@ -174,13 +187,14 @@ class BrokerRun:
             holders=holders,
             spawner=spawner,
             attachments=attachments,
+            tokens=tokens,
             compactor=compactor,
             historians=asyncio.Semaphore(HISTORIANS_MAX),
             health=HealthSources(engine, snapshots, compactor, checker),
             directory=place.directory,
             version=settings.version,
             started=time.monotonic(),
-            shutdown=lambda keep: self.stop("shutdown", keep_agents=keep),
+            shutdown=lambda keep, by: self.stop("shutdown", keep_agents=keep, commander=by),
         )
         await engine.carry(
             StartBroker(
@@ -190,6 +204,7 @@ class BrokerRun:
                 instance=instance,
                 policy=settings.policy,
                 named=settings.named,
+                commander=agent_commander(starter) if starter else "",
             )
         )
         tasks.create_task(_keep_house(engine, journal))
@@ -226,7 +241,11 @@ class BrokerRun:
             await _let_settle(service)
             await service.holders.end_all("broker_stopped")
         service.waiter.close()
-        last = service.engine.post(StopBroker(reason=self._reason, agents_kept=self._keep_agents))
+        last = service.engine.post(
+            StopBroker(
+                reason=self._reason, agents_kept=self._keep_agents, commander=self._commander
+            )
+        )
         service.engine.stop()
         # On a full disk the last records may never find room; the next start makes do without.
         with contextlib.suppress(TimeoutError):

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 
 import msgspec
 
+from ackbook.broker.wire.identity import DOORS
 from ackbook.projections.facts import Policy
 
 KEYS = Policy.__struct_fields__
@@ -58,15 +59,33 @@ def policy_of(changes: Mapping[str, object]) -> Policy:
     return msgspec.convert(dict(changes), Policy)
 
 
+def written(key: str, value: object) -> str:
+    """`KEY=VALUE` that is read as this value."""
+    return f"{key}={','.join(value) if isinstance(value, tuple) else value}"
+
+
 def _value(written: str, named: Mapping[str, object], key: str) -> object:
+    given = named[key]
+    if key == "agents_may":
+        given = _doors(given)
     try:
-        policy = msgspec.convert({key: named[key]}, Policy, strict=not isinstance(named[key], str))
+        policy = msgspec.convert({key: given}, Policy, strict=not isinstance(given, str))
     except msgspec.ValidationError as problem:
         raise NoPolicy(f"{written}: {problem}") from None
     value: object = getattr(policy, key)
     if isinstance(value, int) and value < 0:
         raise NoPolicy(f"{written}: it must not be negative")
     return value
+
+
+def _doors(given: object) -> object:
+    """Words between commas, or a list of them."""
+    words = [each for each in given.split(",") if each] if isinstance(given, str) else given
+    if isinstance(words, list):
+        for word in words:
+            if word not in DOORS:
+                raise NoPolicy(f"agents_may: {word!r} is none of {', '.join(DOORS)}")
+    return words
 
 
 def _unknown(key: str) -> str:

@@ -15,6 +15,8 @@ STATUS: dict[str, int] = {
     "invalid_format": 400,
     "unauthorized": 401,
     "forbidden": 403,
+    "not_allowed": 403,
+    "unknown_token": 403,
     "agent_not_found": 404,
     "delivery_not_found": 404,
     "dead_letter_not_found": 404,

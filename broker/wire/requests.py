@@ -120,6 +120,7 @@ class SpawnRequest(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     cols: int
     idle_threshold_s: int
+    token: str | None
     restart: RestartPolicy
     wait_ms: int
 
@@ -132,12 +133,13 @@ class ModeRequest(msgspec.Struct, frozen=True):
     expected_revision: int | None
 
 
-def send_request(body: bytes, key: str | None = None) -> SendRequest:
-    """`POST /api/send`; `key` is the header's idempotency key."""
+def send_request(body: bytes, key: str | None = None, sender: str = "human") -> SendRequest:
+    """`POST /api/send`; `key` is the header's idempotency key, `sender` who it is from where it
+    does not say."""
     fields = Fields(body)
     data = fields.get("data")
     command = Send(
-        sender=_name("from", fields.text("from", "sender") or "human"),
+        sender=_name("from", fields.text("from", "sender") or sender),
         target=fields.need_text("to", "target"),
         body=fields.text("text", "message", "body", "content") or "",
         thread=fields.text("thread", "thread_id", "threadId"),
@@ -180,6 +182,7 @@ def spawn_request(body: bytes) -> SpawnRequest:
         rows=fields.number("rows", least=1, most=1_000) or 24,
         cols=fields.number("cols", least=1, most=1_000) or 80,
         idle_threshold_s=30 if idle is None else idle,
+        token=_token(fields.text("agentToken", "agent_token")),
         restart=_restart(fields.inner("restartPolicy", "restart_policy")),
         wait_ms=fields.number("wait_ms", "waitMs", most=WAIT_MS_MAX) or 0,
     )
@@ -202,6 +205,15 @@ def mode_request(body: bytes) -> ModeRequest:
         expected_mode=None if expected is None else _delivery_mode(expected),
         expected_revision=None if revision is None else int(str(revision)),
     )
+
+
+def _token(text: str | None) -> str | None:
+    """A token that the caller chose; it has to fit a header and an environment."""
+    if text is not None and not (
+        text.isascii() and text.isprintable() and " " not in text and text
+    ):
+        raise Problem("invalid_request", "agentToken must be printable ASCII without blanks")
+    return text
 
 
 def _name(field: str, name: str) -> str:

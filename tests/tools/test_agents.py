@@ -245,9 +245,11 @@ def test_a_verb_that_agents_call_often_imports_little(lived_in: House) -> None:
         "ackbook.broker.runtime.system.private_paths",
         "ackbook.broker.wire",
         "ackbook.broker.wire.connection",
+        "ackbook.broker.wire.identity",
         "ackbook.broker.wire.replies",
         "ackbook.projections.analysis",
         "ackbook.projections.analysis.row_shapes",
+        "ackbook.projections.commander",
         "ackbook.projections.facts",
     }, "the shapes of answers, and nothing that does anything"
     heavy = {"asyncio", "anyio", "rich", "starlette", "uvicorn", "websockets", "prompt_toolkit"}

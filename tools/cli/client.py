@@ -11,6 +11,7 @@ This module knows codes and shapes; it knows neither how answers are shown nor w
 from __future__ import annotations
 
 import http.client
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -22,10 +23,17 @@ import msgspec
 
 from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.wire.connection import Connection
+from ackbook.broker.wire.identity import (
+    CALLER_HEADER,
+    NAME_VARIABLE,
+    TOKEN_HEADER,
+    TOKEN_VARIABLE,
+)
 from ackbook.broker.wire.replies import HealthReply
+from ackbook.projections.commander import OPERATOR
 from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.output import poor, say
-from ackbook.tools.cli.place import Place, is_alive
+from ackbook.tools.cli.place import DIRECTORY_VARIABLE, Place, is_alive
 from ackbook.tools.cli.versions import RESTART, other_version
 
 T = TypeVar("T")
@@ -137,7 +145,7 @@ class Client:
         """The lines of an answer that has no end, as they come, until the broker closes it."""
         with closing(self._open(timeout_s=None)) as link:
             try:
-                link.request("GET", path, headers=headers | self._key())
+                link.request("GET", path, headers=headers | self.headers())
                 response = link.getresponse()
             except OSError as problem:
                 raise self.unreachable(problem) from None
@@ -200,7 +208,7 @@ class Client:
     def _exchange(
         self, method: str, path: str, content: bytes, timeout_s: float
     ) -> tuple[int, bytes, str]:
-        headers = self._key() | {"Content-Type": "application/json"}
+        headers = self.headers() | {"Content-Type": "application/json"}
         with closing(self._open(timeout_s)) as link:
             try:
                 # A body over the limit is answered before it was read to its end: the answer is
@@ -222,8 +230,20 @@ class Client:
         host = self.connection.url.partition("//")[2].rpartition(":")[0] or "127.0.0.1"
         return http.client.HTTPConnection(host.strip("[]"), self.connection.port, timeout_s)
 
-    def _key(self) -> dict[str, str]:
-        return {"X-API-Key": self.connection.api_key}
+    def headers(self) -> dict[str, str]:
+        """What every request shows: the broker's key, and who asks."""
+        return {"X-API-Key": self.connection.api_key, **identity_here(self.place)}
+
+
+def identity_here(place: Place) -> dict[str, str]:
+    """Who asks a broker from here. Inside a program that it started that is the program's agent,
+    whose token is no other broker's business; everywhere else it is the operator."""
+    own = os.environ.get(DIRECTORY_VARIABLE)
+    if own is None or os.path.abspath(own) != str(place.directory):
+        return {CALLER_HEADER: OPERATOR}
+    if token := os.environ.get(TOKEN_VARIABLE):
+        return {TOKEN_HEADER: token}
+    return {} if os.environ.get(NAME_VARIABLE) else {CALLER_HEADER: OPERATOR}
 
 
 def agent_path(name: str, rest: str = "") -> str:

@@ -165,6 +165,7 @@ COLUMNS: dict[str, Callable[[DeliveryRecord], Cell]] = {
     "delivery_id": lambda life: life.delivery_id,
     "event_id": lambda life: life.event_id,
     "sender": lambda life: life.sender,
+    "commander": lambda life: life.commander or None,
     "target": lambda life: life.target,
     "agent": lambda life: life.agent,
     "thread": lambda life: life.thread,

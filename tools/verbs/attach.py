@@ -108,7 +108,7 @@ class Bridge:
         try:
             return await connect(
                 connection.url.replace("http", "ws", 1) + agent_path(self._name, route),
-                additional_headers={"X-API-Key": connection.api_key},
+                additional_headers=self._client.headers(),
                 proxy=None,
                 compression=None,
                 max_size=None,

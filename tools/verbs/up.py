@@ -20,6 +20,7 @@ from pathlib import Path
 import click
 
 from ackbook.broker.wire.frames import UMASK
+from ackbook.broker.wire.identity import TOKEN_HEADER
 from ackbook.broker.wire.replies import AgentsReply
 from ackbook.projections.analysis.row_shapes import AgentRow
 from ackbook.tools.cli.background import (
@@ -29,7 +30,7 @@ from ackbook.tools.cli.background import (
     keep_from_children,
     start_detached,
 )
-from ackbook.tools.cli.client import Client
+from ackbook.tools.cli.client import Client, identity_here
 from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import bold, dim, emit, plain, say, tell
@@ -134,10 +135,12 @@ def _policy(settings: Sequence[str], file: Path | None) -> dict[str, object]:
 
 
 def _in_background(place: Place, start: Start, as_json: bool) -> int:
+    from ackbook.broker.wire import policy_text
+
     options = ["--port", str(start.port), "--umask", f"{start.umask:03o}"]
     options += ["--respawn"] if start.respawn else []
     for key, value in start.policy.items():
-        options += ["--set", f"{key}={value}"]
+        options += ["--set", policy_text.written(key, value)]
     try:
         ready = start_detached(place, options)
     except FailedStart as failed:
@@ -173,6 +176,7 @@ def _in_this_process(place: Place, start: Start, ready_fd: int | None, as_json: 
         named=start.policy.keys(),
         ready=on_ready,
         umask=start.umask,
+        token=identity_here(place).get(TOKEN_HEADER, ""),
     )
 
 

@@ -37,6 +37,7 @@ from ackbook.broker.runtime.engine.state_waiter import QUIET_S_MAX, StateWaiter
 from ackbook.broker.runtime.system import package_version
 from ackbook.broker.runtime.system.shortage import shortage
 from ackbook.broker.wire import frames
+from ackbook.broker.wire.identity import NAME_VARIABLE, TOKEN_VARIABLE
 from ackbook.projections.facts import AgentName, AgentSpawned
 from ackbook.projections.names import match_key
 from ackbook.projections.world.fold import World, key_of
@@ -46,6 +47,9 @@ log = logging.getLogger("ackbook.spawning")
 RESTART_S_MAX = 20.0
 """How long a restart waits for the old program to end; its holder kills it after 2 s."""
 
+
+TOKEN_BYTES = 16
+"""Of chance in a token: nobody guesses it."""
 
 SHORT_S = 2.0
 """How soon a restart is tried again where the machine had nothing to run it with."""
@@ -86,7 +90,7 @@ class Spawner:
         async with self._turn(order.program.name):
             return await self._spawn(order)
 
-    async def restart(self, name: str) -> Spawned | Refused:
+    async def restart(self, name: str, commander: str = "") -> Spawned | Refused:
         """End the program, where it runs, and start it with its recorded command.
 
         A program that might not come back is not ended: with another version of the package on
@@ -111,7 +115,7 @@ class Spawner:
                 except TimeoutError:
                     message = f"{name} does not end: its holder is silent"
                     return Refused(reason="invalid", message=message)
-            return await self._spawn(self._again(spawned, "human", 0))
+            return await self._spawn(self._again(spawned, "human", 0, commander))
 
     async def start_again(self, start: Start, now: int) -> None:
         """Carry out a restart that the world owes, once it is due and if it is still owed."""
@@ -138,12 +142,12 @@ class Spawner:
     def _turn(self, name: str) -> asyncio.Lock:
         return self._busy.setdefault(match_key(name), asyncio.Lock())
 
-    def _again(self, spawned: AgentSpawned, source: str, count: int) -> Order:
+    def _again(self, spawned: AgentSpawned, source: str, count: int, commander: str = "") -> Order:
         """The recorded command. Values of its environment are in memory if anywhere."""
         values = self._values.get(key_of(spawned.name))
         if values is None:
             values = {n: os.environ[n] for n in spawned.env_names if n in os.environ}
-        return again(spawned, values, source, count)
+        return again(spawned, values, source, count, commander)
 
     async def _spawn(self, order: Order) -> Spawned | Refused:
         program = order.program
@@ -195,7 +199,12 @@ class Spawner:
         self, order: Order, name: str, generation: int, cwd: str, path: Path
     ) -> frames.Launch:
         program = order.program
-        own = {"ACKBOOK_DIR": str(self._directory), "RELAY_AGENT_NAME": name}
+        token = order.token or f"agt_{secrets.token_hex(TOKEN_BYTES)}"
+        own = {
+            "ACKBOOK_DIR": str(self._directory),
+            NAME_VARIABLE: name,
+            TOKEN_VARIABLE: token,
+        }
         terminal = {"TERM": "xterm-256color"}
         return frames.Launch(
             name=AgentName(name),

@@ -21,6 +21,7 @@ from ackbook.broker.core.spelling import agent_called
 from ackbook.broker.history.journal_entries import body_at
 from ackbook.broker.runtime.agents.launch_spec import Order, command_line
 from ackbook.broker.runtime.agents.spawning import Spawned
+from ackbook.broker.runtime.api.callers import caller_of, check_claim, check_door
 from ackbook.broker.runtime.api.handler import name_of, no_agent
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.wire import requests, views
@@ -44,7 +45,9 @@ from ackbook.projections.world.fold import World, key_of
 
 async def spawn(service: Service, request: Request) -> StartedBody | VanishedBody:
     """Start a program under a name; with `wait_ms`, answer once it is ready."""
-    asked = requests.spawn_request(await request.body())
+    asked, who = requests.spawn_request(await request.body()), caller_of(service, request)
+    if asked.parent is not None:
+        check_claim(who, "parent", asked.parent)
     try:
         command, args = (
             (asked.cli, asked.args) if asked.exact else command_line(asked.cli, asked.args)
@@ -63,23 +66,32 @@ async def spawn(service: Service, request: Request) -> StartedBody | VanishedBod
         model=asked.model,
         session_id=asked.session_id,
         team=asked.team,
-        parent=asked.parent,
+        parent=asked.parent or who.agent or None,
         source=asked.source,
         profile=asked.profile,
         rows=asked.rows,
         cols=asked.cols,
         restart=asked.restart,
+        commander=who.commander,
     )
-    order = Order(program=program, env=asked.env, idle_threshold_s=asked.idle_threshold_s)
+    order = Order(
+        program=program,
+        env=asked.env,
+        idle_threshold_s=asked.idle_threshold_s,
+        token=asked.token or "",
+    )
     spawned = await service.spawner.spawn(order)
     if isinstance(spawned, Refused):
         raise refusal(spawned)
     warning = None
     if asked.task:
-        sender = asked.parent or "human"
-        verdict = await service.engine.carry(
-            Send(sender=sender, target=spawned.name, body=asked.task)
+        task = Send(
+            sender=program.parent or "human",
+            target=spawned.name,
+            body=asked.task,
+            commander=who.commander,
         )
+        verdict = await service.engine.carry(task)
         warning = verdict.message if isinstance(verdict, Refused) else None
     return await _spawned(service, spawned, asked.wait_ms, warning)
 
@@ -88,7 +100,7 @@ async def restart(service: Service, request: Request) -> StartedBody | VanishedB
     """End the program and start it with its recorded command."""
     fields = Fields(await request.body())
     wait_ms = fields.number("wait_ms", "waitMs", most=requests.WAIT_MS_MAX) or 0
-    spawned = await service.spawner.restart(name_of(request))
+    spawned = await service.spawner.restart(name_of(request), caller_of(service, request).commander)
     if isinstance(spawned, Refused):
         raise refusal(spawned)
     return await _spawned(service, spawned, wait_ms, None)
@@ -141,7 +153,11 @@ async def release(service: Service, request: Request) -> ReleaseBody:
     """Let an agent go. One that is not there is gone already, which is no error."""
     name = name_of(request)
     reason = Fields(await request.body()).text("reason") or ""
-    verdict = await service.engine.carry(Release(name=AgentName(name), reason=reason))
+    verdict = await service.engine.carry(
+        Release(
+            name=AgentName(name), reason=reason, commander=caller_of(service, request).commander
+        )
+    )
     if isinstance(verdict, Refused) and verdict.reason != "agent_not_found":
         raise refusal(verdict)
     return ReleaseBody(name=name, released=not isinstance(verdict, Refused))
@@ -165,15 +181,20 @@ async def show_mode(service: Service, request: Request) -> ModeBody:
 
 async def set_mode(service: Service, request: Request) -> ModeBody:
     """Change that. An expectation that is not met is an answer, not an error."""
-    asked = requests.mode_request(await request.body())
+    asked, who = requests.mode_request(await request.body()), caller_of(service, request)
+    await check_door(service, who, "hold", name_of(request))
+    said = request.headers.get("x-relay-agent", who.agent)
+    if said:
+        check_claim(who, "X-Relay-Agent", said)
     answer = await service.carry(
         SetMode(
             name=AgentName(name_of(request)),
             mode=asked.mode,
             expected_mode=asked.expected_mode,
             expected_revision=asked.expected_revision,
-            by=request.headers.get("x-relay-agent", ""),
-        )
+            by=said,
+        ),
+        who,
     )
     assert isinstance(answer, ModeAnswer)
     return views.mode(answer)
@@ -201,7 +222,9 @@ def _body(service: Service, message: Message) -> str:
 
 async def flush(service: Service, request: Request) -> FlushReply:
     """Type what waits now."""
-    answer = await service.carry(Flush(name=AgentName(name_of(request))))
+    who, name = caller_of(service, request), name_of(request)
+    await check_door(service, who, "flush", name)
+    answer = await service.carry(Flush(name=AgentName(name)), who)
     assert isinstance(answer, Flushed)
     return FlushReply(flushed=answer.count)
 
@@ -209,7 +232,8 @@ async def flush(service: Service, request: Request) -> FlushReply:
 async def subscribe(service: Service, request: Request) -> ChannelsBody:
     """Add channels."""
     name, channels = name_of(request), requests.channels_request(await request.body())
-    answer = await service.carry(Subscribe(name=AgentName(name), channels=channels))
+    who = caller_of(service, request)
+    answer = await service.carry(Subscribe(name=AgentName(name), channels=channels), who)
     assert isinstance(answer, Channels)
     return ChannelsBody(name=name, channels=list(answer.channels))
 
@@ -217,6 +241,7 @@ async def subscribe(service: Service, request: Request) -> ChannelsBody:
 async def unsubscribe(service: Service, request: Request) -> ChannelsBody:
     """Take channels away."""
     name, channels = name_of(request), Fields(await request.body()).texts("channels") or ()
-    answer = await service.carry(Unsubscribe(name=AgentName(name), channels=channels))
+    who = caller_of(service, request)
+    answer = await service.carry(Unsubscribe(name=AgentName(name), channels=channels), who)
     assert isinstance(answer, Channels)
     return ChannelsBody(name=name, channels=list(answer.channels))

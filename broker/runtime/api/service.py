@@ -20,17 +20,19 @@ from ackbook.broker.runtime.agents.holder_session import HolderSession
 from ackbook.broker.runtime.agents.holders import Holders
 from ackbook.broker.runtime.agents.spawning import Spawner
 from ackbook.broker.runtime.agents.viewers import Attachments, Viewer
+from ackbook.broker.runtime.engine.agent_tokens import AgentTokens
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.feed import Feed, Subscription
 from ackbook.broker.runtime.engine.state_waiter import StateWaiter
 from ackbook.broker.runtime.maintenance.compaction_schedule import Compactor
 from ackbook.broker.runtime.maintenance.health import HealthSources
+from ackbook.broker.wire.identity import Caller
 from ackbook.broker.wire.problems import Problem, refusal
 from ackbook.projections.world.fold import World
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """`directory` holds `journal/`. `shutdown(keep_agents)` begins a graceful end and returns.
+    """`directory` holds `journal/`. `shutdown(keep_agents, commander)` begins a graceful end.
     `historians` bounds the processes that look back for somebody."""
 
     engine: Engine
@@ -39,13 +41,14 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     holders: Holders
     spawner: Spawner
     attachments: Attachments
+    tokens: AgentTokens
     compactor: Compactor
     historians: asyncio.Semaphore
     health: HealthSources
     directory: Path
     version: str
     started: float
-    shutdown: Callable[[bool], None]
+    shutdown: Callable[[bool, str], None]
 
     @property
     def journal(self) -> Path:
@@ -56,9 +59,9 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         """Milliseconds since this broker began to serve."""
         return int((time.monotonic() - self.started) * 1_000)
 
-    async def carry(self, command: AnyCommand) -> Answer:
+    async def carry(self, command: AnyCommand, who: Caller) -> Answer:
         """The answer to a command that was accepted and is durable. Raises `Problem`."""
-        verdict = await self.engine.carry(command)
+        verdict = await self.engine.carry(msgspec.structs.replace(command, commander=who.commander))
         if isinstance(verdict, Refused):
             raise refusal(verdict)
         return verdict.answer
