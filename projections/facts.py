@@ -84,9 +84,23 @@ class Ref(Value, frozen=True, rename={"sender": "from"}):
 
 
 class Policy(Value, frozen=True):
-    """The numbers in force. Defaults and their reasons are the table of delivery numbers.
+    """The numbers in force. A default is for ever; another number is a `policy.changed`.
 
-    `agents_may`: what agents may do that is not for agents (`broker.wire.identity`).
+    `queue_length_max`: deliveries that wait for one agent; at the cap `queue_policy` says who goes,
+    the oldest of the least urgent or the newcomer. `failures_max`: failed attempts in a row before
+    a delivery is given up; the first is tried again after `retry_delay_ms`, each later one after
+    twice the time, at most `retry_delay_ms_max`.
+
+    `window_ms`: how long evidence is awaited after the last byte was written. `settle_ms`: how long
+    the text may take to stand in the input before Enter. `input_hold_ms`: how long a guess, or a
+    text that still stands in the input, holds what comes next. `throttle_ms_min` and
+    `throttle_ms_max`: the least and longest pause between two typings into one agent.
+
+    `dead_letters_max`: kept aside, the oldest go first. `hold_ms`: how long the messages of a gone
+    agent wait for the next of its name. `key_window_ms` and `keys_max`: how long, and how many,
+    idempotency keys are remembered. `body_bytes_max`: of UTF-8, so that an escaped body fits a
+    line. `recipients_max`: of one message. `agents_may`: what agents
+    may do that is not for agents (`broker.wire.identity`).
     """
 
     queue_length_max: int = 256
@@ -109,7 +123,8 @@ class Policy(Value, frozen=True):
 
 
 class RestartPolicy(Value, frozen=True):
-    """Whether and how often a program that ended is started again."""
+    """Whether and how often a program that ended is started again: at most `max_restarts` times,
+    `cooldown_ms` after its end, and not after `max_consecutive_failures` crashes in a row."""
 
     enabled: bool = False
     max_restarts: int = 5
@@ -120,7 +135,8 @@ class RestartPolicy(Value, frozen=True):
 class Throttle(Value, frozen=True):
     """The pace of typing into one agent, after the outcome that this fact records.
 
-    `next_at` is the earliest time of the next typing.
+    `next_at` is the earliest time of the next typing. `failures` are those since the last success,
+    `successes` those in a row.
     """
 
     delay_ms: int
@@ -134,7 +150,8 @@ class Evidence(Value, frozen=True):
 
     `how` names the observation: `echo_line` (the text stands in the output stream), `grid_rows` (it
     stands on the screen), `paste_placeholder`; for `submitted`: `input_emptied`,
-    `output_followed`. Offsets are bytes of the agent's output stream since its start.
+    `output_followed`. Offsets are bytes of the agent's output stream since its start,
+    rows are those of the screen, from 0; -1 is not known.
     """
 
     how: str
@@ -369,7 +386,7 @@ class AgentUnsubscribed(Value, frozen=True):
 
 
 class AgentIdle(Value, frozen=True):
-    """No output for `idle_secs`, since the time `since`."""
+    """No output for `idle_secs` (seconds), since the time `since`."""
 
     KIND: ClassVar[str] = "agent.idle"
 
@@ -496,7 +513,8 @@ class DeliveryAttempted(Ref, frozen=True):
 class DeliveryWritten(Ref, frozen=True):
     """The terminal took every byte, Enter included.
 
-    `offset` is where the output stream stood before the first byte. `salted` hashes are SHA-256 of
+    `offset` is where the output stream stood, in bytes, before the first one was written, and
+    `window_until` until when evidence is awaited. `salted` hashes are SHA-256 of
     salt and text. `form`: `plain`, `paste` (bracketed), `folded` (to one line), `spooled` (a file
     was named instead). `enter`: `settled` (the screen showed the text) or `deadline`.
     """
@@ -582,7 +600,8 @@ class DeliveryResumed(Ref, frozen=True):
 
 
 class DeliveryEvicted(Departure, frozen=True):
-    """Pushed out of a full queue: the oldest of the least urgent, by the newcomer `by`."""
+    """Pushed out of a full queue: the oldest of the least urgent, by the newcomer `by`. `cap`:
+    deliveries that the queue holds."""
 
     KIND: ClassVar[str] = "delivery.evicted"
 
@@ -612,7 +631,7 @@ class DeliveryCancelled(Departure, frozen=True):
 
 
 class DeliveryDropped(Remark, frozen=True):
-    """A dead letter that had to make room for newer ones."""
+    """A dead letter that had to make room for newer ones: `cap` are kept."""
 
     KIND: ClassVar[str] = "delivery.dropped"
 

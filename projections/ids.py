@@ -43,7 +43,8 @@ def position_of(text: str) -> int | None:
 
 
 def position_in(made: EventId | DeliveryId) -> int:
-    """The same of an id that a record holds. Raises ValueError where it is none."""
+    """The same of an id that a record holds. Raises ValueError where it is none; of a text that
+    may be none ask `position_of`."""
     position = position_of(made)
     if position is None:
         raise ValueError(f"{made!r} is no id of a message or a delivery")

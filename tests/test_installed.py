@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -126,7 +127,8 @@ def test_an_agent_answers_from_a_project_with_folders_of_the_same_names(
     house.does("spawn", "boss", "--", "cat")
     tries = "import importlib, sys\nfor name in sys.argv[1:]:\n  try: importlib.import_module(name)"
     (project / "tries.py").write_text(f"{tries}\n  except RuntimeError as e: print(e)\n")
-    words = f"{binaries / 'python'} tries.py {' '.join(TOPS)} | ackbook send boss - --wait 30"
+    python = shlex.quote(str(binaries / "python"))
+    words = f"{python} tries.py {' '.join(TOPS)} | ackbook send boss - --wait 30"
     given = ("--cwd", project, "--env", f"PYTHONPATH={project}")
     house.does("spawn", "worker", *given, "--", "sh", "-c", f"{words}; exec cat")
     house.does("send", "worker", "well done", "--wait", "30")

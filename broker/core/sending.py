@@ -28,6 +28,8 @@ from ackbook.projections.world.fold import World
 
 PRIORITY_DIRECT = 2
 PRIORITY_CHANNEL = 3
+"""Where the sender names none: what is for one agent goes before what is for many. 0 is the most
+urgent."""
 
 
 def send(world: World, command: Send, at: int) -> Verdict:

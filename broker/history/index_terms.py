@@ -1,6 +1,6 @@
 """Index terms: by what a record can be asked for, besides the seq that its own id tells.
 
-An id says in which record its story begins, so a chapter of a journal need only know the ids that
+An id says in which record its story begins, so the index of a segment need only know the ids that
 began before it and are mentioned in it; then the idempotency keys, and the agents that were sent
 something. A word is kept as a code of 32 bits: two words may share one, which only costs time.
 """
@@ -24,7 +24,7 @@ from ackbook.projections.names import match_key
 
 
 class Words:
-    """Collects the words that lead to a chapter."""
+    """Collects the words that lead to a segment."""
 
     def __init__(self) -> None:
         self._ids: set[str] = set()

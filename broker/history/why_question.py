@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ackbook.broker.history.story_query import KeyUse, Telling
+from ackbook.broker.history.story_query import KeyUse, StoryQuery
 from ackbook.projections.ids import position_of
 from ackbook.projections.names import canonical
 
@@ -59,8 +59,9 @@ class WhyQuestion(msgspec.Struct, frozen=True):
         if self.sender is not None and self._key is None:
             raise Misasked("--from says whose idempotency key is meant; name the key")
 
-    def resolve(self, telling: Telling) -> Meant:
-        """The ids that are meant. Raises `Misasked`."""
+    def resolve(self, telling: StoryQuery) -> Meant:
+        """The ids that are meant. Raises `NothingKnown` where no record is about it, and `Misasked`
+        where several senders used the key: its `next_step` asks for one of them."""
         if self.agent is not None:
             assert self.last is not None
             found = telling.last_deliveries(self.agent, self.last)

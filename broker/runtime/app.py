@@ -24,8 +24,9 @@ from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.journal_endings import error_at_a_shell, exit_code_of
 from ackbook.broker.runtime.api.server import listen
 from ackbook.broker.runtime.broker_directory import BrokerDirectory
-from ackbook.broker.runtime.broker_run import BrokerRun, NotForAgents, Settings
+from ackbook.broker.runtime.broker_run import BrokerRun
 from ackbook.broker.runtime.maintenance.snapshot_schedule import Upkeep
+from ackbook.broker.runtime.run_settings import NotForAgents, Settings
 from ackbook.broker.runtime.system import inherited
 from ackbook.broker.runtime.system.package_version import RUNNING
 from ackbook.broker.runtime.system.private_paths import NotPrivate

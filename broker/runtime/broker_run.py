@@ -19,8 +19,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from ackbook.broker.core.commands import NoteClock, StartBroker, StopBroker
 from ackbook.broker.core.effects import Start
 from ackbook.broker.core.lifecycle import CLOCK_AHEAD_US_MAX
@@ -46,13 +44,13 @@ from ackbook.broker.runtime.maintenance.scrub_schedule import Checker
 from ackbook.broker.runtime.maintenance.snapshot_schedule import (
     SnapshotSchedule,
     SnapshotStart,
-    Upkeep,
 )
+from ackbook.broker.runtime.run_settings import NotForAgents, Settings
 from ackbook.broker.wire.connection import Connection
 from ackbook.broker.wire.frames import Hello
-from ackbook.journal import Files, Log, open_log
+from ackbook.journal import Log, open_log
 from ackbook.projections.commander import agent_commander
-from ackbook.projections.facts import KINDS, Policy
+from ackbook.projections.facts import KINDS
 from ackbook.projections.world.fold import World
 from ackbook.projections.world.serialization import FOLD_VERSION
 
@@ -66,26 +64,6 @@ LAST_S_MAX = 10.0
 
 COLLECTOR = (100_000, 50, 50)
 """After the replay the world is old and full of live objects; looking at it often finds nothing."""
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller of `serve` decided."""
-
-    host: str
-    key: str
-    version: str
-    instance: str
-    policy: Policy
-    named: tuple[str, ...]
-    respawn: bool
-    upkeep: Upkeep
-    files: Files | None
-    umask: int
-    token: str
-
-
-class NotForAgents(Exception):
-    """An agent starts this broker, and would change what is not for agents to change."""
 
 
 class _Over(Exception):
@@ -266,7 +244,8 @@ class BrokerRun:
 
 async def replay(directory: Path, journal: Log) -> tuple[World, SnapshotStart]:
     """The world as the journal tells it, block by block so that `/health` answers, and what was
-    folded beyond a snapshot."""
+    folded beyond a snapshot. Raises `Corrupt` and `NewerFormat` as `fold_rest` does: a broker does
+    not begin with less than all of it."""
     head = journal.head.seq
     world, snapshot = await asyncio.to_thread(begin_world, directory, head, journal.snapshot)
     folded = 0

@@ -20,6 +20,8 @@ from ackbook.broker.core.attempt_report import Report
 from ackbook.projections.facts import AgentName, DeliveryId, EventId, HeldReason, Mode
 
 PROTOCOL = 1
+"""Of these frames; a holder refuses a broker that names another one."""
+
 FRAME_BYTES_MAX = 8 * 1024 * 1024
 """A body of 512 KiB grows at most sixfold when escaped; output chunks are far smaller."""
 

@@ -64,7 +64,8 @@ _CODES: dict[RefusedReason | RefusalReason, str] = {
 
 
 class Problem(Exception):
-    """An answer that is not a success."""
+    """An answer that is not a success. `code` is one of `STATUS`, `message` is for people, and
+    `status` the HTTP status that goes with the code."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -24,7 +24,11 @@ WAIT_MS_MAX = 24 * 3600 * 1_000
 
 
 class Fields:
-    """A JSON object, asked for its fields by all their names."""
+    """A JSON object, asked for its fields by all their names; no body is an empty one.
+
+    Raises `Problem` (`invalid_request`) for a body that is no such object. So do its methods for a
+    field that is there and not what is asked for, which they name: correct it and ask again.
+    """
 
     def __init__(self, body: bytes) -> None:
         try:
@@ -40,21 +44,22 @@ class Fields:
         return next((v for name in names if (v := self._value.get(name)) is not None), None)
 
     def text(self, *names: str) -> str | None:
-        """A string."""
+        """A string; None when absent. Raises `Problem` where it is something else."""
         value = self.get(*names)
         if value is not None and not isinstance(value, str):
             raise Problem("invalid_request", f"{names[0]} must be a string")
         return value
 
     def need_text(self, *names: str) -> str:
-        """A string that has to be there."""
+        """A string that has to be there. Raises `Problem` where it is not, or something else."""
         value = self.text(*names)
         if value is None:
             raise Problem("invalid_request", f"{names[0]} is missing")
         return value
 
     def number(self, *names: str, least: int = 0, most: int = INTEGER_MAX) -> int | None:
-        """An integer within bounds; a larger one than the default the journal would refuse."""
+        """An integer within bounds; a larger one than the default the journal would refuse. None
+        when absent. Raises `Problem`, with the bounds, for anything else."""
         value = self.get(*names)
         if value is None:
             return None
@@ -65,14 +70,14 @@ class Fields:
         return value
 
     def flag(self, *names: str) -> bool:
-        """A boolean, false when absent."""
+        """A boolean, false when absent. Raises `Problem` where it is something else."""
         value = self.get(*names)
         if value is not None and not isinstance(value, bool):
             raise Problem("invalid_request", f"{names[0]} must be true or false")
         return bool(value)
 
     def texts(self, *names: str) -> tuple[str, ...] | None:
-        """A list of strings."""
+        """A list of strings; None when absent. Raises `Problem` where it is something else."""
         value = self.get(*names)
         if value is None:
             return None
@@ -81,14 +86,14 @@ class Fields:
         return tuple(value)
 
     def inner(self, *names: str) -> Fields:
-        """An object inside this one; an empty one when absent."""
+        """An object inside this one; an empty one when absent. Raises `Problem` for no object."""
         value = self.get(*names)
         if value is not None and not isinstance(value, dict):
             raise Problem("invalid_request", f"{names[0]} must be an object")
         return Fields(orjson.dumps(value or {}))
 
     def mapping(self, *names: str) -> dict[str, str]:
-        """An object of strings."""
+        """An object of strings. Raises `Problem` where it is none, or holds something else."""
         inner = self.inner(*names)
         return {name: inner.need_text(name) for name in inner._value}
 
@@ -135,7 +140,8 @@ class ModeRequest(msgspec.Struct, frozen=True):
 
 def send_request(body: bytes, key: str | None = None, sender: str = "human") -> SendRequest:
     """`POST /api/send`; `key` is the header's idempotency key, `sender` who it is from where it
-    does not say."""
+    does not say. Raises `Problem` as `Fields` does, for a sender that is no name, and
+    `invalid_mode` for a mode that is neither `wait` nor `steer`."""
     fields = Fields(body)
     data = fields.get("data")
     command = Send(
@@ -155,7 +161,8 @@ def send_request(body: bytes, key: str | None = None, sender: str = "human") -> 
 
 
 def spawn_request(body: bytes) -> SpawnRequest:
-    """`POST /api/spawn`."""
+    """`POST /api/spawn`. Raises `Problem` (`invalid_request`) as `Fields` does, and for a runtime
+    or a profile that is not offered."""
     fields = Fields(body)
     harness = fields.inner("harnessConfig", "harness_config")
     runtime = fields.text("runtime", "transport") or harness.text("runtime") or "pty"
@@ -194,7 +201,11 @@ def channels_request(body: bytes) -> tuple[str, ...]:
 
 
 def mode_request(body: bytes) -> ModeRequest:
-    """`PUT /api/spawned/{name}/delivery-mode`. A revision is a decimal string on the wire."""
+    """`PUT /api/spawned/{name}/delivery-mode`. A revision is a decimal string on the wire.
+
+    Raises `Problem` as `Fields` does, `invalid_mode` for a mode that no queue has, and
+    `invalid_revision` where the revision is no decimal number.
+    """
     fields = Fields(body)
     expected = fields.text("expected_mode", "expectedMode")
     revision = fields.get("expected_revision", "expectedRevision")

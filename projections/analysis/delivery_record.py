@@ -33,6 +33,7 @@ class DeliveryRecord(msgspec.Struct, kw_only=True):
     when it had come at least so far. `restarts`: brokers that started while it lived. `attempts`
     counts those that were not undone, `retries` those that typed nothing and were made again.
     `letter_dropped_at`: the dead letter it became had to make room. `commander`: who had it sent.
+    Times are microseconds UTC; `waited` is microseconds by cause.
     """
 
     delivery_id: DeliveryId

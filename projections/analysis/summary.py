@@ -17,7 +17,11 @@ from ackbook.projections.analysis.delivery_record import PROVEN, DeliveryRecord
 from ackbook.projections.analysis.wait_times import Hold
 
 HOLDS_MAX = 10
+"""Holds that a summary tells: the longest ones."""
+
 QUANTILES = (0.5, 0.9, 0.99)
+"""As shares of all: the middle one, and two that show the slow ones."""
+
 _DIGITS = 1_000
 
 
@@ -33,6 +37,7 @@ class Spread(msgspec.Struct):
         return cls(spans=Counter())
 
     def add(self, us: int) -> None:
+        """Count one span of so many microseconds, to three digits."""
         self.count += 1
         self.longest = max(self.longest, us)
         unit = 1

@@ -150,7 +150,8 @@ def dump(world: World) -> Iterator[bytes]:
 def load(blocks: Iterable[bytes]) -> World:
     """The world of these lines, given in blocks of whole lines.
 
-    Raises `UnreadableWorld` where they are no dump.
+    Raises `UnreadableWorld` where they are no dump by this version, or name what none of them
+    tells: begin with an older one, or with the first record.
     """
     world = World()
     loader = _Loader(world)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 from pathlib import Path
 
@@ -147,7 +148,7 @@ def test_a_command_in_front_of_a_shell_holds_until_the_prompt_is_back(tmp_path: 
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     with running("bash", "--norc", "--noprofile", "-i") as (_, link):
-        submitted(link, message(1, "", header=f"cat {fifo}"))
+        submitted(link, message(1, "", header=f"cat {shlex.quote(str(fifo))}"))
         condition = link.blocked("busy")
         assert condition.heuristic
         order = message(2, "echo done")

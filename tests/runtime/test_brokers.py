@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 from collections.abc import Iterator
@@ -148,7 +149,7 @@ def test_a_key_in_the_environment_is_the_key_and_does_not_reach_programs(
     with idle() as broker:
         assert broker.start()["api_key"] == "br_of_my_own"
         seen = broker.directory / "seen"
-        command = f"env > {seen}; exec cat"
+        command = f"env > {shlex.quote(str(seen))}; exec cat"
         spawned = broker.spawn("cat", "bash", "-c", command, env={"MINE": "secret value"})
         values = dict(line.partition("=")[::2] for line in seen.read_text().splitlines())
         assert "RELAY_BROKER_API_KEY" not in values

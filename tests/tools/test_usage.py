@@ -6,6 +6,7 @@ import os
 import shlex
 import socket
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -47,6 +48,26 @@ NEED_A_JOURNAL = {
     "verify": ("verify",),
     "why": ("why", "evt_1"),
 }
+
+
+def test_an_interrupt_while_a_command_is_still_being_loaded_is_no_traceback(tmp_path: Path) -> None:
+    """Everything that is loaded before the first line of ours runs is Python's own."""
+    module = tmp_path / "ackbook_interrupted.py"
+    module.write_text(
+        "import builtins, sys\n"
+        "load = builtins.__import__\n"
+        "def interrupted(name, *rest):\n"
+        "    if name == 'click':\n"
+        "        raise KeyboardInterrupt\n"
+        "    return load(name, *rest)\n"
+        "builtins.__import__ = interrupted\n"
+        "from ackbook.__main__ import command\n"
+        "sys.exit(command())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, module], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_the_overview_names_every_verb_with_what_it_does(tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ class FailedStart(Exception):
 def start_detached(place: Place, options: Sequence[str]) -> Ready:
     """Run `ackbook up` with these options, detached; returns when it is ready.
 
-    Raises `FailedStart` with its exit code and its words, when it ended instead.
+    Raises `FailedStart` with its exit code and its words, when it ended instead, and `Failure`,
+    with nothing started, where its directory cannot be made.
     """
     from ackbook.broker.runtime.system.inherited import forget, settle_in
 

@@ -45,6 +45,7 @@ START_S_MAX = 60.0
 """A million records are replayed within seconds; after so long somebody should look."""
 
 START_POLL_S = 0.05
+"""Between two questions to a broker that still starts."""
 
 EXIT_BY_CODE = {
     "agent_not_found": ExitCode.NOT_FOUND,
@@ -71,6 +72,7 @@ EXIT_BY_STATUS = {
     500: ExitCode.NO,
     504: ExitCode.TIMED_OUT,
 }
+"""The same by the HTTP status, where the code says nothing here."""
 
 NEXT_STEP = {
     "agent_not_found": "see who is there with: ackbook ls",
@@ -97,7 +99,8 @@ class Client:
     """The broker of one place. Nothing is opened before the first question."""
 
     def __init__(self, place: Place, *, notes: bool = True) -> None:
-        """`notes`: tell the person at this terminal, if there is one, of another version."""
+        """`notes`: tell the person at this terminal, if there is one, of another version. Raises
+        `Failure` where no broker that is alive has written where it is."""
         self.place = place
         self.connection: Connection = place.connection()
         if notes and sys.stderr.isatty() and (note := self.other_version()):
@@ -113,9 +116,14 @@ class Client:
         wait_s: float = 0.0,
         starts: bool = False,
     ) -> T:
-        """The broker's answer. `wait_s`: how long it was asked to take before it answers.
-        `starts`: it has to start a process for it, which fails where the package is no more what it
-        was when the broker began."""
+        """The broker's answer. `wait_s`: how long it was asked to take before it answers, in
+        seconds. `starts`: it has to start a process for it, which fails where the package is no
+        more what it was when the broker began.
+
+        Raises `Failure`, which ends the command: the broker refuses (the exit code by the tables
+        above), is not there, still starts after `START_S_MAX`, does not answer in time, went away
+        meanwhile, or says what is not of this shape.
+        """
         content = b"" if body is None else msgspec.json.encode(body)
         deadline = time.monotonic() + START_S_MAX
         while True:
@@ -142,7 +150,8 @@ class Client:
             ) from None
 
     def stream(self, path: str, headers: dict[str, str]) -> Iterator[bytes]:
-        """The lines of an answer that has no end, as they come, until the broker closes it."""
+        """The lines of an answer that has no end, as they come, until the broker closes it. Raises
+        `Failure` where it is not there or refuses; a connection that breaks later is an end."""
         with closing(self._open(timeout_s=None)) as link:
             try:
                 link.request("GET", path, headers=headers | self.headers())
@@ -158,7 +167,8 @@ class Client:
                 return
 
     def other_version(self) -> str:
-        """What is to be said where the broker is of another version than this; else empty."""
+        """What is to be said where the broker is of another version than this; else empty, also
+        where it does not say which it is."""
         from importlib.metadata import version
 
         mine = version("ackbook")

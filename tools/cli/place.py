@@ -71,8 +71,9 @@ class Place:
         return connection
 
     def written(self) -> Connection:
-        """The broker that was last here and has not said goodbye. Raises `Failure` for none, and
-        where it may be somebody else's."""
+        """The broker that was last here and has not said goodbye. Raises `Failure` where there is
+        none, where the file that names it cannot be read as one, and where it may be somebody
+        else's."""
         self.check_private()
         try:
             written = read_private(self.connection_file)
@@ -107,7 +108,8 @@ class Place:
         )
 
     def journal(self) -> Path:
-        """The journal here: `journal/` of this directory, or the directory itself."""
+        """The journal here: `journal/` of this directory, or the directory itself. Raises `Failure`
+        where neither is one: another `--dir` is needed."""
         inside = self.directory / "journal"
         if inside.is_dir():
             return inside

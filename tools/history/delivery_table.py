@@ -67,7 +67,8 @@ def read_audit(
     """The lives and holds that are wanted.
 
     Reading begins at the newest snapshot that lies before everything wanted: a delivery that was
-    enqueued earlier is not asked for, and a hold begins in no world in which one lasts.
+    enqueued earlier is not asked for, and a hold begins in no world in which one lasts. Raises
+    `Failure` as `JournalHistory` does.
     """
     world = _world_before(history, wanted.since)
     known = SnapshotWorlds(history.directory, history.head())
@@ -93,13 +94,15 @@ def row_of(life: DeliveryRecord) -> TableRow:
 
 
 def first_kept(history: JournalHistory) -> int:
-    """The first record of which anything is left, whatever is missing behind it; 0 for none."""
+    """The first record of which anything is left, whatever is missing behind it; 0 for none. Raises
+    `Failure` as `JournalHistory` does."""
     with history.reading() as reader:
         return min(reader.bases, default=0)
 
 
 def missing_of(history: JournalHistory) -> list[tuple[int, int]]:
-    """The records that a reading that has ended could not give, as pairs of first and last."""
+    """The records that a reading that has ended could not give, as pairs of first and last. Raises
+    `Failure` as `JournalHistory` does."""
     first = first_kept(history)
     with history.reading() as reader:
         gaps = {(gap.first, gap.last) for gap in reader.gaps}

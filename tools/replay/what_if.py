@@ -46,7 +46,7 @@ from ackbook.tools.cli.progress import Progress
 from ackbook.tools.history.gapless_ranges import Stretches
 from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.replay.recheck import nothing_decided
-from ackbook.tools.shapes.replay import ChangedRow, FateRow, UncheckedRow, WhatIfReport
+from ackbook.tools.shapes.replay import ChangedRow, OutcomeRow, UncheckedRow, WhatIfReport
 
 MOVED_US_MIN = 100_000
 """A settling that moves by less is called the same: a broker that wakes for a deadline is late by
@@ -76,7 +76,8 @@ PEOPLES_WORDS: dict[str, str] = {
 
 
 def what_if(place: Place, settings: Sequence[str], show_all: bool, as_json: bool) -> int:
-    """Tell the difference; the exit code."""
+    """Tell the difference; the exit code. Raises `Failure` for settings that no policy has, and
+    where nothing could be decided again."""
     changes = read_settings(settings)
     made, stretches = _elsewhere(JournalHistory(place), changes)
     report = _report(made, changes, stretches)
@@ -163,9 +164,9 @@ def _row(found: Difference) -> ChangedRow:
     )
 
 
-def _fate(fate: ComparedDelivery) -> FateRow:
+def _fate(fate: ComparedDelivery) -> OutcomeRow:
     ended = fate.outcome not in ("open", "absent")
-    return FateRow(fate.outcome, fate.reason or None, fate.at if ended else None, fate.attempts)
+    return OutcomeRow(fate.outcome, fate.reason or None, fate.at if ended else None, fate.attempts)
 
 
 # --- for people
@@ -248,7 +249,7 @@ def _show_rows(report: WhatIfReport, show_all: bool) -> None:
         tell(dim(f"and {len(rows) - len(shown):,} more; --all shows each of them"))
 
 
-def _told(fate: FateRow) -> str:
+def _told(fate: OutcomeRow) -> str:
     words = _words(fate.outcome)
     return f"{words}: {fate.reason}" if fate.outcome in ("dead_letter", "refused") else words
 

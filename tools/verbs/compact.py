@@ -92,7 +92,9 @@ def compact(dry_run: bool, keep_audit: str, as_json: bool, place: Place) -> None
 
 
 def compact_here(directory: Path, keep: Retention) -> CompactionReport:
-    """Compact a journal that nobody has open. Raises `JournalError`."""
+    """Compact a journal that nobody has open. Raises `JournalError`: `Locked` where somebody has,
+    what `open_log` raises for a journal that is damaged, and what `compact` of the journal raises;
+    what was removed before stays removed."""
     log = open_log(directory, kinds=KINDS, fold_version=FOLD_VERSION)
     with closing(log):
         plan = _plan(directory, keep)

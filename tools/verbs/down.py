@@ -35,7 +35,8 @@ END_S_MAX = 60.0
 def down(keep_agents: bool, as_json: bool, place: Place) -> None:
     """End the broker. What is pending is kept, and typed after the next start.
 
-    The exit code is 1 when something that its agents started runs on; it is named.
+    The exit code is 1 when something that its agents started runs on, which is named, or when the
+    broker was killed before its end, and 6 when it has not ended after a minute.
     """
     client = Client(place, notes=False)
     pid = client.connection.pid
@@ -96,6 +97,7 @@ class Process:
             self._handle = None
 
     def ended_within(self, seconds: float) -> bool:
+        """Wait at most so long for its end; whether it has ended."""
         if self._handle is None:
             return True
         return bool(select.select([self._handle], [], [], seconds)[0])

@@ -22,6 +22,9 @@ from ackbook.tools.history.worlds import world_at
 def stat(as_json: bool, place: Place) -> None:
     """Show each segment: its records and bytes, how many of its messages are not settled yet, and
     what keeps a compaction from taking it. Needs no broker and changes nothing.
+
+    A damaged file has its damage in its row. The exit code is 4 when a file stands where a
+    directory belongs or the other way round, and 10 when a newer version wrote one of the records.
     """
     history = JournalHistory(place)
     world = world_at(history, history.head())

@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from ackbook.broker.exit_codes import ExitCode
-from ackbook.broker.history.story_query import Telling, kept_of
+from ackbook.broker.history.story_query import StoryQuery, caches_of
 from ackbook.broker.history.why_question import LAST_MAX, Misasked, NothingKnown, WhyQuestion
 from ackbook.broker.wire.screen_captures import Still
 from ackbook.journal import Reader
@@ -71,6 +71,7 @@ PHRASES = {
 """How a field is said; any other one by its name and value."""
 
 KIND_WIDTH = 22
+"""Columns that the kind of a record gets."""
 
 
 class StoryRow(msgspec.Struct, frozen=True):
@@ -115,7 +116,8 @@ def why(
     """Why a message or delivery is where it is. Needs no broker.
 
     ID is that of a message or a delivery, or an idempotency key. The first answer about a long
-    journal reads all of it; what that finds out is kept in the user's cache for the next ones.
+    journal reads all of it; what that finds out is kept in the user's cache for the next ones. The
+    exit code is 3 when no record that can be read is about it.
     """
     asked = WhyQuestion(id=id, key=key, sender=sender, agent=agent, last=last)
     with _misasking():
@@ -123,10 +125,10 @@ def why(
     history = JournalHistory(place)
     with _misasking(), history.reading() as reader:
         head = reader.head()
-        telling = Telling(
+        telling = StoryQuery(
             reader,
             place.journal(),
-            caches=kept_of(reader),
+            caches=caches_of(reader),
             head=head,
             first=1 if place.bundle is None else place.bundle.first,
             progress=_progress(head),

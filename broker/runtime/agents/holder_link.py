@@ -32,7 +32,7 @@ UNSENT_BYTES_MAX = 4 * 1024 * 1024
 
 
 class LinkLost(Exception):
-    """The connection to the holder ended."""
+    """The connection to the holder ended; a holder that lives can be reached again."""
 
 
 class LinkRefused(Exception):
@@ -40,7 +40,7 @@ class LinkRefused(Exception):
 
 
 class LinkBusy(Exception):
-    """The holder does not take what it is sent."""
+    """The holder does not take what it is sent; nothing of this was, so try again later."""
 
 
 class HolderLink:
@@ -58,7 +58,12 @@ class HolderLink:
             self._writer.write(frames.encode(frame))
 
     async def write_input(self, data: bytes) -> InputDone:
-        """Give keystrokes to the terminal; answered after they were written."""
+        """Give keystrokes to the terminal; answered after they were written.
+
+        Raises `LinkBusy`, with nothing sent, where the holder does not take what it was sent
+        before, and `LinkLost` where the connection ends: then they were typed or not, and only the
+        screen can tell.
+        """
         transport = self._writer.transport
         if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
             raise LinkBusy
@@ -69,7 +74,8 @@ class HolderLink:
         return done
 
     async def screen(self, form: Literal["plain", "ansi"]) -> ScreenShown:
-        """What stands on the terminal's screen now."""
+        """What stands on the terminal's screen now. Raises `LinkLost` where the connection ends
+        before the answer: ask the next link."""
         request, answer = self._request()
         self.send(frames.ScreenAsked(request=request, format=form))
         shown = await answer

@@ -37,6 +37,7 @@ END_S_MAX = 15.0
 """A holder kills its program after 2 s; one that has not gone by now hangs, and is killed."""
 
 KILLED_S_MAX = 5.0
+"""How long an end waits for what was killed to be gone."""
 
 SHORT_S = 1.0
 """How soon a text is read again that could not be read for lack of a descriptor."""
@@ -76,7 +77,7 @@ class Holders:
     # --- coming and going
 
     async def meet(self, path: str) -> tuple[HolderLink, Welcome]:
-        """The first words with the holder that listens at `path`."""
+        """The first words with the holder that listens at `path`. Raises what `connect` raises."""
         return await connect(path, self._hello)
 
     def keep(

@@ -65,7 +65,11 @@ class Spawned(msgspec.Struct, frozen=True):
 
 class Spawner:
     """Carries out orders. `environment` is what programs inherit besides their own values, and
-    `umask` what they begin with."""
+    `umask` what they begin with.
+
+    What cannot be done is a `Refused`, with the reason. Whatever asks the engine raises what
+    `Engine.post` raises; no program runs then that was not named.
+    """
 
     def __init__(
         self,

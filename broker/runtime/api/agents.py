@@ -44,7 +44,14 @@ from ackbook.projections.world.fold import World, key_of
 
 
 async def spawn(service: Service, request: Request) -> StartedBody | VanishedBody:
-    """Start a program under a name; with `wait_ms`, answer once it is ready."""
+    """Start a program under a name; with `wait_ms`, answer once it is ready.
+
+    Raises `Problem`: `invalid_request` for a body or a command line that cannot be read, and where
+    the program cannot be started; `agent_exists` where one of this name runs; `version_changed`
+    where only a restart of the broker helps; `no_resources` where the machine has nothing to run it
+    with; `not_allowed` for another's name as `parent`, and what `caller_of` raises. A task that is
+    refused is a warning in the answer.
+    """
     asked, who = requests.spawn_request(await request.body()), caller_of(service, request)
     if asked.parent is not None:
         check_claim(who, "parent", asked.parent)
@@ -97,7 +104,12 @@ async def spawn(service: Service, request: Request) -> StartedBody | VanishedBod
 
 
 async def restart(service: Service, request: Request) -> StartedBody | VanishedBody:
-    """End the program and start it with its recorded command."""
+    """End the program and start it with its recorded command.
+
+    Raises `Problem`: `agent_not_found`; `version_changed`, and then the program runs on; and
+    `invalid_request` for a body that cannot be read, a program that does not end, or one that
+    cannot be started again.
+    """
     fields = Fields(await request.body())
     wait_ms = fields.number("wait_ms", "waitMs", most=requests.WAIT_MS_MAX) or 0
     spawned = await service.spawner.restart(name_of(request), caller_of(service, request).commander)
@@ -136,7 +148,7 @@ async def list_spawned(service: Service, request: Request) -> AgentsReply:
 
 
 async def show_spawned(service: Service, request: Request) -> SpawnedRow:
-    """One agent."""
+    """One agent. Raises `Problem` (`agent_not_found`)."""
     name = name_of(request)
 
     def row(world: World, at: int) -> SpawnedRow | None:
@@ -150,7 +162,8 @@ async def show_spawned(service: Service, request: Request) -> SpawnedRow:
 
 
 async def release(service: Service, request: Request) -> ReleaseBody:
-    """Let an agent go. One that is not there is gone already, which is no error."""
+    """Let an agent go. One that is not there is gone already, which is no error. Raises `Problem`
+    for a body that cannot be read, and where the rules refuse it for another reason."""
     name = name_of(request)
     reason = Fields(await request.body()).text("reason") or ""
     verdict = await service.engine.carry(
@@ -164,7 +177,7 @@ async def release(service: Service, request: Request) -> ReleaseBody:
 
 
 async def show_mode(service: Service, request: Request) -> ModeBody:
-    """Whether messages are typed as they come."""
+    """Whether messages are typed as they come. Raises `Problem` (`agent_not_found`)."""
     name = name_of(request)
 
     def ask(world: World, at: int) -> ModeAnswer | None:
@@ -180,7 +193,9 @@ async def show_mode(service: Service, request: Request) -> ModeBody:
 
 
 async def set_mode(service: Service, request: Request) -> ModeBody:
-    """Change that. An expectation that is not met is an answer, not an error."""
+    """Change that. An expectation that is not met is an answer, not an error. Raises `Problem`:
+    `agent_not_found`, `not_allowed`, for a body as `mode_request` does, and what `caller_of`
+    raises."""
     asked, who = requests.mode_request(await request.body()), caller_of(service, request)
     await check_door(service, who, "hold", name_of(request))
     said = request.headers.get("x-relay-agent", who.agent)
@@ -201,7 +216,7 @@ async def set_mode(service: Service, request: Request) -> ModeBody:
 
 
 async def pending_of(service: Service, request: Request) -> ParkedBody:
-    """What waits for one agent, with the bodies."""
+    """What waits for one agent, with the bodies. Raises `Problem` (`agent_not_found`)."""
     name = name_of(request)
 
     def waiting(world: World, at: int) -> list[ParkedRow] | None:
@@ -221,7 +236,8 @@ def _body(service: Service, message: Message) -> str:
 
 
 async def flush(service: Service, request: Request) -> FlushReply:
-    """Type what waits now."""
+    """Type what waits now. Raises `Problem`: `agent_not_found`, `not_allowed`, and what `caller_of`
+    raises."""
     who, name = caller_of(service, request), name_of(request)
     await check_door(service, who, "flush", name)
     answer = await service.carry(Flush(name=AgentName(name)), who)
@@ -230,7 +246,8 @@ async def flush(service: Service, request: Request) -> FlushReply:
 
 
 async def subscribe(service: Service, request: Request) -> ChannelsBody:
-    """Add channels."""
+    """Add channels. Raises `Problem`: `agent_not_found`, `invalid_request` for a body that cannot
+    be read or a name that no channel can have, and what `caller_of` raises."""
     name, channels = name_of(request), requests.channels_request(await request.body())
     who = caller_of(service, request)
     answer = await service.carry(Subscribe(name=AgentName(name), channels=channels), who)
@@ -239,7 +256,8 @@ async def subscribe(service: Service, request: Request) -> ChannelsBody:
 
 
 async def unsubscribe(service: Service, request: Request) -> ChannelsBody:
-    """Take channels away."""
+    """Take channels away. Raises `Problem`: `agent_not_found`, and `invalid_request` for a body
+    that cannot be read."""
     name, channels = name_of(request), Fields(await request.body()).texts("channels") or ()
     who = caller_of(service, request)
     answer = await service.carry(Unsubscribe(name=AgentName(name), channels=channels), who)

@@ -32,8 +32,9 @@ from ackbook.projections.world.fold import World
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """`directory` holds `journal/`. `shutdown(keep_agents, commander)` begins a graceful end.
-    `historians` bounds the processes that look back for somebody."""
+    """`directory` holds `journal/`. `shutdown(keep_agents, commander)` begins a graceful end and
+    returns. `historians` bounds the processes that look back for somebody. `started` is a time of
+    `time.monotonic`, in seconds."""
 
     engine: Engine
     feed: Feed
@@ -60,14 +61,16 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         return int((time.monotonic() - self.started) * 1_000)
 
     async def carry(self, command: AnyCommand, who: Caller) -> Answer:
-        """The answer to a command that was accepted and is durable. Raises `Problem`."""
+        """The answer to a command that was accepted and is durable. Raises `Problem` where the
+        rules refuse it, with the code of their reason, and what `Engine.post` raises."""
         verdict = await self.engine.carry(msgspec.structs.replace(command, commander=who.commander))
         if isinstance(verdict, Refused):
             raise refusal(verdict)
         return verdict.answer
 
     async def living(self, name: str) -> HolderSession:
-        """The session of an agent that runs. Raises `Problem`."""
+        """The session of an agent that runs. Raises `Problem`: `agent_not_found` where there is
+        none of this name, and `worker_disappeared` where its program does not run now."""
         known = await self.engine.ask(lambda world, at: _generation(world, name))
         if known is None:
             raise Problem("agent_not_found", f'Agent "{name}" not found')
@@ -77,7 +80,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         return session
 
     async def link(self, name: str) -> HolderLink:
-        """The link to the holder of an agent that runs. Raises `Problem`."""
+        """The link to the holder of an agent that runs. Raises `Problem` as `living` does, and
+        `worker_disappeared` where its holder cannot be reached now: it may be a moment later."""
         session = await self.living(name)
         if session.link is None:
             raise Problem("worker_disappeared", f'the holder of "{name}" cannot be reached now')

@@ -47,7 +47,11 @@ GOING_AWAY = 1001
 
 
 async def stream_events(service: Service, request: Request) -> Response:
-    """The feed as SSE; `id:` is the cursor, `Last-Event-ID` or `sinceSeq` where to go on."""
+    """The feed as SSE; `id:` is the cursor, `Last-Event-ID` or `sinceSeq` where to go on.
+
+    Raises `Problem`: `invalid_request` for what is no cursor, and `cursor_ahead` for one that this
+    journal has not reached: it belongs to another one, or to what was there before a restore.
+    """
     asked = request.headers.get("last-event-id") or request.query_params.get("sinceSeq", "0")
     since = cursor_of_text(asked)
     if service.feed.ahead(since):
@@ -206,7 +210,8 @@ def _control(link: HolderLink, text: bytes) -> None:
 
 
 async def journal(service: Service, request: Request) -> Response:
-    """The records from a seq through what is durable now, one a line, byte for byte."""
+    """The records from a seq through what is durable now, one a line, byte for byte. Raises
+    `Problem` (`invalid_request`) where `from` is no position."""
     first = cursor_of_text(request.query_params.get("from", "1"))
     through = service.feed.head
     return StreamingResponse(

@@ -35,7 +35,7 @@ _ATTEMPTS_MAX = 64
 """Attempts of which it is remembered what was kept; later evidence comes for the newest ones."""
 
 
-class Album:
+class CaptureFile:
     """The pictures of one holder, in the file `path`; none are kept where that is empty."""
 
     def __init__(self, path: str, view: Callable[[], TerminalView]) -> None:

@@ -63,7 +63,7 @@ class CompactionRequest(msgspec.Struct, frozen=True):
 
 
 class Run:
-    """One compaction: what was wished, how far it came (`done` of `total` segments), what it did
+    """One compaction: what was asked for, how far it came (`done` of `total` segments), what it did
     once it is `over`, and why where it `failed`."""
 
     def __init__(self, number: int, command: CompactionRequest) -> None:

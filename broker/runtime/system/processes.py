@@ -16,7 +16,8 @@ from ackbook.broker.wire.profiles import SHELLS
 
 
 class Stat(msgspec.Struct, frozen=True):
-    """What `/proc/PID/stat` says of a process. `started` tells it from a later one of its pid."""
+    """What `/proc/PID/stat` says of a process. `started`, in clock ticks since the machine was
+    booted (proc(5), field 22), tells it from a later one of its pid."""
 
     pid: int
     name: str

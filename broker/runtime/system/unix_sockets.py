@@ -18,6 +18,8 @@ ADDRESS_BYTES_MAX = 107
 """`sun_path` has 108 bytes on Linux, the last one a NUL."""
 
 BACKLOG = 8
+"""Connections that wait to be accepted; a holder has one broker at a time."""
+
 _INT = 4
 
 
