@@ -104,11 +104,16 @@ def serve(
         umask=umask,
         token=token,
     )
+    return _run(place, BrokerRun(place, settings, listener, ready or _say_ready))
+
+
+def _run(place: BrokerDirectory, life: BrokerRun) -> ExitCode:
+    """Run it on a loop of its own, to its end."""
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     sys.setswitchinterval(SWITCH_S)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_live(BrokerRun(place, settings, listener, ready or _say_ready)))
+            runner.run(_live(life))
     except NotForAgents as wrong:
         return _refuse(f"cannot begin in {place.directory}: {wrong}", ExitCode.REFUSED)
     except (JournalError, OSError, MemoryError, RuntimeError) as error:

@@ -102,7 +102,7 @@ class BrokerRun:
 
     async def run(self) -> None:
         """From start to end. Raises `JournalError` where the journal or the disk does not allow
-        it, and `OSError` where the directory does not."""
+        it, `OSError` where the directory does not, and `NotForAgents`."""
         serving = asyncio.create_task(self._server.run_here())
         try:
             with at_the_end(self._withdraw):

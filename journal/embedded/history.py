@@ -81,7 +81,8 @@ class History:
     def follow(self, after: int = 0, *, quiet_s_max: float | None = None) -> "Follow":
         """The records after a cursor, and then each new one as soon as it is durable; for a `for`
         and for an `async for`. It ends when no record came for `quiet_s_max` seconds, or the
-        journal was closed in this process. Raises as `read` does."""
+        journal was closed in this process. Raises `OutOfReach`, `Corrupt` and `AttemptFailed` as
+        `read` does."""
         self._last_seq(after)
         return Follow(
             self._reader(),

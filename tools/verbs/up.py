@@ -41,7 +41,7 @@ LOCALHOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartOptions:
     """What was asked for. `policy`: the keys that are named, with their values."""
 
     port: int
@@ -113,7 +113,7 @@ def up(
     The exit code is 5 when another broker runs there, 1 when the port is in use, 4, 7 or 10 when
     the journal is damaged or newer, and 74 when the disk refuses.
     """
-    start = Start(port, respawn, umask, _policy(settings, policy_file))
+    start = StartOptions(port, respawn, umask, _policy(settings, policy_file))
     if background:
         return _in_background(place, start, as_json)
     if ready_fd is not None:
@@ -134,7 +134,7 @@ def _policy(settings: Sequence[str], file: Path | None) -> dict[str, object]:
     return named
 
 
-def _in_background(place: Place, start: Start, as_json: bool) -> int:
+def _in_background(place: Place, start: StartOptions, as_json: bool) -> int:
     from ackbook.broker.wire import policy_text
 
     options = ["--port", str(start.port), "--umask", f"{start.umask:03o}"]
@@ -151,7 +151,7 @@ def _in_background(place: Place, start: Start, as_json: bool) -> int:
     return 0
 
 
-def _in_this_process(place: Place, start: Start, ready_fd: int | None, as_json: bool) -> int:
+def _in_this_process(place: Place, start: StartOptions, ready_fd: int | None, as_json: bool) -> int:
     from ackbook.broker.runtime.app import serve
     from ackbook.broker.wire import policy_text
     from ackbook.broker.wire.connection import Connection

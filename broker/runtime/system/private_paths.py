@@ -96,7 +96,7 @@ def open_to_append(path: Path) -> int:
 
 
 def read_private(path: Path) -> bytes:
-    """What a file of ours says. Raises as `open_to_append` does."""
+    """What a file of ours says. Raises `NotPrivate` as `open_to_append` does, and OSError."""
     with open(_opened(path, os.O_RDONLY), "rb") as file:
         return file.read()
 
