@@ -4,6 +4,7 @@ each of them the journal is what it was."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import subprocess
@@ -18,6 +19,7 @@ from ackbook.journal import (
     Corrupt,
     DiskFailed,
     Journal,
+    JournalError,
     JournalFull,
     Limits,
     OsFiles,
@@ -162,3 +164,36 @@ def test_of_nothing_nothing_is_salvaged(names: tuple[str, ...], tmp_path: Path) 
     with pytest.raises(Corrupt, match="no line in it is proven to be good"):
         salvage(source, tmp_path / "out")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["source"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["LOCK", "HEAD", "HEAD.tmp", "00000000000000000001.jsonl", "00000000000000000001.jsonl.tmp"],
+)
+def test_no_link_that_was_planted_makes_a_journal_write_elsewhere(
+    name: str, tmp_path: Path
+) -> None:
+    """It is refused, or removed as what an interrupted step left."""
+    mine = tmp_path / "mine"
+    mine.write_text("mine\n")
+    (tmp_path / "j").mkdir()
+    (tmp_path / "j" / name).symlink_to(mine)
+    with contextlib.suppress(JournalError):
+        open_journal(tmp_path / "j").close()
+    assert mine.read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("name", ["LOCK", "HEAD", "00000000000000000001.jsonl"])
+def test_a_journal_whose_files_are_links_is_read_and_not_written(name: str, tmp_path: Path) -> None:
+    with open_journal(tmp_path / "j") as journal:
+        journal.append("a.thing", {})
+    (tmp_path / "j" / name).rename(tmp_path / "real")
+    before = (tmp_path / "real").read_bytes()
+    (tmp_path / "j" / name).symlink_to(tmp_path / "real")
+    assert len(list(read_journal(tmp_path / "j").read())) == 1
+    if name == "HEAD":  # it is made anew, and takes the place of the link
+        open_journal(tmp_path / "j").close()
+    else:
+        with pytest.raises(DiskFailed, match="it is a link, and nothing is written through one"):
+            open_journal(tmp_path / "j")
+    assert (tmp_path / "real").read_bytes() == before
