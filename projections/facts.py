@@ -9,7 +9,8 @@ does `grep`), therefore every `delivery.*` fact carries the whole `Ref` of its d
 `agent.*` fact the name and the generation. A number that a rule chose (a deadline, a delay, a cap)
 stands in the fact that the rule produced. A body stands in one place only: `MessageEnqueued.body`.
 
-Times are microseconds UTC, durations say their unit in their name. This module knows nothing of how
+`commander` says who wished for it (see `commander`), of what somebody outside wished for. Times are
+microseconds UTC, durations say their unit in their name. This module knows nothing of how
 facts are written (`codec`), folded (`world.fold`) or shown (`events.derive`).
 """
 
@@ -98,7 +99,8 @@ class Policy(Value, frozen=True):
     `dead_letters_max`: kept aside, the oldest go first. `hold_ms`: how long the messages of a gone
     agent wait for the next of its name. `key_window_ms` and `keys_max`: how long, and how many,
     idempotency keys are remembered. `body_bytes_max`: of UTF-8, so that an escaped body fits a
-    line. `recipients_max`: of one message.
+    line. `recipients_max`: of one message. `agents_may`: what agents
+    may do that is not for agents (`broker.wire.identity`).
     """
 
     queue_length_max: int = 256
@@ -117,6 +119,7 @@ class Policy(Value, frozen=True):
     keys_max: int = 100_000
     body_bytes_max: int = 512 * 1024
     recipients_max: int = 1_000
+    agents_may: tuple[str, ...] = ()
 
 
 class RestartPolicy(Value, frozen=True):
@@ -187,6 +190,7 @@ class BrokerStopped(Value, frozen=True):
 
     reason: str
     agents_kept: bool = False
+    commander: str = ""
 
 
 class PolicyChanged(Value, frozen=True):
@@ -220,7 +224,8 @@ class UpkeepFailed(Value, frozen=True):
 
 
 class Program(Value, frozen=True):
-    """What runs in a terminal, under which name. Environment values are never recorded.
+    """What runs in a terminal, under which name. Environment values are never recorded, and of its
+    token a hash.
 
     Until it runs, `generation` and `pid` are 0 and `holder` is empty.
     """
@@ -246,6 +251,8 @@ class Program(Value, frozen=True):
     cols: int = 80
     restart: RestartPolicy = RestartPolicy()
     restart_count: int = 0
+    commander: str = ""
+    token_sha256: str = ""
 
 
 class AgentSpawned(Program, frozen=True):
@@ -343,6 +350,7 @@ class AgentReleased(Value, frozen=True):
     generation: int
     reason: str = ""
     dropped: tuple[Ref, ...] = ()
+    commander: str = ""
 
 
 class AgentModeChanged(Value, frozen=True):
@@ -356,6 +364,7 @@ class AgentModeChanged(Value, frozen=True):
     mode: DeliveryMode
     revision: int
     by: str = ""
+    commander: str = ""
 
 
 class AgentSubscribed(Value, frozen=True):
@@ -367,6 +376,7 @@ class AgentSubscribed(Value, frozen=True):
     generation: int
     channels: tuple[str, ...]
     all: tuple[str, ...]
+    commander: str = ""
 
 
 class AgentUnsubscribed(Value, frozen=True):
@@ -378,6 +388,7 @@ class AgentUnsubscribed(Value, frozen=True):
     generation: int
     channels: tuple[str, ...]
     all: tuple[str, ...]
+    commander: str = ""
 
 
 class AgentIdle(Value, frozen=True):
@@ -446,6 +457,7 @@ class MessageEnqueued(Value, frozen=True, rename={"sender": "from"}):
     key_until: int | None = None
     content: str = ""
     data: msgspec.Raw = msgspec.Raw(b"null")
+    commander: str = ""
 
 
 class MessageRefused(Value, frozen=True, rename={"sender": "from"}):
@@ -462,6 +474,7 @@ class MessageRefused(Value, frozen=True, rename={"sender": "from"}):
     priority: int = 2
     key: str | None = None
     refused: tuple[RefusedRecipient, ...] = ()
+    commander: str = ""
 
 
 class KeysForgotten(Value, frozen=True):
@@ -620,6 +633,7 @@ class DeliveryCancelled(Departure, frozen=True):
 
     by: str = ""
     reason: DroppedReason = "cancelled"
+    commander: str = ""
 
 
 class DeliveryDropped(Remark, frozen=True):
@@ -651,6 +665,7 @@ class DeliveryRedelivered(Remark, frozen=True):
     mode: Mode = "wait"
     need: Level = "seen"
     thread: str | None = None
+    commander: str = ""
 
 
 class DeliveryReportRefused(Remark, frozen=True):
@@ -673,6 +688,7 @@ class QueueFlushed(Value, frozen=True):
     through: int
     count: int
     reason: Literal["explicit_flush", "delivery_mode_transition"] = "explicit_flush"
+    commander: str = ""
 
 
 AgentFact: TypeAlias = (

@@ -29,14 +29,18 @@ from ackbook.projections.facts import (
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Base of all commands."""
+    """Base of all commands. `commander`: who wished for it, as `projections.commander` says."""
+
+    commander: str = ""
 
 
 # --- the broker itself
 
 
 class StartBroker(Command, frozen=True, tag_field="command", tag="start"):
-    """A broker begins to serve this journal. `lineage` and `because` as in `broker.started`."""
+    """A broker begins to serve this journal. `named`: the keys of `policy` that its caller named;
+    all others are as the journal has them. None: all of them, as 0.1.0 set them at each start.
+    `lineage` and `because` as in `broker.started`."""
 
     epoch: int
     pid: int
@@ -45,6 +49,7 @@ class StartBroker(Command, frozen=True, tag_field="command", tag="start"):
     lineage: str = ""
     because: str = ""
     policy: Policy = Policy()
+    named: tuple[str, ...] | None = None
 
 
 class StopBroker(Command, frozen=True, tag_field="command", tag="stop"):
@@ -255,6 +260,7 @@ RefusalReason = Literal[
     "stale",
     "version_changed",
     "elsewhere",
+    "no_resources",
     "invalid",
 ]
 """Reasons of refusal besides those of a message at the door, which are `RefusedReason`."""

@@ -119,6 +119,7 @@ def _enqueue(world: World, command: Send, at: int, content: str) -> Verdict:
         key_until=None if command.key is None else at + world.policy.key_window_ms * 1_000,
         content=content,
         data=command.data,
+        commander=command.commander,
     )
     answer = Sent(
         event_id=fact.event_id,
@@ -224,6 +225,7 @@ def _refuse(
         priority=_priority(command),
         key=command.key,
         refused=refused,
+        commander=command.commander,
     )
     return Refused(reason=reason, message=message, facts=(DecidedFact(fact),))
 

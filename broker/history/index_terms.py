@@ -20,7 +20,7 @@ from ackbook.projections.facts import (
     Ref,
 )
 from ackbook.projections.ids import position_of
-from ackbook.projections.world.state import key_of
+from ackbook.projections.names import match_key
 
 
 class Words:
@@ -63,7 +63,7 @@ def key_word(key: str) -> str:
 
 def agent_word(name: str) -> str:
     """The word of an agent that was sent something."""
-    return f"agent {key_of(name)}"
+    return f"agent {match_key(name)}"
 
 
 def code_of(word: str) -> int:

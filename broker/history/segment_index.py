@@ -29,7 +29,7 @@ from ackbook.projections.world.fold import fold_all
 from ackbook.projections.world.serialization import FOLD_VERSION
 from ackbook.projections.world.state import World
 
-VERSION = f"2.{FOLD_VERSION}"
+VERSION = f"3.{FOLD_VERSION}"
 """Rises with every change of what the index holds or of how its records are read."""
 
 IndexProgress = Callable[[int], None]

@@ -32,10 +32,11 @@ from ackbook.projections.facts import (
 )
 from ackbook.projections.gaps import Hole, holes_told
 from ackbook.projections.ids import position_of
+from ackbook.projections.names import canonical, match_key
 from ackbook.projections.why.builder import Teller, why
 from ackbook.projections.why.story import Story
 from ackbook.projections.world.fold import fold
-from ackbook.projections.world.state import World, key_of
+from ackbook.projections.world.state import World
 
 
 class KeyUse(msgspec.Struct, frozen=True):
@@ -112,11 +113,12 @@ class StoryQuery:
             if isinstance(fact, MessageEnqueued | MessageRefused) and fact.key == key:
                 taken = isinstance(fact, MessageEnqueued)
                 found.append(KeyUse(fact.sender, fact.event_id, entry.seq, taken))
-        return [use for use in found if sender in (None, use.sender)]
+        wanted = None if sender is None else canonical(sender)
+        return [use for use in found if wanted in (None, canonical(use.sender))]
 
     def last_deliveries(self, agent: str, count: int) -> list[DeliveryId]:
         """The last deliveries that were queued for an agent, the newest last."""
-        key, found = key_of(agent), list[DeliveryId]()
+        key, found = match_key(agent), list[DeliveryId]()
         for after, through in reversed(self._spans(agent_word(agent))):
             queued = [
                 each for entry in self._entries(after, through) for each in _queued(entry, key)
@@ -151,9 +153,10 @@ class StoryQuery:
         if self._reader.first_seq <= 1:
             return []
         world = begin_audit(self._directory, self._reader.first_seq, lambda _: False)
-        ended = {each.delivery_id for each in world.settled.values() if key_of(each.agent) == key}
-        live = {each.delivery_id for each in world.deliveries.values() if key_of(each.agent) == key}
-        return sorted(ended | live, key=lambda each: position_of(each) or 0)
+        known = {each.delivery_id: each.agent for each in world.settled.values()}
+        known |= {each.delivery_id: each.agent for each in world.deliveries.values()}
+        found = [each for each, agent in known.items() if match_key(agent) == key]
+        return sorted(found, key=lambda each: position_of(each) or 0)
 
     def _by_index(self, index: SegmentIndex, wanted: str, first: int) -> Story | None:
         teller, world = Teller(wanted), World()
@@ -206,8 +209,8 @@ def _queued(entry: Entry, agent: str) -> list[DeliveryId]:
     """The deliveries for this agent that an entry queues."""
     match entry.fact:
         case MessageEnqueued() as fact:
-            return [each.delivery_id for each in fact.deliveries if key_of(each.agent) == agent]
-        case DeliveryRedelivered() as fact if key_of(fact.agent) == agent:
+            return [each.delivery_id for each in fact.deliveries if match_key(each.agent) == agent]
+        case DeliveryRedelivered() as fact if match_key(fact.agent) == agent:
             return [fact.new_delivery_id]
         case _:
             return []

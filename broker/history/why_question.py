@@ -13,6 +13,7 @@ import msgspec
 
 from ackbook.broker.history.story_query import KeyUse, StoryQuery
 from ackbook.projections.ids import position_of
+from ackbook.projections.names import canonical
 
 LAST_MAX = 1_000
 """Stories told at once."""
@@ -93,7 +94,7 @@ class WhyQuestion(msgspec.Struct, frozen=True):
                 + (f"; {lost}" if lost else ""),
                 "ids are shown by: ackbook send, ackbook pending, ackbook events",
             )
-        senders = sorted({use.sender for use in uses})
+        senders = sorted({canonical(use.sender) for use in uses})
         if len(senders) > 1:
             told = ", ".join(f"{use.sender} ({use.event_id}, seq {use.seq})" for use in uses)
             raise Misasked(

@@ -1,4 +1,4 @@
-"""The broker's place on disk: one directory with everything, readable by its owner alone.
+"""The broker's place on disk: one directory with everything, its owner's alone.
 
 ```
 DIR/                0700
@@ -10,10 +10,14 @@ DIR/                0700
   screens/          what stood on screens when evidence was taken, the newest of each holder
   logs/             what holders and the broker tell operators
 ```
+
+One that somebody else could change is refused, and so are links in it: what was put there by
+another user, or came with an archive, must not make a broker write elsewhere.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import tempfile
@@ -23,6 +27,7 @@ import msgspec
 import orjson
 
 from ackbook.broker.runtime.system import unix_sockets
+from ackbook.broker.runtime.system.private_paths import check_private, make_private
 from ackbook.broker.wire.connection import CONNECTION_FILE, SOCKET_FILE, Connection
 
 BACKLOG = 1024
@@ -43,10 +48,19 @@ class BrokerDirectory:
         self._socket = self.directory / SOCKET_FILE
 
     def make(self) -> None:
-        """Make what is missing, private to its owner. Raises OSError."""
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make what is missing, private to its owner. Raises `NotPrivate` and OSError."""
+        check_private(self.directory)
+        levels = (self.directory, *self.directory.parents)
+        for missing in reversed([level for level in levels if not level.exists()]):
+            with contextlib.suppress(FileExistsError):
+                missing.mkdir(mode=0o700)
+        check_private(self.directory)
         for part in PARTS:
-            (self.directory / part).mkdir(mode=0o700, exist_ok=True)
+            make_private(self.directory / part)
+        if self.journal.is_symlink():
+            check_private(self.journal)  # it may stand on another disk
+        elif self.journal.exists():
+            make_private(self.journal)
 
     def listen(self) -> socket.socket:
         """The socket at which whoever owns the directory is heard. Only for who has its lock: what

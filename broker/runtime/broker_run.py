@@ -19,8 +19,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from ackbook.broker.core.commands import NoteClock, StartBroker, StopBroker
 from ackbook.broker.core.effects import Start
 from ackbook.broker.core.lifecycle import CLOCK_AHEAD_US_MAX
@@ -40,21 +38,24 @@ from ackbook.broker.runtime.api.listeners import Listeners
 from ackbook.broker.runtime.api.server import application
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.runtime.broker_directory import BrokerDirectory
+from ackbook.broker.runtime.engine.agent_tokens import AgentTokens
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.feed import Feed
 from ackbook.broker.runtime.engine.inbox import Stopped
 from ackbook.broker.runtime.engine.state_waiter import QUIET_S_MAX, StateWaiter
+from ackbook.broker.runtime.last_words import at_the_end, cause_of
 from ackbook.broker.runtime.maintenance.compaction_schedule import Compactor
 from ackbook.broker.runtime.maintenance.health import HealthSources
 from ackbook.broker.runtime.maintenance.scrub_schedule import Checker
 from ackbook.broker.runtime.maintenance.snapshot_schedule import (
     SnapshotSchedule,
     SnapshotStart,
-    Upkeep,
 )
+from ackbook.broker.runtime.run_settings import NotForAgents, Settings
 from ackbook.broker.wire.connection import Connection
-from ackbook.journal import Files, Log, open_log
-from ackbook.projections.facts import KINDS, Policy
+from ackbook.journal import Log, open_log
+from ackbook.projections.commander import agent_commander
+from ackbook.projections.facts import KINDS
 from ackbook.projections.world.fold import World
 
 log = logging.getLogger("ackbook")
@@ -67,20 +68,6 @@ LAST_S_MAX = 10.0
 
 COLLECTOR = (100_000, 50, 50)
 """After the replay the world is old and full of live objects; looking at it often finds nothing."""
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller of `serve` decided."""
-
-    host: str
-    key: str
-    version: str
-    instance: str
-    policy: Policy
-    respawn: bool
-    upkeep: Upkeep
-    files: Files | None
-    umask: int
 
 
 class _Over(Exception):
@@ -107,23 +94,23 @@ class BrokerRun:
         self._published = False
         self._keep_agents = False
         self._reason = "signal"
+        self._commander = ""
 
-    def stop(self, reason: str, *, keep_agents: bool = False) -> None:
+    def stop(self, reason: str, *, keep_agents: bool = False, commander: str = "") -> None:
         """Begin the graceful end."""
         if not self._ending.is_set():
             self._reason, self._keep_agents = reason, keep_agents
+            self._commander = commander
             self._ending.set()
 
     async def run(self) -> None:
         """From start to end. Raises `JournalError` where the journal or the disk does not allow
-        it, and `OSError` where the directory does not."""
+        it, `OSError` where the directory does not, and `NotForAgents`."""
         self._listeners.start()
         try:
-            await self._with_journal()
+            with at_the_end(self._withdraw):
+                await self._with_journal()
         finally:
-            self._listeners.close("shutting down")
-            if self._published:  # else it is another broker's, who has the lock
-                self._place.withdraw()
             await self._listeners.stop()
 
     async def _with_journal(self) -> None:
@@ -136,18 +123,21 @@ class BrokerRun:
             trusted=True,
             fold_version=LOADABLE,
         )
-        try:
-            world, since = await replay(self._place.journal, journal)
+        with at_the_end(journal.close):
             try:
-                async with asyncio.TaskGroup() as tasks:
-                    await self._serve(journal, world, since, tasks)
-                    raise _Over
-            except* _Over:
-                pass
-        except BaseExceptionGroup as group:
-            raise _first(group) from group
-        finally:
-            journal.close()
+                world, since = await replay(self._place.journal, journal)
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        await self._serve(journal, world, since, tasks)
+                        raise _Over
+                except* _Over:
+                    pass
+            except BaseExceptionGroup as group:
+                cause = cause_of(group)
+                if self._published:
+                    # First of all: what follows may fail as well, and would hide it.
+                    log.error("the broker ends: %s", cause)
+                raise cause from group
 
     async def _serve(
         self, journal: Log, world: World, since: SnapshotStart, tasks: asyncio.TaskGroup
@@ -160,7 +150,11 @@ class BrokerRun:
         await witnesses.ask(sockets_in(place.holders))
         hello = witnesses.hello()
         holders = Holders(place.holders, place.journal, hello, attachments)
-        engine = Engine(journal, world, (feed, waiter, holders.dispatch))
+        tokens = AgentTokens(world)
+        starter = tokens.agent_of(settings.token)
+        if starter and settings.named and "policy" not in world.policy.agents_may:
+            raise NotForAgents(f"{starter} is an agent, and agents do not change the policy")
+        engine = Engine(journal, world, (feed, waiter, tokens, holders.dispatch))
         holders.work_for(engine, tasks)
         spawner = Spawner(engine, holders, waiter, place.directory, os.environ, settings.umask)
         holders.restart = lambda start: _restart(tasks, spawner, start, journal)
@@ -175,13 +169,14 @@ class BrokerRun:
             holders=holders,
             spawner=spawner,
             attachments=attachments,
+            tokens=tokens,
             compactor=compactor,
             historians=asyncio.Semaphore(HISTORIANS_MAX),
             health=HealthSources(engine, snapshots, compactor, checker, holders),
             directory=place.directory,
             version=settings.version,
             started=time.monotonic(),
-            shutdown=lambda keep: self.stop("shutdown", keep_agents=keep),
+            shutdown=lambda keep, by: self.stop("shutdown", keep_agents=keep, commander=by),
         )
         await engine.carry(
             StartBroker(
@@ -192,6 +187,8 @@ class BrokerRun:
                 lineage=hello.lineages[-1] if witnesses.because else "",
                 because=witnesses.because,
                 policy=settings.policy,
+                named=settings.named,
+                commander=agent_commander(starter) if starter else "",
             )
         )
         tasks.create_task(_keep_house(engine, journal))
@@ -229,7 +226,11 @@ class BrokerRun:
             await _let_settle(service)
             await service.holders.end_all("broker_stopped")
         service.waiter.close()
-        last = service.engine.post(StopBroker(reason=self._reason, agents_kept=self._keep_agents))
+        last = service.engine.post(
+            StopBroker(
+                reason=self._reason, agents_kept=self._keep_agents, commander=self._commander
+            )
+        )
         service.engine.stop()
         # On a full disk the last records may never find room; the next start makes do without.
         with contextlib.suppress(TimeoutError):
@@ -237,6 +238,11 @@ class BrokerRun:
                 await last
                 await running
         service.feed.close()
+
+    def _withdraw(self) -> None:
+        self._listeners.close("shutting down")
+        if self._published:  # else it is another broker's, who has the lock
+            self._place.withdraw()
 
     def _serving(self) -> Service:
         assert self._service is not None, "the guard lets nobody through before"
@@ -286,11 +292,3 @@ async def _let_settle(service: Service) -> None:
 
 def _restart(tasks: asyncio.TaskGroup, spawner: Spawner, start: Start, journal: Log) -> None:
     tasks.create_task(spawner.start_again(start, journal.now()))
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What really went wrong: the first of the errors, however deep."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -26,6 +26,9 @@ FRAME_BYTES_MAX = 8 * 1024 * 1024
 """A body of 512 KiB grows at most sixfold when escaped; output chunks are far smaller."""
 
 
+SHORT = "short: "
+"""How a holder's one line begins that could not start its program for lack of what passes."""
+
 UMASK = 0o022
 """Of programs, unless somebody says otherwise: others read what they write, as is usual."""
 

@@ -15,6 +15,8 @@ STATUS: dict[str, int] = {
     "invalid_format": 400,
     "unauthorized": 401,
     "forbidden": 403,
+    "not_allowed": 403,
+    "unknown_token": 403,
     "agent_not_found": 404,
     "delivery_not_found": 404,
     "dead_letter_not_found": 404,
@@ -30,6 +32,7 @@ STATUS: dict[str, int] = {
     "queue_full": 429,
     "internal_error": 500,
     "outcome_unknown": 500,
+    "no_resources": 503,
     "pty_write_queue_full": 503,
     "shutting_down": 503,
     "version_changed": 503,
@@ -39,7 +42,9 @@ STATUS: dict[str, int] = {
 }
 """HTTP status by code."""
 
-RETRYABLE = frozenset({"queue_full", "journal_full", "pty_write_queue_full", "shutting_down"})
+RETRYABLE = frozenset(
+    {"queue_full", "journal_full", "no_resources", "pty_write_queue_full", "shutting_down"}
+)
 
 _CODES: dict[RefusedReason | RefusalReason, str] = {
     "queue_full": "queue_full",
@@ -56,6 +61,7 @@ _CODES: dict[RefusedReason | RefusalReason, str] = {
     "stale": "stale",
     "version_changed": "version_changed",
     "elsewhere": "elsewhere",
+    "no_resources": "no_resources",
 }
 
 

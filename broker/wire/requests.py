@@ -17,6 +17,7 @@ from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.profiles import GENERIC, PROFILES
 from ackbook.journal.limits import INTEGER_MAX
 from ackbook.projections.facts import DeliveryMode, Level, Mode, RestartPolicy
+from ackbook.projections.names import canonical, is_path_step
 
 WAIT_MS_MAX = 24 * 3600 * 1_000
 """Of a request that waits for its deliveries; a connection hardly lives longer."""
@@ -124,6 +125,7 @@ class SpawnRequest(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     cols: int
     idle_threshold_s: int
+    token: str | None
     restart: RestartPolicy
     wait_ms: int
 
@@ -136,13 +138,14 @@ class ModeRequest(msgspec.Struct, frozen=True):
     expected_revision: int | None
 
 
-def send_request(body: bytes, key: str | None = None) -> SendRequest:
-    """`POST /api/send`; `key` is the header's idempotency key. Raises `Problem` as `Fields` does,
-    and `invalid_mode` for a mode that is neither `wait` nor `steer`."""
+def send_request(body: bytes, key: str | None = None, sender: str = "human") -> SendRequest:
+    """`POST /api/send`; `key` is the header's idempotency key, `sender` who it is from where it
+    does not say. Raises `Problem` as `Fields` does, for a sender that is no name, and
+    `invalid_mode` for a mode that is neither `wait` nor `steer`."""
     fields = Fields(body)
     data = fields.get("data")
     command = Send(
-        sender=fields.text("from", "sender") or "human",
+        sender=_name("from", fields.text("from", "sender") or sender),
         target=fields.need_text("to", "target"),
         body=fields.text("text", "message", "body", "content") or "",
         thread=fields.text("thread", "thread_id", "threadId"),
@@ -166,29 +169,35 @@ def spawn_request(body: bytes) -> SpawnRequest:
     if runtime != "pty":
         raise Problem("invalid_request", f"runtime {runtime!r} is not offered; `pty` is")
     exact = harness.text("command")
-    channels = fields.texts("channels")
+    channels, parent = fields.texts("channels"), fields.text("parent", "spawner")
     idle = fields.number("idleThresholdSecs", "idle_threshold_secs", most=86_400)
     return SpawnRequest(
-        name=fields.need_text("name"),
+        name=_name("name", fields.need_text("name")),
         cli=exact or fields.need_text("cli", "command"),
         exact=exact is not None,
         args=harness.texts("args") or fields.texts("args") or (),
         cwd=harness.text("cwd") or fields.text("cwd"),
         env=fields.mapping("env") | harness.mapping("env"),
-        channels=("general",) if channels is None else tuple(c.removeprefix("#") for c in channels),
+        channels=("general",) if channels is None else tuple(map(_channel, channels)),
         model=fields.text("model"),
         session_id=harness.text("sessionId", "session_id") or fields.text("sessionId"),
         team=fields.text("team"),
         task=fields.text("task"),
         profile=_profile(fields.text("profile")),
-        parent=fields.text("parent", "spawner"),
+        parent=None if parent is None else _name("parent", parent),
         source=fields.text("source") or "human",
         rows=fields.number("rows", least=1, most=1_000) or 24,
         cols=fields.number("cols", least=1, most=1_000) or 80,
         idle_threshold_s=30 if idle is None else idle,
+        token=_token(fields.text("agentToken", "agent_token")),
         restart=_restart(fields.inner("restartPolicy", "restart_policy")),
         wait_ms=fields.number("wait_ms", "waitMs", most=WAIT_MS_MAX) or 0,
     )
+
+
+def channels_request(body: bytes) -> tuple[str, ...]:
+    """`POST /api/spawned/{name}/subscribe`: the channels, without `#`."""
+    return tuple(map(_channel, Fields(body).texts("channels") or ()))
 
 
 def mode_request(body: bytes) -> ModeRequest:
@@ -207,6 +216,26 @@ def mode_request(body: bytes) -> ModeRequest:
         expected_mode=None if expected is None else _delivery_mode(expected),
         expected_revision=None if revision is None else int(str(revision)),
     )
+
+
+def _token(text: str | None) -> str | None:
+    """A token that the caller chose; it has to fit a header and an environment."""
+    if text is not None and not (
+        text.isascii() and text.isprintable() and " " not in text and text
+    ):
+        raise Problem("invalid_request", "agentToken must be printable ASCII without blanks")
+    return text
+
+
+def _name(field: str, name: str) -> str:
+    """A name in its one form. What a path takes for a step is none, nor is it a sender's."""
+    if is_path_step(name):
+        raise Problem("invalid_request", f"{field}: {name!r} is no name; take another one")
+    return canonical(name)
+
+
+def _channel(name: str) -> str:
+    return _name("channels", name.removeprefix("#"))
 
 
 def _profile(name: str | None) -> str:

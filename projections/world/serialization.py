@@ -217,6 +217,7 @@ class _Loader:
     def _message(self, line: Any) -> None:
         fields = _fields(line)
         fields["sender"], fields["target"] = intern(line.sender), intern(line.target)
+        fields["commander"] = intern(line.commander)
         self._messages.append(Message(**fields))
 
     def _delivery(self, line: Any) -> None:

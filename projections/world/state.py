@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Final
 
 from ackbook.projections.facts import AgentName, DeliveryId, Evidence, Level, Policy, Verification
+from ackbook.projections.names import canonical
 from ackbook.projections.ways_out import EndedState
 from ackbook.projections.world.agents import Agent
 from ackbook.projections.world.deadlines import Agenda
@@ -93,8 +94,12 @@ class World:
 
     def recipients(self, channel: str) -> Iterator[Agent]:
         """The agents subscribed to a channel (without `#`), in the order of their names."""
+        wanted = canonical(channel)
         for key in sorted(self.agents):
-            if channel in self.agents[key].channels:
+            heard = self.agents[key].channels
+            if channel in heard or (
+                not channel.isascii() and any(canonical(each) == wanted for each in heard)
+            ):
                 yield self.agents[key]
 
     def messages(self) -> Iterator[Message]:

@@ -11,6 +11,7 @@ This module knows codes and shapes; it knows neither how answers are shown nor w
 from __future__ import annotations
 
 import http.client
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -21,10 +22,17 @@ from urllib.parse import quote
 import msgspec
 
 from ackbook.broker.exit_codes import ExitCode
+from ackbook.broker.wire.identity import (
+    CALLER_HEADER,
+    NAME_VARIABLE,
+    TOKEN_HEADER,
+    TOKEN_VARIABLE,
+)
 from ackbook.broker.wire.replies import HealthReply
+from ackbook.projections.commander import OPERATOR
 from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.output import poor, say
-from ackbook.tools.cli.place import Place, is_alive
+from ackbook.tools.cli.place import DIRECTORY_VARIABLE, Place, is_alive
 from ackbook.tools.cli.transport import connection, find
 from ackbook.tools.cli.versions import RESTART, other_version
 
@@ -147,7 +155,7 @@ class Client:
         `Failure` where it is not there or refuses; a connection that breaks later is an end."""
         with closing(connection(self.transport, None)) as link:
             try:
-                link.request("GET", path, headers=headers | self.transport.headers())
+                link.request("GET", path, headers=headers | self.headers())
                 response = link.getresponse()
             except OSError as problem:
                 raise self.unreachable(problem) from None
@@ -217,7 +225,7 @@ class Client:
     def _exchange(
         self, method: str, path: str, content: bytes, timeout_s: float
     ) -> tuple[int, bytes, str]:
-        headers = self.transport.headers() | {"Content-Type": "application/json"}
+        headers = self.headers() | {"Content-Type": "application/json"}
         with closing(connection(self.transport, timeout_s)) as link:
             try:
                 # A body over the limit is answered before it was read to its end: the answer is
@@ -234,6 +242,21 @@ class Client:
                 ) from None
             except (OSError, http.client.HTTPException) as problem:
                 raise self.unreachable(problem) from None
+
+    def headers(self) -> dict[str, str]:
+        """What every request shows: the key, where one is asked for, and who asks."""
+        return {**self.transport.headers(), **identity_here(self.place)}
+
+
+def identity_here(place: Place) -> dict[str, str]:
+    """Who asks a broker from here. Inside a program that it started that is the program's agent,
+    whose token is no other broker's business; everywhere else it is the operator."""
+    own = os.environ.get(DIRECTORY_VARIABLE)
+    if own is None or os.path.abspath(own) != str(place.directory):
+        return {CALLER_HEADER: OPERATOR}
+    if token := os.environ.get(TOKEN_VARIABLE):
+        return {TOKEN_HEADER: token}
+    return {} if os.environ.get(NAME_VARIABLE) else {CALLER_HEADER: OPERATOR}
 
 
 def agent_path(name: str, rest: str = "") -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from ackbook.broker.exit_codes import ExitCode
+from ackbook.broker.runtime.system.private_paths import NotPrivate, check_private, read_private
 from ackbook.broker.wire.connection import CONNECTION_FILE, SOCKET_FILE, Connection
 from ackbook.tools.cli.failures import Failure
 
@@ -70,11 +71,14 @@ class Place:
     def written(self) -> Connection:
         """What the broker wrote that was last here and has not said goodbye, or that of a directory
         of which this is a copy: it proves nothing. Raises `Failure` where there is no such file,
-        and where it cannot be read as one."""
+        where it cannot be read as one, and where it may be somebody else's."""
+        self.check_private()
         try:
-            written = self.connection_file.read_bytes()
+            written = read_private(self.connection_file)
         except (FileNotFoundError, NotADirectoryError):
             raise self.no_broker() from None
+        except NotPrivate as wrong:
+            raise Failure(ExitCode.REFUSED, wrong.what, wrong.next_step) from None
         try:
             return msgspec.json.decode(written, type=Connection)
         except msgspec.DecodeError as problem:
@@ -83,6 +87,14 @@ class Place:
                 f"{self.connection_file} cannot be read as a connection ({problem})",
                 f"remove it and start the broker again with: ackbook up {self.flag()}",
             ) from None
+
+    def check_private(self) -> None:
+        """Raises `Failure` where somebody else could have put here what is not ours: a broker to
+        speak to, or a journal to change."""
+        try:
+            check_private(self.directory)
+        except NotPrivate as wrong:
+            raise Failure(ExitCode.REFUSED, wrong.what, wrong.next_step) from None
 
     def no_broker(self, said_pid: int | None = None) -> Failure:
         """The failure that says that nobody serves this directory. `said_pid`: who does, if one

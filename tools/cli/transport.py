@@ -77,7 +77,8 @@ Transport: TypeAlias = OverSocket | OverPort
 
 def find(place: Place) -> Transport:
     """The way to the broker that runs in this directory. Raises `Failure` where none does, whatever
-    the files in it say."""
+    the files in it say, and where the directory may be somebody else's."""
+    place.check_private()
     try:
         pid = unix_sockets.listener_of(str(place.socket))
     except OSError:  # no such socket, nobody behind it, or not ours

@@ -18,6 +18,7 @@ from ackbook.projections.analysis.audit import audit
 from ackbook.projections.analysis.delivery_record import PROVEN, DeliveryRecord
 from ackbook.projections.analysis.wait_times import CAUSES, Hold
 from ackbook.projections.facts import Level
+from ackbook.projections.names import match_key
 from ackbook.projections.world.fold import World
 from ackbook.tools.cli.output import poor, say
 from ackbook.tools.history.journal import JournalHistory
@@ -57,7 +58,7 @@ class DeliveryFilter:
 
     def wants_agent(self, name: str) -> bool:
         """Whether what concerns this agent belongs to the answer. Names compare without case."""
-        return not self.agents or name.casefold() in self.agents
+        return not self.agents or match_key(name) in self.agents
 
 
 def read_audit(
@@ -167,6 +168,7 @@ COLUMNS: dict[str, Callable[[DeliveryRecord], Cell]] = {
     "delivery_id": lambda life: life.delivery_id,
     "event_id": lambda life: life.event_id,
     "sender": lambda life: life.sender,
+    "commander": lambda life: life.commander or None,
     "target": lambda life: life.target,
     "agent": lambda life: life.agent,
     "thread": lambda life: life.thread,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from typing import get_args
 
 import msgspec
@@ -20,6 +19,7 @@ from ackbook.broker.core.replay.recheck import decisions
 from ackbook.broker.core.replay.recorded_replies import Reactions
 from ackbook.broker.core.replay.what_if import Elsewhere
 from ackbook.broker.exit_codes import ExitCode
+from ackbook.broker.wire import policy_text
 from ackbook.projections.analysis.outcome_diff import (
     ComparedDelivery,
     ComparedOutcome,
@@ -92,28 +92,10 @@ def what_if(place: Place, settings: Sequence[str], show_all: bool, as_json: bool
 
 def read_settings(settings: Sequence[str]) -> dict[str, object]:
     """`KEY=VALUE` of a policy, checked. Raises `Failure` where it is none, and says which are."""
-    changes: dict[str, object] = {}
-    for setting in settings:
-        key, found, text = setting.partition("=")
-        if not found or key not in Policy.__struct_fields__:
-            close = get_close_matches(key, Policy.__struct_fields__, 1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            raise Failure(
-                ExitCode.USAGE,
-                f"--set {plain(setting)} names nothing that a policy has; {hint}"
-                f"write KEY=VALUE with one of {', '.join(Policy.__struct_fields__)}",
-            )
-        if key in changes:
-            raise Failure(ExitCode.USAGE, f"--set {key} is there twice; a policy has it once")
-        try:
-            policy = msgspec.convert({key: text}, Policy, strict=False)
-        except msgspec.ValidationError as problem:
-            raise Failure(ExitCode.USAGE, f"--set {plain(setting)}: {problem}") from None
-        value = getattr(policy, key)
-        if isinstance(value, int) and value < 0:
-            raise Failure(ExitCode.USAGE, f"--set {plain(setting)}: it must not be negative")
-        changes[key] = value
-    return changes
+    try:
+        return policy_text.read_settings(settings)
+    except policy_text.NoPolicy as wrong:
+        raise Failure(ExitCode.USAGE, f"--set {plain(str(wrong))}") from None
 
 
 def _elsewhere(history: JournalHistory, changes: dict[str, object]) -> tuple[Elsewhere, Stretches]:

@@ -117,7 +117,7 @@ class Bridge:
             return await connect(
                 f"ws://{SERVED}{agent_path(self._name, route)}",
                 sock=transport.link(),
-                additional_headers=transport.headers(),
+                additional_headers=self._client.headers(),
                 proxy=None,
                 compression=None,
                 max_size=None,

@@ -73,6 +73,8 @@ def compact(dry_run: bool, keep_audit: str, as_json: bool, place: Place) -> None
     finished, and 4, 7 or 10 when the journal is damaged or newer.
     """
     directory = place.journal()
+    if not dry_run:
+        place.check_private()
     keep = parse_retention(keep_audit)
     assert keep is not None, "it was checked"
     with _failing():

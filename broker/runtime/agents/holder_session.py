@@ -22,6 +22,7 @@ from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkLost, Link
 from ackbook.broker.runtime.agents.restored import to_record
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
+from ackbook.broker.runtime.system.shortage import shortage
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.frames import Hello, HolderFrame, ProgramEnded, TerminalCondition, Welcome
 from ackbook.broker.wire.holder_commands import Speaker
@@ -111,8 +112,6 @@ class HolderSession:
                 self._launched.release()
         if not self._ended:
             await self._carry(self._speaker.lost("holder_lost" if met else "ended_with_broker"))
-        if self._launched is not None:
-            self._launched.reap()
 
     # --- to the holder
 
@@ -158,7 +157,9 @@ class HolderSession:
         while True:
             try:
                 link, welcome = await connect(self.path, self._hello)
-            except (LinkLost, TimeoutError, BlockingIOError):
+            except (LinkLost, OSError) as error:
+                if isinstance(error, OSError) and not _says_nothing(error):
+                    raise
                 await asyncio.sleep(delay)
             except LinkRefused as refused:
                 self._refused(str(refused))
@@ -276,3 +277,9 @@ class HolderSession:
         """Put a command to the rules. When the engine has ended, the next start finds out."""
         with contextlib.suppress(Stopped, OutcomeUnknown):
             await self._engine.carry(command)
+
+
+def _says_nothing(error: OSError) -> bool:
+    """Whether the holder may be there all the same: it is slow, or the machine is short of what a
+    connection takes."""
+    return isinstance(error, TimeoutError | BlockingIOError) or shortage(error) is not None

@@ -25,6 +25,7 @@ from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
 from ackbook.broker.runtime.system import unix_sockets
 from ackbook.broker.runtime.system.processes import kill_session
+from ackbook.broker.runtime.system.shortage import shortage
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.frames import Hello, Welcome
 from ackbook.projections.world.fold import World, key_of
@@ -38,6 +39,9 @@ END_S_MAX = 15.0
 
 KILLED_S_MAX = 5.0
 """How long an end waits for what was killed to be gone."""
+
+SHORT_S = 1.0
+"""How soon a text is read again that could not be read for lack of a descriptor."""
 
 SETTLE_S_MAX = 10.0
 """How long a start waits for holders that are there and do not answer."""
@@ -160,9 +164,7 @@ class Holders:
         """Begin an effect; what cannot be begun now is owed again when its holder is back."""
         match effect:
             case Type():
-                session = self.session(effect.agent, effect.generation)
-                if session is not None:
-                    session.type(self._order(effect))
+                self._type(effect)
             case Ask() | Find():
                 # `adopt` looks for all holders at once, and each link begins with an answer to
                 # every question: the holder says all that it knows, and then what changes.
@@ -171,6 +173,18 @@ class Holders:
                 self.restart(effect)
             case End():
                 self._end(effect)
+
+    def _type(self, effect: Type) -> None:
+        session = self.session(effect.agent, effect.generation)
+        if session is None:
+            return
+        try:
+            session.type(self._order(effect))
+        except OSError as error:
+            if (what := shortage(error)) is None:
+                raise
+            log.error("%s is not typed to now: %s", effect.agent, what)
+            asyncio.get_running_loop().call_later(SHORT_S, self._again, effect.agent)
 
     def _order(self, effect: Type) -> frames.TypeOrder:
         return frames.TypeOrder(
@@ -254,9 +268,7 @@ def sockets_in(directory: Path) -> list[Path]:
 def _remove(path: Path) -> None:
     """A socket on which nobody listens any more; one on which somebody does is the only way to
     whoever that is."""
-    try:
-        unix_sockets.connect(str(path)).close()
-    except OSError:
+    if unix_sockets.is_left(str(path)):
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
 

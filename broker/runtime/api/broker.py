@@ -7,6 +7,7 @@ import contextlib
 
 from starlette.requests import Request
 
+from ackbook.broker.runtime.api.callers import caller_of, check_door
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.runtime.maintenance.compaction_schedule import CompactionRequest, Run
 from ackbook.broker.wire import views
@@ -57,10 +58,12 @@ async def status(service: Service, request: Request) -> StatusBody:
 
 
 async def shutdown(service: Service, request: Request) -> ShutdownBody:
-    """Begin a graceful end, and say so before it happens. Raises `Problem` (`invalid_request`),
-    with nothing begun, for a body that cannot be read."""
+    """Begin a graceful end, and say so before it happens. Raises `Problem`, with nothing begun:
+    `invalid_request` for a body that cannot be read, `not_allowed` to an agent, and what
+    `caller_of` raises."""
+    await check_door(service, caller_of(service, request), "shutdown")
     keep = Fields(await request.body()).flag("keep_agents", "keepAgents")
-    service.shutdown(keep)
+    service.shutdown(keep, caller_of(service, request).commander)
     return ShutdownBody()
 
 

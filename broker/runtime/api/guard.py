@@ -1,8 +1,8 @@
 """The guard: what every request passes before anything looks at its path.
 
 In this order: the address that the client believes it talks to (against DNS rebinding), the key (in
-constant time), whether the broker is ready, the size of the body. So an unknown path without a key
-is a 401 and says nothing about what exists.
+constant time), whether the broker is ready, whether the path can be read in one way only, the size
+of the body. So an unknown path without a key is a 401 and says nothing about what exists.
 """
 
 from __future__ import annotations
@@ -50,6 +50,9 @@ class Guard:
             await _answer(scope, receive, send, 401, UNAUTHORIZED)
         elif self.closed:
             await self._answer_closed(scope, receive, send, is_open=is_open)
+        elif b"%2f" in scope.get("raw_path", b"").partition(b"?")[0].lower():
+            problem = Problem("invalid_request", "a path has no encoded slash: no name has one")
+            await _answer(scope, receive, send, problem.status, problem.body())
         else:
             await self._pass(scope, receive, send, headers)
 

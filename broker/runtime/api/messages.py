@@ -7,6 +7,7 @@ from starlette.requests import Request
 from ackbook.broker.core.commands import Cancel, Cancelled, Redeliver, Redelivery, Sent
 from ackbook.broker.history.why_question import WhyQuestion
 from ackbook.broker.runtime.api import history
+from ackbook.broker.runtime.api.callers import caller_of, check_claim
 from ackbook.broker.runtime.api.handler import cursor_of_text
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.wire import requests, views
@@ -28,8 +29,10 @@ async def send(service: Service, request: Request) -> SendReply:
     which `STATUS` lists; a code in `RETRYABLE` is worth sending the same once more.
     """
     key = request.headers.get("idempotency-key")
-    asked = requests.send_request(await request.body(), key)
-    answer = await service.carry(asked.command)
+    who = caller_of(service, request)
+    asked = requests.send_request(await request.body(), key, who.agent or "human")
+    check_claim(who, "from", asked.command.sender)
+    answer = await service.carry(asked.command, who)
     assert isinstance(answer, Sent)
     if not asked.wait_ms:
         rows = [views.just_queued(each, agent) for each, agent in answer.deliveries]
@@ -57,8 +60,10 @@ async def pending(service: Service, request: Request) -> WaitingReply:
 
 async def cancel(service: Service, request: Request) -> CancelBody:
     """Take back what was not typed yet. Raises `Problem`: `not_cancellable` where all of it was
-    typed or has ended, `delivery_not_found` where nothing in a queue has this id."""
-    answer = await service.carry(Cancel(id=request.path_params["id"], by="api"))
+    typed or has ended, `delivery_not_found` where nothing in a queue has this id, and what
+    `caller_of` raises."""
+    who = caller_of(service, request)
+    answer = await service.carry(Cancel(id=request.path_params["id"], by="api"), who)
     assert isinstance(answer, Cancelled)
     kept = [KeptRow(delivery_id=each, state=state) for each, state in answer.kept]
     return CancelBody(cancelled=list(answer.cancelled), kept=kept)
@@ -83,7 +88,8 @@ async def redeliver(service: Service, request: Request) -> RedeliveryBody:
     ids = () if wanted is None else (DeliveryId(wanted),)
     missing = await service.engine.ask(lambda world, at: [i for i in ids if _ended(world, i)])
     originals = [o for i in missing if (o := await history.original(service, i)) is not None]
-    answer = await service.carry(Redeliver(ids=ids, originals=tuple(originals)))
+    who = caller_of(service, request)
+    answer = await service.carry(Redeliver(ids=ids, originals=tuple(originals)), who)
     assert isinstance(answer, Redelivery)
     if wanted is not None and not answer.redelivered:
         reasons = [reason for _, _, reason in answer.skipped]

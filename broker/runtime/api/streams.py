@@ -20,6 +20,7 @@ from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkBusy, Link
 from ackbook.broker.runtime.agents.holder_session import HolderSession
 from ackbook.broker.runtime.agents.viewers import Viewer
 from ackbook.broker.runtime.api import history
+from ackbook.broker.runtime.api.callers import caller_of, check_door
 from ackbook.broker.runtime.api.handler import cursor_of_text
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.runtime.engine.feed import Subscription
@@ -132,13 +133,16 @@ async def attach(service: Service, socket: WebSocket) -> None:
     """A terminal: a repaint and then its output as binary frames; keystrokes come as binary frames,
     and `{"type":"resize","rows":R,"cols":C}` as text."""
     name = socket.path_params["name"]
+    human = socket.query_params.get("view", "false") != "true"
     try:
+        if human:
+            await check_door(service, caller_of(service, socket), "input")
         session = await service.living(name)
     except Problem as problem:
         await socket.send_denial_response(_denial(problem))
         return
     await socket.accept()
-    viewer = Viewer(name, human=socket.query_params.get("view", "false") != "true")
+    viewer = Viewer(session.name, human=human)
     service.attach(viewer)
     try:
         await _together(_show(socket, session, viewer), _type(socket, session, viewer))

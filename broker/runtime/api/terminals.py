@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from starlette.requests import Request
 
 from ackbook.broker.runtime.agents.holder_link import LinkBusy, LinkLost
+from ackbook.broker.runtime.api.callers import caller_of, check_door
 from ackbook.broker.runtime.api.handler import name_of
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.wire import frames, views
@@ -41,6 +42,7 @@ async def write_input(service: Service, request: Request) -> InputBody:
     may have been typed.
     """
     name = name_of(request)
+    await check_door(service, caller_of(service, request), "input")
     data = Fields(await request.body()).need_text("data").encode()
     link = await service.link(name)
     done = await _from_terminal(link.write_input(data))

@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from ackbook.broker.core.commands import AnyCommand, Refused, Tick, Verdict
 from ackbook.broker.core.decide import carry_out, room_needed
+from ackbook.broker.core.spelling import respelled
 from ackbook.broker.runtime.engine.inbox import (
     CommandGroup,
     CommandProgress,
@@ -205,7 +206,7 @@ class Engine:
         return not batch.drafts and self._log.secure(size, reserve=essential)
 
     def _carry_out(self, command: AnyCommand, batch: DecidedBatch) -> Verdict:
-        outcome = carry_out(self._world, command, batch.at)
+        outcome = carry_out(self._world, respelled(self._world, command), batch.at)
         batch.add(outcome)
         return outcome.verdict
 

@@ -14,8 +14,10 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 
 from ackbook.broker.core.attempt_report import Report
+from ackbook.broker.runtime.system.private_paths import make_private
 from ackbook.broker.wire.attempts import AttemptKey
 from ackbook.broker.wire.evidence import TerminalView
 from ackbook.broker.wire.frames import TypeOrder
@@ -95,6 +97,7 @@ class CaptureFile:
     def _write(self, line: bytes) -> None:
         if not self._begun:
             os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+            make_private(Path(os.path.dirname(self._path)))
             _remove_oldest(os.path.dirname(self._path))
             self._begun = True
         with contextlib.suppress(FileNotFoundError):

@@ -201,7 +201,9 @@ def is_held_back(plan: CompactionPlan) -> bool:
 
 
 def is_worth_sealing(journal: Path, plan: CompactionPlan) -> bool:
-    """Whether the segment in use holds enough to be let go."""
+    """Whether the segment in use, if there is one, holds enough to be let go."""
+    if not plan.pinned:
+        return False
     base = int(Path(plan.pinned[-1].name).stem)
     held = 0
     for block in Reader(journal).blocks(base - 1):

@@ -31,7 +31,7 @@ def listen(path: str, backlog: int = BACKLOG) -> socket.socket:
     `backlog`: who may wait there to be let in; others are turned away. The remains of a holder that
     is gone are removed: nobody listens there, so nobody misses them.
     """
-    if os.path.exists(path) and not _answers(path):
+    if is_left(path):
         os.unlink(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -93,9 +93,12 @@ def address(path: str) -> Iterator[str]:
         os.close(held)
 
 
-def _answers(path: str) -> bool:
+def is_left(path: str) -> bool:
+    """Whether a socket is there on which nobody listens any more. Who could not be asked may."""
     try:
         connect(path).close()
+    except ConnectionRefusedError:
+        return True
     except OSError:
         return False
-    return True
+    return False
