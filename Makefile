@@ -12,8 +12,9 @@ WORKERS ?= 4
 ROUNDS ?= 200
 RESTORES ?= 100
 HISTORIES ?= 20000
+CASES ?= 20000
 
-.PHONY: help demo test coverage lint bench crash restore long histories planted lock clean
+.PHONY: help demo test coverage lint bench crash restore long histories damage planted lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -51,6 +52,9 @@ long: $(READY) ## ten million records: time, CPU and memory of all that is done 
 
 histories: $(READY) ## crash the journal on a simulated disk, HISTORIES=20000 times
 	$(BIN)/python -m tests.journal.campaign --histories $(HISTORIES)
+
+damage: $(READY) ## damage journals at random and start on each, CASES=20000 times
+	$(BIN)/python -m tests.runtime.damage --cases $(CASES)
 
 planted: $(READY) ## journals of three bugs, in build/planted: for trying how one is found
 	@rm -rf build/planted

@@ -55,9 +55,9 @@ def verify_step(directory: Path | None, before: str = "", after: str = "") -> Ne
     return NextStep(before, Remedy.VERIFY, _named(directory), after)
 
 
-def salvage_step(directory: Path) -> NextStep:
+def salvage_step(directory: Path, before: str = "") -> NextStep:
     """Save what verifies into another directory."""
-    return NextStep("", Remedy.SALVAGE, _named(directory))
+    return NextStep(before, Remedy.SALVAGE, _named(directory))
 
 
 def repair_step(directory: Path, before: str = "") -> NextStep:

@@ -17,7 +17,6 @@ another user, or came with an archive, must not make a broker write elsewhere.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import tempfile
@@ -29,6 +28,7 @@ import orjson
 from ackbook.broker.runtime.system import unix_sockets
 from ackbook.broker.runtime.system.private_paths import check_private, make_private
 from ackbook.broker.wire.connection import CONNECTION_FILE, SOCKET_FILE, Connection
+from ackbook.journal import Files, OsFiles
 
 BACKLOG = 1024
 """Commands that come at once are let in one after the other; none is turned away."""
@@ -47,15 +47,16 @@ class BrokerDirectory:
         self._connection = self.directory / CONNECTION_FILE
         self._socket = self.directory / SOCKET_FILE
 
-    def make(self) -> None:
-        """Make what is missing, private to its owner. Raises `NotPrivate` and OSError."""
+    def make(self, files: Files | None = None) -> None:
+        """Make what is missing, private to its owner, each name durable in the directory that holds
+        it: what is acknowledged in a journal is worth nothing below a name that a power cut takes
+        back. Raises `NotPrivate` and OSError."""
+        files = files or OsFiles()
         check_private(self.directory)
-        levels = (self.directory, *self.directory.parents)
-        for missing in reversed([level for level in levels if not level.exists()]):
-            with contextlib.suppress(FileExistsError):
-                missing.mkdir(mode=0o700)
+        files.make_dir(self.directory)
         check_private(self.directory)
         for part in PARTS:
+            files.make_dir(self.directory / part)
             make_private(self.directory / part)
         if self.journal.is_symlink():
             check_private(self.journal)  # it may stand on another disk

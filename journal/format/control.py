@@ -56,6 +56,10 @@ class RecoveryReport(Struct, frozen=True, omit_defaults=True):
     heads_unreadable: int = 0
     removed: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    renewed: tuple[str, ...] = ()
+    """Archives that had rotted beside the segment that they hold, and were made again from it."""
+    left_aside: tuple[str, ...] = ()
+    """Segments that were compacted, and damaged like their archive: where they are kept."""
     snapshot: str = ""
     """What the caller may load instead of folding from the start."""
     set_aside: tuple[str, ...] = ()

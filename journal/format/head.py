@@ -41,6 +41,13 @@ class HeadReading(Struct, frozen=True):
 
     marks: tuple[Mark, ...] = ()
     unreadable: int = 0
+    size: int = 0
+    """Of the file; 0 when it is not there."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has the size that it was made with. What no crash changes."""
+        return self.size == 2 * SLOT_BYTES
 
     @property
     def seq(self) -> int:
@@ -71,7 +78,7 @@ def read_head(files: Files, directory: Path) -> HeadReading:
     marks.sort(key=lambda mark: (mark.seq, mark.closed), reverse=True)
     # A slot that was never written is blank, and no reason for a report.
     unreadable = sum(1 for slot in slots if slot.strip() and _decode_mark(slot) is None)
-    return HeadReading(tuple(marks), unreadable)
+    return HeadReading(tuple(marks), unreadable, len(content))
 
 
 class Head:

@@ -32,7 +32,7 @@ from ackbook.journal.limits import Limits
 from ackbook.journal.next_step import NextStep, Remedy, salvage_step, verify_step
 from ackbook.journal.reading.blocks import LinePosition, SegmentBlocks, between
 from ackbook.journal.reading.reader import Reader
-from ackbook.journal.reading.sources import Source, sources_of
+from ackbook.journal.reading.sources import Source, readable, sources_of
 from ackbook.journal.recovery.restore import refuse
 from ackbook.journal.recovery.survey import survey
 from ackbook.journal.storage.files import Files, OsFiles
@@ -158,6 +158,7 @@ def _digest_through(files: Files, directory: Path, source: Source, seq: int) -> 
 
 
 def _blocks(files: Files, directory: Path, source: Source) -> SegmentBlocks:
+    source = readable(files, directory, source)
     return SegmentBlocks(files, directory / source.name, LinePosition(source.base, source.base))
 
 

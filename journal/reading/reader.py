@@ -9,7 +9,7 @@ continues where the last call ended and does not read the segment again.
 It does not judge: whether damage means that something acknowledged is gone is `verify`'s answer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from msgspec import Struct
@@ -27,16 +27,18 @@ from ackbook.journal.storage.files import Files, OsFiles
 
 
 class Gap(Struct, frozen=True):
-    """Records that cannot be given; the oldest one that follows them is `last` + 1."""
+    """Records that cannot be given; the oldest one that follows them is `last` + 1. `unreadable`:
+    there is a file for them, which `damage` names; else they are in no file."""
 
     first: int
     last: int
+    unreadable: bool = False
 
 
 class Reader:
     """One directory; `damage` grows as damage is met."""
 
-    __slots__ = ("_damage", "_directory", "_files", "_following", "_gaps", "_resume")
+    __slots__ = ("_broken", "_damage", "_directory", "_files", "_following", "_gaps", "_resume")
 
     def __init__(self, directory: Path, *, files: Files | None = None) -> None:
         self._files = files or OsFiles()
@@ -44,6 +46,9 @@ class Reader:
         self._damage: dict[tuple[str, int], Damage] = {}
         self._gaps: dict[int, Gap] = {}
         self._resume: LinePosition | None = None
+        self._broken: int | None = None
+        """The last record of the source that was read last, where that is damaged; 0 where only the
+        next file says which one that would be."""
         self._following = 0
         """The seq that has to follow the source that was read last."""
 
@@ -122,6 +127,7 @@ class Reader:
         """The same as blocks of whole lines, about 64 KiB each, each line with its newline."""
         limit = self._limit(through)
         expected, read, vanished = after + 1, 0, ""
+        self._broken = None
         while expected <= limit:
             source = self._next_source(expected, read)
             if source is None or source.base > limit:
@@ -129,9 +135,9 @@ class Reader:
             if source.base > expected:
                 self._note_gap(expected, source.base - 1)
             try:
-                for block in self._verified(source, after, limit):
-                    expected = block.last.seq + 1
-                    data = between(block, after, limit)
+                for block in self._with_twins(source, after, limit):
+                    data = between(block, max(after, expected - 1), limit)
+                    expected = max(expected, block.last.seq + 1)
                     if data:
                         yield data
             except FileNotFoundError:
@@ -161,7 +167,30 @@ class Reader:
         head = self.head()
         return head if through is None else min(through, head)
 
-    def _verified(self, source: Source, after: int, limit: int) -> Iterator[Block]:
+    def _with_twins(self, source: Source, after: int, limit: int) -> Iterator[Block]:
+        """The blocks of a file, and where it does not give what it holds, those of another file
+        with the same lines. Damage is noted where none of them gives everything."""
+        ends: list[tuple[Source, SegmentBlocks]] = []
+        for each in (source, *source.twins):
+            blocks = yield from self._verified(each, after, limit)
+            if self._following > limit:
+                ends.clear()
+                break
+            last = max((twin.last or 0 for twin in (source, *source.twins)), default=0)
+            if blocks.wrong is None and self._following <= last:
+                blocks.wrong = f"it ends before record {last}"
+            if blocks.wrong is None:
+                ends.clear()
+                break
+            ends.append((each, blocks))
+        for each, blocks in ends:
+            self._note(each, blocks)
+        self._broken = max((each.last or 0 for each, _ in ends), default=None)
+
+    def _verified(
+        self, source: Source, after: int, limit: int
+    ) -> Generator[Block, None, SegmentBlocks]:
+        """Those of one file; then how far it goes, and why no further."""
         place = self._resume
         if place is None or place.base != source.base or place.expected > after + 1:
             place = LinePosition(source.base, source.base)
@@ -171,16 +200,14 @@ class Reader:
                 self._resume = blocks.place
             yield block
             if block.last.seq >= limit:
-                return
+                self._following = limit + 1
+                return blocks
         self._following = blocks.place.expected
-        if blocks.wrong is None or blocks.place.expected > limit:
-            return
-        if blocks.place == place and place.offset > 0:
+        if blocks.wrong is not None and blocks.place == place and place.offset > 0:
             # The lines that were read before were cut off since; so start over.
             self._resume = None
-            yield from self._verified(source, after, limit)
-            return
-        self._note(source, blocks)
+            return (yield from self._verified(source, after, limit))
+        return blocks
 
     def _note(self, source: Source, blocks: SegmentBlocks) -> None:
         place, name = blocks.place, source.name
@@ -194,7 +221,12 @@ class Reader:
         )
 
     def _note_gap(self, first: int, last: int) -> None:
-        self._gaps[first] = Gap(first, last)
+        held = 0 if self._broken is None else self._broken or last
+        if first <= held:
+            self._gaps[first] = Gap(first, min(held, last), unreadable=True)
+            first = held + 1
+        if first <= last:
+            self._gaps[first] = Gap(first, last)
 
     def _sources(self) -> tuple[Source, ...]:
         return sources_of(list_directory(self._files, self._directory))

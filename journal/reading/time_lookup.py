@@ -12,7 +12,7 @@ from ackbook.journal.format.layout import list_directory
 from ackbook.journal.format.record import Position, parse_line
 from ackbook.journal.reading.blocks import LinePosition, SegmentBlocks
 from ackbook.journal.reading.reader import Reader
-from ackbook.journal.reading.sources import Source, sources_of
+from ackbook.journal.reading.sources import Source, readable, sources_of
 from ackbook.journal.storage.files import Files, OsFiles
 
 
@@ -56,4 +56,5 @@ def _last_in(blocks: SegmentBlocks, at: int, head: int) -> Position | None:
 
 
 def _blocks(files: Files, directory: Path, source: Source) -> SegmentBlocks:
+    source = readable(files, directory, source)
     return SegmentBlocks(files, directory / source.name, LinePosition(source.base, source.base))

@@ -8,11 +8,18 @@
 | FIRST_LINE | corrupt | as before: a first line is synced before its file has a name |
 | PROVEN | corrupt | a later line was written after the bad one was durable |
 | BEYOND | lost | HEAD, a snapshot or an archive vouches for records that are gone |
+| HEADLESS | lost | HEAD was removed or not copied; no crash leaves records without one |
 | UNREACHABLE | lost | compacted history whose archive is gone; no snapshot to start from |
 | TORN | cut | power went while a batch was being written; nobody was told of it |
 | UNFINISHED | keep | power went between the last byte of a line and its newline |
 | SEALED | keep | a crash between a seal and the next segment |
 | none of these | keep | a clean close, or a crash between two batches |
+
+HEAD is made durable, with its name, after the first line of a new journal and before its second
+one; from then on it is only ever replaced by another, and written in place. So a journal that holds
+its first line alone may be without one, and what stands in it may be unreadable after a power cut;
+that it is not there, or shorter than it was made, is the work of somebody, and whether the last
+records are there is then known to nobody.
 
 In the table, b is the first bad line of the tail and everything after the last good one is its
 rest. `decide` is a pure function of which findings there are; `survey` finds them, and `restore`
@@ -37,6 +44,7 @@ class Finding(Enum):
     FIRST_LINE = auto()
     PROVEN = auto()
     BEYOND = auto()
+    HEADLESS = auto()
     UNREACHABLE = auto()
     TORN = auto()
     UNFINISHED = auto()
@@ -79,6 +87,7 @@ TABLE: Final[tuple[tuple[Finding, RecoveryAction], ...]] = (
     (Finding.FIRST_LINE, RecoveryAction.CORRUPT),
     (Finding.PROVEN, RecoveryAction.CORRUPT),
     (Finding.BEYOND, RecoveryAction.LOST),
+    (Finding.HEADLESS, RecoveryAction.LOST),
     (Finding.UNREACHABLE, RecoveryAction.LOST),
     (Finding.TORN, RecoveryAction.CUT),
     (Finding.UNFINISHED, RecoveryAction.KEEP),

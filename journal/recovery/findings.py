@@ -48,6 +48,7 @@ def observe(seen: Findings) -> list[Observation]:
         found.append(_whole(directory, Finding.ORPHANED, witness, what, f"{witness} is here"))
     # A HEAD of another journal explains every line that does not fit it, so it comes first.
     found.extend(_beyond(seen))
+    found.extend(_headless(seen))
     for look in (*seen.archived, *looks):
         found.extend(_place(directory, look, flaw) for flaw in look.flaws)
     found.extend(_front(seen))
@@ -144,6 +145,21 @@ def _beyond(seen: Findings) -> list[Observation]:
     others += [(each.name, each.last) for each in seen.listing.archives if each.last > last]
     found.extend(_missing(directory, looks[-1], name, last, seq) for name, seq in others)
     return found
+
+
+def _headless(seen: Findings) -> list[Observation]:
+    """Whether HEAD is gone though there are records that were written behind its back."""
+    tail = seen.looks[-1] if seen.looks else None
+    if tail is None or tail.last is None or tail.last.seq <= 1:
+        return []
+    if seen.head.is_whole:
+        return []
+    last = tail.last.seq
+    state = f"it has {seen.head.size} bytes" if seen.listing.has_head else "it is missing"
+    what = f"{state}, and whether records after {last} were acknowledged was known to it alone"
+    proof = f"records up to {last} are here, and it is made before the second one"
+    following = salvage_step(seen.directory, "bring it back from where the files came from, or ")
+    return [Observation(Finding.HEADLESS, Damage(HEAD, 0, 0, what, proof, following))]
 
 
 def _missing(directory: Path, tail: Look, witness: str, last: int, seq: int) -> Observation:

@@ -31,6 +31,9 @@ from ackbook.journal.recovery.decision_table import Finding
 from ackbook.journal.recovery.inspect_tail import Flaw, Look, look_at_tail
 from ackbook.journal.storage.files import Files
 
+EDITED: Final = "it was edited and its checksums were made anew"
+"""Every checksum of a segment is right, and what its seal says of all of them is not."""
+
 _END_BYTES: Final = 16 * 1024
 """A seal and an ordinary line before it; a longer line makes the look a closer one."""
 
@@ -146,8 +149,11 @@ def _walk(data: bytes, base: int, kinds: frozenset[str] | None) -> Look:
         flaws.append(_broken(look, "a sealed segment does not end with its seal"))
     elif not flaws and look.seal is None:
         flaws.append(_broken(look, "a segment with a later one does not end with a seal"))
-    if look.seal is not None and look.last is not None and not flaws:
-        flaws.extend(_check_seal(look, look.seal, data[: look.end - len(look.last.raw) - 1]))
+    strange = all(flaw.finding is Finding.NEWER for flaw in flaws)
+    if look.seal is not None and look.last is not None and strange:
+        wrong = _check_seal(look, look.seal, data[: look.end - len(look.last.raw) - 1])
+        # What no version sealed, no newer version wrote.
+        flaws = wrong or flaws
     return msgspec.structs.replace(look, flaws=tuple(flaws), sha256=digest.hexdigest())
 
 
@@ -155,10 +161,12 @@ def _check_seal(look: Look, seal: Sealed, before: bytes) -> list[Flaw]:
     flaws = []
     if seal.count != look.count - 1 or seal.bytes != len(before):
         claim = f"it counts {seal.count} lines and {seal.bytes} bytes"
-        flaws.append(_broken(look, "the seal does not fit", f"{claim}, here are {look.count - 1}"))
+        what = f"{EDITED}: the seal does not fit"
+        flaws.append(_broken(look, what, f"{claim}, here are {look.count - 1}"))
     digest = sha256(before).hexdigest()
     if seal.sha256 != digest:
-        flaws.append(_broken(look, "the seal has another sha256", f"computed {digest}"))
+        what = f"{EDITED}: the seal has another sha256"
+        flaws.append(_broken(look, what, f"computed {digest}"))
     return flaws
 
 

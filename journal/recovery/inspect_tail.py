@@ -28,6 +28,7 @@ from ackbook.journal.format.control import (
 from ackbook.journal.format.record import UNREADABLE, Line
 from ackbook.journal.format.validation import knows
 from ackbook.journal.limits import FORMAT
+from ackbook.journal.reading.forgery import contradicts
 from ackbook.journal.reading.scanner import Walker, proof_of_durability
 from ackbook.journal.recovery.decision_table import Finding
 
@@ -109,9 +110,13 @@ def look_at_tail(
                 break
             case _:
                 pass
+    edited = walker.last is not None and contradicts(walker.last, walker.rest)
+    if edited:
+        # A kind that nobody knows is the hand's, not a newer version's.
+        flaws = [f for f in flaws if (f.finding, f.line) != (Finding.NEWER, walker.count)]
     flaws.extend(_first_line_flaws(data, base, started, walker))
     if started is not None and walker.rest:
-        flaws.extend(_rest_flaws(walker, after_seal=seal is not None))
+        flaws.extend(_rest_flaws(walker, after_seal=seal is not None, edited=edited))
     elif walker.unfinished:
         flaws.append(_at(Finding.UNFINISHED, walker, "the last line has no newline"))
     if seal is not None:
@@ -162,8 +167,14 @@ def _first_line_flaws(
     return []
 
 
-def _rest_flaws(walker: Walker, *, after_seal: bool) -> list[Flaw]:
+def _rest_flaws(walker: Walker, *, after_seal: bool, edited: bool) -> list[Flaw]:
     what = "something stands behind a seal" if after_seal else (walker.wrong or "")
+    if edited and walker.last is not None:
+        seq = walker.last.seq
+        what = (
+            f"record {seq} was edited and its checksum made anew, or record {seq + 1} was edited:"
+            " they do not follow each other"
+        )
     flaws = [_after(Finding.TORN, walker, what)]
     proof = proof_of_durability(walker.rest, walker.expected)
     if proof is not None:

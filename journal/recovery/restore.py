@@ -25,6 +25,7 @@ from ackbook.journal.limits import Limits
 from ackbook.journal.next_step import repair_step
 from ackbook.journal.reading.scanner import meaningful_bytes
 from ackbook.journal.recovery.inspect_tail import Look
+from ackbook.journal.recovery.left_overs import look_after
 from ackbook.journal.recovery.survey import Survey
 from ackbook.journal.storage.files import Files, install, read_whole
 from ackbook.journal.writing.removal import left_over
@@ -70,6 +71,7 @@ def restore(files: Files, found: Survey) -> tuple[RecoveryReport, bytes]:
     quarantined = ""
     if meaningful_bytes(tail.rest):
         quarantined = _set_aside(files, found, tail)
+    over = look_after(files, found)
     if must_copy(found):
         if tail.unfinished:
             content += b"\n"
@@ -87,6 +89,8 @@ def restore(files: Files, found: Survey) -> tuple[RecoveryReport, bytes]:
             heads_unreadable=found.head.unreadable,
             removed=(*found.listing.temporary, *left_over(found.listing, found.reach))[:8],
             unknown=tuple(name[:80] for name in found.listing.unknown[:4]),
+            renewed=over.renewed[:8],
+            left_aside=over.set_aside[:8],
             snapshot=found.snapshot.name if found.snapshot else "",
             set_aside=tuple(f"{e.name}: {e.why}"[:160] for e in found.snapshots.aside[:2]),
         ),

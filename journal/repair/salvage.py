@@ -28,16 +28,19 @@ from ackbook.journal.format.control import (
     Compacted,
     Reach,
     SegmentStarted,
+    is_control,
     read_control,
 )
 from ackbook.journal.format.layout import LOCK, snapshot_name
 from ackbook.journal.format.record import Line
 from ackbook.journal.format.snapshot import SnapshotFile, read_snapshot, write_snapshot
+from ackbook.journal.format.validation import knows
 from ackbook.journal.maintenance.verify import verify
 from ackbook.journal.next_step import NextStep
 from ackbook.journal.reading.scanner import proof_of_durability
 from ackbook.journal.reading.sources import Source, read_source, sources_of
-from ackbook.journal.recovery.decision_table import Finding, RecoveryAction
+from ackbook.journal.recovery.decision_table import TABLE, Finding, RecoveryAction
+from ackbook.journal.recovery.inspect_sealed import EDITED
 from ackbook.journal.recovery.survey import Survey, survey
 from ackbook.journal.repair.atomic_directory import begin_directory, publish_directory
 from ackbook.journal.repair.salvage_lines import glean
@@ -67,6 +70,8 @@ class SalvageReport(Struct, frozen=True):
     segments: int
     lost: tuple[LostRecords, ...]
     notes: tuple[str, ...]
+    headless: bool = False
+    """Nothing says whether records after the last one were acknowledged: HEAD was gone."""
 
     @property
     def lost_records(self) -> int:
@@ -89,16 +94,18 @@ def salvage(
     source, out = source.absolute(), out.absolute()
     if files.locked(source / LOCK):
         raise Locked(f"{source} is open for writing", "end that process first, or take a backup")
-    found = survey(files, source, live=False, kinds=kinds, archives=True)
+    found = survey(files, source, live=False, kinds=kinds, full=True, archives=True)
     if found.verdict is RecoveryAction.NEWER:
         assert found.decisive is not None, "a verdict rests on something"
         raise NewerFormat(found.decisive.damage)
-    return _Salvage(files, found).run(out, kinds)
+    return _Salvage(files, found, kinds).run(out)
 
 
 class _Salvage:
-    def __init__(self, files: Files, found: Survey) -> None:
+    def __init__(self, files: Files, found: Survey, kinds: frozenset[str] | None) -> None:
         self._files = files
+        self._kinds = kinds
+        self._edited = {e.damage.file for e in found.observations if EDITED in e.damage.what}
         self._found = found
         sources = sources_of(found.listing)
         ids = {source: self._read_id(source) for source in sources}
@@ -108,7 +115,7 @@ class _Salvage:
         self._twice = 0
         self._snapshots = self._usable_snapshots()
 
-    def run(self, out: Path, kinds: frozenset[str] | None) -> SalvageReport:
+    def run(self, out: Path) -> SalvageReport:
         if next(self._lines(), None) is None:
             raise self._nothing()
         partial = begin_directory(self._files, out)
@@ -118,7 +125,7 @@ class _Salvage:
             rebuilder.take(line)
         rebuilder.finish(self._witness())
         kept = self._keep_snapshots(partial, rebuilder)
-        made = verify(partial, kinds=kinds, files=self._files)
+        made = verify(partial, kinds=self._kinds, files=self._files)
         assert not made.damage, made.damage
         publish_directory(self._files, partial, out)
         return SalvageReport(
@@ -132,6 +139,7 @@ class _Salvage:
                 LostRecords(first, last, self._why(first)) for first, last in rebuilder.gaps
             ),
             notes=(*self._notes(), *kept),
+            headless=self._is_headless(),
         )
 
     def _nothing(self) -> Corrupt:
@@ -151,15 +159,30 @@ class _Salvage:
                 else:
                     self._twice += 1
 
-    def _proven(self, source: Source) -> Iterator[Line]:
-        data = self._read(source)
-        return glean(data, source.base, beyond=self._is_acknowledged(source))
+    def _proven(self, source: Source) -> Iterable[Line]:
+        """What is proven of a file; where others hold the same lines, of all of them together."""
+        beyond = self._is_acknowledged(source)
+        if not source.twins:
+            lines = glean(self._read(source), source.base, beyond=beyond)
+            return filter(self._is_known, lines) if source.name in self._edited else lines
+        found: dict[int, Line] = {}
+        for each in (source, *source.twins):
+            for line in glean(self._read(each), each.base, beyond=beyond):
+                found.setdefault(line.seq, line)
+        return [found[seq] for seq in sorted(found)]
+
+    def _is_known(self, line: Line) -> bool:
+        """Whether an edited segment may be believed in this: no newer version wrote it."""
+        return is_control(line.kind) or knows(self._kinds, line.kind)
 
     def _read_id(self, source: Source) -> str:
         """The journal that its first line names; empty where that cannot be read."""
-        first = next(glean(self._read(source), source.base, beyond=False), None)
-        started = read_control(first) if first else None
-        return started.journal if isinstance(started, SegmentStarted) else ""
+        for each in (source, *source.twins):
+            first = next(glean(self._read(each), each.base, beyond=False), None)
+            started = read_control(first) if first else None
+            if isinstance(started, SegmentStarted):
+                return started.journal
+        return ""
 
     def _read(self, source: Source) -> bytes:
         try:
@@ -174,7 +197,10 @@ class _Salvage:
             return True
         first_bad = tail.last.seq + 1 if tail.last else tail.base
         flawed = any(flaw.finding not in _UNACKNOWLEDGED for flaw in tail.flaws)
-        return flawed or self._witness() >= first_bad
+        return flawed or self._is_headless() or self._witness() >= first_bad
+
+    def _is_headless(self) -> bool:
+        return any(each.finding is Finding.HEADLESS for each in self._found.observations)
 
     def _witness(self) -> int:
         """The highest seq that is known to have been durable."""
@@ -236,7 +262,8 @@ class _Salvage:
     def _why(self, seq: int) -> str:
         """What is known of the place where this record should be."""
         name = next((s.name for s in reversed(self._sources) if s.base <= seq), "")
-        for each in self._found.observations:
+        order = [finding for finding, _ in TABLE]
+        for each in sorted(self._found.observations, key=lambda seen: order.index(seen.finding)):
             damage = each.damage
             if damage.file == name:
                 place = f", line {damage.line}, byte {damage.byte}" if damage.line else ""
@@ -244,6 +271,10 @@ class _Salvage:
         return "no file holds them"
 
     def _notes(self) -> Iterator[str]:
+        if self._is_headless():
+            yield "HEAD is missing: whether records after the last one were acknowledged is unknown"
+        for name in sorted(self._edited):
+            yield f"{name} was edited by somebody who made its checksums anew: none of it is proven"
         for source in self._foreign:
             yield f"{source.name} is left out: it belongs to another journal"
         if self._twice:

@@ -243,6 +243,24 @@ def head_unreadable(journal: Path) -> None:
 
 
 @kind
+def head_missing(journal: Path) -> None:
+    (journal / "HEAD").unlink()
+
+
+@kind
+def head_missing_and_the_end(journal: Path) -> None:
+    """What only HEAD vouched for is gone, and so is HEAD."""
+    (journal / "HEAD").unlink()
+    tail = segments(journal)[-1]
+    tail.write_bytes(b"".join(tail.read_bytes().splitlines(keepends=True)[:2]))
+
+
+@kind
+def head_cut_short(journal: Path) -> None:
+    (journal / "HEAD").write_bytes(b"")
+
+
+@kind
 def head_beyond(journal: Path) -> None:
     """The last acknowledged batch is not there."""
     path = segments(journal)[-1]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ackbook.journal import JournalError, Reader
 from ackbook.journal.errors import SnapshotUnusable
-from ackbook.journal.format.head import read_head
+from ackbook.journal.format.head import SLOT_BYTES, read_head
 from ackbook.journal.format.layout import ARCHIVE, list_directory
 from tests.journal.promises import DIRECTORY, Broken, numbers_of, state_of
 from tests.journal.story import Story
@@ -17,7 +17,7 @@ from tests.journal.story import Story
 
 def rot(story: Story) -> None:
     """One byte of one file changes while nobody writes. Either somebody says so, or nothing
-    that was promised is missing. Sometimes HEAD is gone, too: then only lines can bear
+    that was promised is missing. Sometimes HEAD cannot be read, either: then only lines can bear
     witness, and the last batch has none. Afterwards everything is put back."""
     assert story.log is None
     story.disk.clear_faults()
@@ -29,7 +29,7 @@ def rot(story: Story) -> None:
     saved = story.disk.snapshot()
     story.disk.overwrite(path, before[:position] + bytes([flipped]) + before[position + 1 :])
     if story.random.random() < 0.3:
-        story.disk.remove(DIRECTORY / "HEAD")
+        story.disk.overwrite(DIRECTORY / "HEAD", b"\xff" * 2 * SLOT_BYTES)
     witnessed = True
     if path.name[0] == "0" and path.parent == DIRECTORY:
         # After a power cut HEAD may be as old as its last sync, and vouch for no more than that.
@@ -62,7 +62,7 @@ def restore_backup(story: Story) -> None:
     last = Reader(DIRECTORY, files=story.disk).head()
     witnesses = [*listing.snapshots, *(archive.last for archive in listing.archives)]
     if story.random.random() < 0.5:
-        story.disk.remove(DIRECTORY / "HEAD")
+        story.disk.overwrite(DIRECTORY / "HEAD", b"\xff" * 2 * SLOT_BYTES)
     else:
         # After a power cut HEAD may be as old as its last sync, and vouch for no more than that.
         witnesses.append(read_head(story.disk, DIRECTORY).seq)

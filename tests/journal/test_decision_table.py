@@ -25,9 +25,11 @@ from ackbook.journal import (
     verify,
 )
 from ackbook.journal.format.control import Repaired, control_draft
+from ackbook.journal.format.head import SLOT_BYTES
 from ackbook.journal.format.record import encode_line, time_part
 from ackbook.journal.reading.scanner import BLOCK_BYTES
 from ackbook.journal.recovery.decision_table import TABLE, Finding, RecoveryAction, decide
+from tests.support.forged import blind_head
 
 KINDS = frozenset({"thing.happened"})
 FIRST = "00000000000000000001.jsonl"
@@ -169,6 +171,39 @@ def test_a_journal_without_segments_never_starts_empty(tmp_path: Path, witness: 
     refuses(tmp_path, Lost)
 
 
+@pytest.mark.parametrize("kept", [0, 1, 2 * SLOT_BYTES - 1])
+@pytest.mark.parametrize("close", [True, False])
+@pytest.mark.parametrize("rounds", [1, 5])
+def test_records_without_head_are_lost_since_nobody_knows_how_many_there_were(
+    kept: int, close: bool, rounds: int, tmp_path: Path
+) -> None:
+    names = make(tmp_path, rounds=rounds, close=close)
+    head = tmp_path / "HEAD"
+    content = head.read_bytes()[:kept]
+    head.unlink()
+    if kept:
+        head.write_bytes(b"?" + content[1:])
+    tail = tmp_path / names[-1]
+    whole = tail.read_bytes().rstrip(b"\n") + b"\n"
+    for lines in range(2 if rounds == 1 else 1, whole.count(b"\n")):
+        tail.write_bytes(b"".join(whole.splitlines(keepends=True)[:lines]))
+        error = refuses(tmp_path, Lost)
+        assert "whether records after" in str(error)
+        assert error.damage is not None
+        assert error.damage.file == "HEAD"
+
+
+def test_a_start_that_made_the_first_line_and_not_yet_head_is_gone_on_with(tmp_path: Path) -> None:
+    make(tmp_path)
+    edit(tmp_path / FIRST, lambda data: data.splitlines(keepends=True)[0])
+    for end in (b"", b"\n" * 300):
+        (tmp_path / "HEAD").unlink()
+        edit(tmp_path / FIRST, lambda data, end=end: data.splitlines(keepends=True)[0] + end)
+        assert verify(tmp_path).ok
+        opens(tmp_path).close()
+        assert verify(tmp_path).last_seq > 1
+
+
 def test_the_last_record_gone_is_lost_when_head_vouches_for_it(tmp_path: Path) -> None:
     make(tmp_path, close=False)
     edit(tmp_path / FIRST, lambda data: b"\n".join(data.split(b"\n")[:4]) + b"\n")
@@ -233,7 +268,7 @@ def test_a_segment_of_another_journal_is_corrupt(tmp_path: Path) -> None:
     log.close()
     assert sorted(path.name for path in other.glob("*.jsonl")) == names
     shutil.copy(other / names[-1], mine / names[-1])
-    (mine / "HEAD").unlink()
+    blind_head(mine)
     assert "another journal" in str(refuses(mine, Corrupt))
 
 
@@ -256,7 +291,7 @@ def test_another_line_than_the_durable_one_is_corrupt(tmp_path: Path) -> None:
 @pytest.mark.parametrize("first", [b"", b"\n" * 200, bytes(200), b"rubbish\n"])
 def test_a_bad_first_line_of_the_tail_is_corrupt(tmp_path: Path, first: bytes) -> None:
     make(tmp_path)
-    (tmp_path / "HEAD").unlink()
+    blind_head(tmp_path)
     edit(tmp_path / FIRST, lambda data: first + data[len(first) :] if first else b"")
     refuses(tmp_path, Corrupt)
 
@@ -269,7 +304,7 @@ def test_a_segment_under_the_name_of_another_is_corrupt(tmp_path: Path) -> None:
 
 def test_a_bad_line_that_a_later_one_calls_durable_is_corrupt(tmp_path: Path) -> None:
     make(tmp_path, count=1, rounds=3, close=False)
-    (tmp_path / "HEAD").unlink()
+    blind_head(tmp_path)
     edit(tmp_path / FIRST, lambda data: data.replace(b'{"n":0}', b'{"n":7}', 1))
     error = refuses(tmp_path, Corrupt)
     assert "was durable before it" in str(error)
@@ -277,7 +312,7 @@ def test_a_bad_line_that_a_later_one_calls_durable_is_corrupt(tmp_path: Path) ->
 
 def test_the_proof_needs_no_checksum(tmp_path: Path) -> None:
     make(tmp_path, count=1, rounds=3, close=False)
-    (tmp_path / "HEAD").unlink()
+    blind_head(tmp_path)
 
     def spoil(data: bytes) -> bytes:
         lines = data.rstrip(b"\n").split(b"\n")
@@ -291,7 +326,7 @@ def test_the_proof_needs_no_checksum(tmp_path: Path) -> None:
 
 def test_the_proof_needs_no_newline_before_it(tmp_path: Path) -> None:
     make(tmp_path, count=1, rounds=2, close=False)
-    (tmp_path / "HEAD").unlink()
+    blind_head(tmp_path)
 
     def join_the_last_two(data: bytes) -> bytes:
         lines = data.rstrip(b"\n")
@@ -342,7 +377,7 @@ def test_an_unacknowledged_end_is_cut_and_kept_aside(
     torn = TEARS[tear](first + second)
     tail.write_bytes(good + torn + b"\n" * 500)
     if not with_head:
-        (tmp_path / "HEAD").unlink()
+        blind_head(tmp_path)
     report = verify(tmp_path, kinds=KINDS)
     assert (report.verdict, report.last_seq) == ("cut", 5)
     assert report.damage[0].byte == len(good)
@@ -367,7 +402,7 @@ def test_anything_behind_a_seal_is_cut(tmp_path: Path) -> None:
     names = make(tmp_path, rounds=5)
     for name in names[1:]:
         (tmp_path / name).unlink()
-    (tmp_path / "HEAD").unlink()
+    blind_head(tmp_path)
     edit(tmp_path / names[0], lambda data: data + b"rubbish\n")
     assert verify(tmp_path).verdict == "cut"
     log = opens(tmp_path)
@@ -380,7 +415,7 @@ def test_anything_behind_a_seal_is_cut(tmp_path: Path) -> None:
 def test_more_than_two_batches_are_never_cut_without_asking(tmp_path: Path) -> None:
     limits = Limits(batch_bytes_max=1000)
     open_log(tmp_path, limits=limits).close()
-    (tmp_path / "HEAD").unlink()
+    blind_head(tmp_path)
     edit(tmp_path / FIRST, lambda data: data + b"x" * 2001)
     before = content(tmp_path)
     with pytest.raises(TornTail) as caught:
@@ -420,7 +455,7 @@ def test_a_seal_without_successor_gets_one(tmp_path: Path) -> None:
     names = make(tmp_path, rounds=5)
     for name in names[1:]:
         (tmp_path / name).unlink()
-    (tmp_path / "HEAD").unlink()
+    blind_head(tmp_path)
     sealed = (tmp_path / names[0]).read_bytes()
     assert verify(tmp_path).verdict == "keep"
     log = opens(tmp_path)
@@ -496,7 +531,7 @@ def test_an_accepted_loss_makes_the_seqs_jump_and_readers_follow(tmp_path: Path,
         running,
     )
     tail.write_bytes(good + repaired + after)
-    (tmp_path / "HEAD").unlink()
+    blind_head(tmp_path)
     assert verify(tmp_path).ok
     assert seqs(tmp_path) == [1, 2, 3, 4, 5, 6, 10]
     log = opens(tmp_path)

@@ -9,6 +9,7 @@ import pytest
 from ackbook.journal import Corrupt, Draft, Limits, Log, Reader, open_log, verify
 from ackbook.journal.format.record import encode_line, parse_line, time_part
 from ackbook.journal.reading.blocks import BLOCK_BYTES
+from tests.support.forged import blind_head
 
 SMALL = Limits(segment_bytes_max=3000, room_bytes_min=3000, reserve_bytes=4000, control_bytes=1500)
 
@@ -98,6 +99,7 @@ def test_what_was_read_before_and_cut_since_is_read_anew(tmp_path: Path) -> None
     reader = Reader(torn)
     assert [line.seq for line in reader.lines()] == [1, 2, 3, 4, 5]
     tail.write_bytes(data[: data.rstrip(b"\n").rfind(b"\n") + 1])
+    blind_head(torn)
     log = open_log(torn)
     put(log, 5)
     assert [line.seq for line in reader.lines(after=5)] == [6, 7, 8, 9, 10][: log.head.seq - 5]
@@ -191,7 +193,7 @@ def change(path: Path, number: int, fields: dict[str, object]) -> str:
 
 
 def head_gone(journal: Path) -> list[Path]:
-    (journal / "HEAD").unlink()
+    blind_head(journal)
     return sorted(journal.glob("*.jsonl"))
 
 

@@ -37,6 +37,7 @@ from ackbook.journal.storage.files import Access, Handle
 from ackbook.projections.facts import KINDS, AgentName
 from tests.support.brokers import QUICK, Running, idle, running
 from tests.support.engines import Seen, play, send
+from tests.support.forged import blind_head
 from tests.support.holders import chat, eventually, numbers, transcript
 from tests.support.machine import fill, parent, small_disk, stopped
 from tests.support.orders import program
@@ -263,7 +264,7 @@ def test_a_start_on_a_disk_that_fails_changes_no_record(tmp_path: Path, operatio
         async with bench(tmp_path) as made:
             known = [await made.taken(f"number {number}") for number in range(20)]
         # Not closed cleanly, so that the start has something to write.
-        (tmp_path / "HEAD").unlink()
+        blind_head(tmp_path)
         before = [line.raw for line in Reader(tmp_path).lines()]
         disk = FailingDisk()
         disk.failing = frozenset({operation})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from zlib import crc32
 
+from ackbook.journal.format.head import SLOT_BYTES
 from ackbook.journal.format.record import TRAILER_BYTES, Line, parse_line, running_after
 
 Edit = Callable[[Line], bytes]
@@ -36,3 +38,8 @@ def edited_line(content: bytes, seq: int, edit: Edit) -> bytes:
 def _signed(raw: bytes, running: int) -> bytes:
     body = raw[:-TRAILER_BYTES]
     return body + b',"crc":"%08x"}\n' % crc32(body, running)
+
+
+def blind_head(journal: Path) -> None:
+    """HEAD as a power cut may leave it: there, and without a word that can be read."""
+    (journal / "HEAD").write_bytes(b"\xff" * 2 * SLOT_BYTES)

@@ -71,6 +71,9 @@ head_beyond                       7    7    0    7      7       7      7   0   0
 older_tail_restored               7    7    0    7      7       7      7   0   0      0      0  7
 half_copied                       7    7    0    7      7       7      7   0   0      0      0  7
 snapshot_beyond                   7    7    0    7      7       7      7   0   0      0      0  7
+head_missing                      7    7    0    7      7       7      7   0   0      0      0  7
+head_missing_and_the_end          7    7    0    7      7       7      7   0   0      0      0  7
+head_cut_short                    7    7    0    7      7       7      7   0   0      0      0  7
 only_head                         7    7    0    7      7       7      7   0   3      0      0  7
 archive_damaged                   4    4    0    4      0       7      4   0   0      0      0  0
 archive_missing                   7    7    0    7      0       7      7   0   0      0      0  0
@@ -221,6 +224,8 @@ def test_what_is_repaired_or_copied_or_salvaged_is_good(
         ("snapshot_beyond", "verify", "snapshot-00000000000000000044.jsonl vouches for 44"),
         ("compacted", "verify", "good, records 1 to "),
         ("compacted_by_another_version", "stat", "fewer than 2 snapshots verify"),
+        ("head_missing", "verify", "HEAD: it is missing, and whether records after"),
+        ("head_cut_short", "verify", "HEAD: it has 0 bytes, and whether records after"),
         ("archive_missing", "verify", "were archived and are not there"),
         ("archive_damaged", "verify", "archive/00000000000000000001-"),
     ],

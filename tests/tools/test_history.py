@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.forged import blind_head
 from tests.support.past import Past, a_busy_day
 from tests.support.shell import ACKBOOK, ackbook, environment
 
@@ -361,7 +362,7 @@ def test_every_prefix_of_a_tail_is_read_without_a_traceback(copy: Path) -> None:
 
 def _as_if_killed(root: Path) -> None:
     """Take the witness of the clean close away."""
-    (root / "journal" / "HEAD").unlink()
+    blind_head(root / "journal")
 
 
 def test_a_record_of_an_unknown_shape_is_10_and_not_a_guess(tmp_path: Path) -> None:

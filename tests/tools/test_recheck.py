@@ -16,6 +16,7 @@ from ackbook.journal import open_log, salvage
 from ackbook.projections.facts import AgentName, Policy
 from tests.decisions.make import write_journal
 from tests.decisions.stories import Told
+from tests.support.forged import blind_head
 from tests.support.orders import deliver, message, spawn
 from tests.support.past import SMALL, Past, a_busy_day, make_snapshot
 from tests.support.shell import Done, ackbook
@@ -178,7 +179,7 @@ def test_a_decision_that_a_crash_cut_short_is_no_divergence(tmp_path: Path) -> N
         head = past.log.head.seq
         shutil.copytree(journal, tmp_path / "copy")
     copy = next((tmp_path / "copy").glob("0*.jsonl"))
-    (tmp_path / "copy" / "HEAD").unlink()
+    blind_head(tmp_path / "copy")
     lines = copy.read_bytes().rstrip(b"\n").split(b"\n")
     assert json.loads(lines[-1])["kind"] == "delivery.attempted"
     copy.write_bytes(b"\n".join(lines[:-1]) + b"\n")

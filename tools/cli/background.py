@@ -19,6 +19,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ackbook.broker.exit_codes import ExitCode
+from ackbook.broker.runtime.broker_directory import BrokerDirectory
 from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.place import Place
 
@@ -100,7 +101,6 @@ def _command(place: Place, options: Sequence[str]) -> list[str]:
 
 
 def _log_of(place: Place) -> int:
-    from ackbook.broker.runtime.broker_directory import BrokerDirectory
     from ackbook.broker.runtime.system.private_paths import NotPrivate, open_to_append
 
     try:

@@ -136,7 +136,8 @@ class JournalHistory:
         self._said = len(damage)
         for gap in self._reader.gaps:
             if gap.first not in self._gaps and gap.last >= self._meant(0):
-                say(f"{poor('missing:')} records {gap.first} to {gap.last} are not in any file")
+                why = "cannot be read" if gap.unreadable else "are not in any file"
+                say(f"{poor('missing:')} records {gap.first} to {gap.last} {why}")
                 self._gaps.add(gap.first)
 
 

@@ -30,9 +30,9 @@ def salvage(out: Path, as_json: bool, place: Place) -> int:
     """Save every record that is proven to be good into DIR/journal. This journal is not changed.
 
     Records keep their positions; where some are missing a record says so. The exit code is 0 when
-    nothing that was acknowledged is lost, 7 when something is (the new journal is good all the
-    same), 4 when nothing could be saved, 5 while a broker runs, 8 when DIR has a journal already,
-    and 10 when a newer version wrote this one.
+    nothing that was acknowledged is lost, 7 when something is, or may be since HEAD is missing (the
+    new journal is good all the same), 4 when nothing could be saved, 5 while a broker runs, 8 when
+    DIR has a journal already, and 10 when a newer version wrote this one.
     """
     try:
         done = salvage_journal(place.journal(), out / "journal", kinds=KINDS)
@@ -52,11 +52,12 @@ def salvage(out: Path, as_json: bool, place: Place) -> int:
         )
     else:
         _show(done)
-    return ExitCode.LOST if done.lost else ExitCode.DONE
+    return ExitCode.LOST if done.lost or done.headless else ExitCode.DONE
 
 
 def _show(done: SalvageReport) -> None:
-    outcome = bad(f"{done.lost_records} lost") if done.lost else good("nothing lost")
+    nothing = poor("nothing known to be lost") if done.headless else good("nothing lost")
+    outcome = bad(f"{done.lost_records} lost") if done.lost else nothing
     tell(f"{bold(str(done.directory))}: {done.saved} records saved, {outcome}")
     for gap in done.lost:
         which = f"record {gap.first}" if gap.first == gap.last else f"{gap.first} to {gap.last}"
