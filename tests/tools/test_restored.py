@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from ackbook.broker.wire.frames import EndOrder
+from ackbook.journal import Reader
+from tests.support.holders import Link
 from tests.support.shell import House, wait_for_end, wait_until
 
 
@@ -141,3 +144,37 @@ def test_a_program_that_the_backup_does_not_know_is_named_and_left(house: House)
     os.kill(int(holder), signal.SIGTERM)
     wait_for_end(pid)
     wait_for_end(int(holder))
+
+
+def obey_another(house: House, name: str) -> Link:
+    """Speak to the holder of this agent as the broker of another history would that goes on."""
+    [path] = (house.directory / "holders").glob(f"{name}.*.sock")
+    journal = Reader(house.directory / "journal").journal_id
+    assert journal is not None
+    link = Link(str(path))
+    link.hello(1, "another", journal, ("0badcafe",))
+    return link
+
+
+def test_an_agent_that_obeys_another_history_is_unknown_and_neither_started_nor_ended(
+    house: House,
+) -> None:
+    pid, heard = spawn(house, "bob")
+    house.kill_broker()
+    other = obey_another(house, "bob")
+    house.up()
+    row = listed(house, "bob")
+    assert (row["pid"], row["state"]) == (pid, "unknown")
+    told = house("ls")
+    assert "the holder of bob does not obey this broker" in told.err + told.out
+    restarted = house("restart", "bob")
+    assert restarted.code == 8, restarted.err
+    assert "ackbook release bob" in restarted.err or "release bob" in restarted.err
+    house("send", "bob", "for later")
+    down = house("down", "--json")
+    assert (down.code, Path(f"/proc/{pid}").exists()) == (1, True)
+    assert str(pid) in down.err
+    assert heard.read_text() == ""
+    other.send(EndOrder())
+    wait_for_end(pid)
+    other.close()
