@@ -10,10 +10,11 @@ PIP := $(BIN)/python -m pip install --constraint constraints.txt
 # Tests wait for programs more than they compute, so there are more of them at a time than cores.
 WORKERS ?= 4
 ROUNDS ?= 200
+RESTORES ?= 100
 HISTORIES ?= 20000
 CASES ?= 20000
 
-.PHONY: help demo test coverage lint bench crash long histories damage planted lock clean
+.PHONY: help demo test coverage lint bench crash restore long histories damage planted lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -42,6 +43,9 @@ bench: $(READY) ## every figure, as a ratio in the same run, into build/bench.js
 
 crash: $(READY) ## kill real brokers at random moments, ROUNDS=200 times
 	$(BIN)/python -m tests.runtime.campaign --rounds $(ROUNDS)
+
+restore: $(READY) ## put copies of the journal back under living agents, RESTORES=100 times
+	$(BIN)/python -m tests.runtime.restore_campaign --rounds $(RESTORES)
 
 long: $(READY) ## ten million records: time, CPU and memory of all that is done to them; 8 GB of disk
 	@$(BIN)/python -m tests.bench.long

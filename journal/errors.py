@@ -103,7 +103,7 @@ class OutOfReach(DamageFound):
 
 
 class JournalFull(JournalError):
-    """There is no room for this record now; the same wish may succeed in a second."""
+    """There is no room for this record now; the same append may succeed in a second."""
 
 
 class NotOpen(JournalError):

@@ -43,7 +43,7 @@ class Limits(Struct, frozen=True):
     other, so that an extension is rare."""
 
     step_bytes: int = 256 * KIB
-    """What is laid at a time beside the batches: a sync that meets it takes twice as long."""
+    """Preallocated at a time beside the batches: a sync that meets it takes twice as long."""
 
     reserve_bytes: int = 256 * KIB
     """What only the records that shrink the state may use when the disk is full."""

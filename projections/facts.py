@@ -9,7 +9,8 @@ does `grep`), therefore every `delivery.*` fact carries the whole `Ref` of its d
 `agent.*` fact the name and the generation. A number that a rule chose (a deadline, a delay, a cap)
 stands in the fact that the rule produced. A body stands in one place only: `MessageEnqueued.body`.
 
-Times are microseconds UTC, durations say their unit in their name. This module knows nothing of how
+`commander` says who wished for it (see `commander`), of what somebody outside wished for. Times are
+microseconds UTC, durations say their unit in their name. This module knows nothing of how
 facts are written (`codec`), folded (`world.fold`) or shown (`events.derive`).
 """
 
@@ -83,7 +84,24 @@ class Ref(Value, frozen=True, rename={"sender": "from"}):
 
 
 class Policy(Value, frozen=True):
-    """The numbers in force. Defaults and their reasons are the table of delivery numbers."""
+    """The numbers in force. A default is for ever; another number is a `policy.changed`.
+
+    `queue_length_max`: deliveries that wait for one agent; at the cap `queue_policy` says who goes,
+    the oldest of the least urgent or the newcomer. `failures_max`: failed attempts in a row before
+    a delivery is given up; the first is tried again after `retry_delay_ms`, each later one after
+    twice the time, at most `retry_delay_ms_max`.
+
+    `window_ms`: how long evidence is awaited after the last byte was written. `settle_ms`: how long
+    the text may take to stand in the input before Enter. `input_hold_ms`: how long a guess, or a
+    text that still stands in the input, holds what comes next. `throttle_ms_min` and
+    `throttle_ms_max`: the least and longest pause between two typings into one agent.
+
+    `dead_letters_max`: kept aside, the oldest go first. `hold_ms`: how long the messages of a gone
+    agent wait for the next of its name. `key_window_ms` and `keys_max`: how long, and how many,
+    idempotency keys are remembered. `body_bytes_max`: of UTF-8, so that an escaped body fits a
+    line. `recipients_max`: of one message. `agents_may`: what agents
+    may do that is not for agents (`broker.wire.identity`).
+    """
 
     queue_length_max: int = 256
     queue_policy: Literal["evict_oldest", "reject_newest"] = "evict_oldest"
@@ -101,10 +119,12 @@ class Policy(Value, frozen=True):
     keys_max: int = 100_000
     body_bytes_max: int = 512 * 1024
     recipients_max: int = 1_000
+    agents_may: tuple[str, ...] = ()
 
 
 class RestartPolicy(Value, frozen=True):
-    """Whether and how often a program that ended is started again."""
+    """Whether and how often a program that ended is started again: at most `max_restarts` times,
+    `cooldown_ms` after its end, and not after `max_consecutive_failures` crashes in a row."""
 
     enabled: bool = False
     max_restarts: int = 5
@@ -115,7 +135,8 @@ class RestartPolicy(Value, frozen=True):
 class Throttle(Value, frozen=True):
     """The pace of typing into one agent, after the outcome that this fact records.
 
-    `next_at` is the earliest time of the next typing.
+    `next_at` is the earliest time of the next typing. `failures` are those since the last success,
+    `successes` those in a row.
     """
 
     delay_ms: int
@@ -129,7 +150,8 @@ class Evidence(Value, frozen=True):
 
     `how` names the observation: `echo_line` (the text stands in the output stream), `grid_rows` (it
     stands on the screen), `paste_placeholder`; for `submitted`: `input_emptied`,
-    `output_followed`. Offsets are bytes of the agent's output stream since its start.
+    `output_followed`. Offsets are bytes of the agent's output stream since its start,
+    rows are those of the screen, from 0; -1 is not known.
     """
 
     how: str
@@ -145,7 +167,11 @@ class Evidence(Value, frozen=True):
 
 
 class BrokerStarted(Value, frozen=True):
-    """A broker serves this journal. Every attempt without an outcome is now in doubt."""
+    """A broker serves this journal. Every attempt without an outcome is now in doubt.
+
+    `lineage`: the journal was put back from a copy, and another history may go on from the same
+    record, or has: from here on ids end in this tag. `because` says what showed it.
+    """
 
     KIND: ClassVar[str] = "broker.started"
 
@@ -153,6 +179,8 @@ class BrokerStarted(Value, frozen=True):
     pid: int
     version: str
     instance: str = ""
+    lineage: str = ""
+    because: str = ""
 
 
 class BrokerStopped(Value, frozen=True):
@@ -162,6 +190,7 @@ class BrokerStopped(Value, frozen=True):
 
     reason: str
     agents_kept: bool = False
+    commander: str = ""
 
 
 class PolicyChanged(Value, frozen=True):
@@ -195,7 +224,8 @@ class UpkeepFailed(Value, frozen=True):
 
 
 class Program(Value, frozen=True):
-    """What runs in a terminal, under which name. Environment values are never recorded.
+    """What runs in a terminal, under which name. Environment values are never recorded, and of its
+    token a hash.
 
     Until it runs, `generation` and `pid` are 0 and `holder` is empty.
     """
@@ -221,6 +251,8 @@ class Program(Value, frozen=True):
     cols: int = 80
     restart: RestartPolicy = RestartPolicy()
     restart_count: int = 0
+    commander: str = ""
+    token_sha256: str = ""
 
 
 class AgentSpawned(Program, frozen=True):
@@ -318,6 +350,7 @@ class AgentReleased(Value, frozen=True):
     generation: int
     reason: str = ""
     dropped: tuple[Ref, ...] = ()
+    commander: str = ""
 
 
 class AgentModeChanged(Value, frozen=True):
@@ -331,6 +364,7 @@ class AgentModeChanged(Value, frozen=True):
     mode: DeliveryMode
     revision: int
     by: str = ""
+    commander: str = ""
 
 
 class AgentSubscribed(Value, frozen=True):
@@ -342,6 +376,7 @@ class AgentSubscribed(Value, frozen=True):
     generation: int
     channels: tuple[str, ...]
     all: tuple[str, ...]
+    commander: str = ""
 
 
 class AgentUnsubscribed(Value, frozen=True):
@@ -353,10 +388,11 @@ class AgentUnsubscribed(Value, frozen=True):
     generation: int
     channels: tuple[str, ...]
     all: tuple[str, ...]
+    commander: str = ""
 
 
 class AgentIdle(Value, frozen=True):
-    """No output for `idle_secs`, since the time `since`."""
+    """No output for `idle_secs` (seconds), since the time `since`."""
 
     KIND: ClassVar[str] = "agent.idle"
 
@@ -421,6 +457,7 @@ class MessageEnqueued(Value, frozen=True, rename={"sender": "from"}):
     key_until: int | None = None
     content: str = ""
     data: msgspec.Raw = msgspec.Raw(b"null")
+    commander: str = ""
 
 
 class MessageRefused(Value, frozen=True, rename={"sender": "from"}):
@@ -437,6 +474,7 @@ class MessageRefused(Value, frozen=True, rename={"sender": "from"}):
     priority: int = 2
     key: str | None = None
     refused: tuple[RefusedRecipient, ...] = ()
+    commander: str = ""
 
 
 class KeysForgotten(Value, frozen=True):
@@ -481,7 +519,8 @@ class DeliveryAttempted(Ref, frozen=True):
 class DeliveryWritten(Ref, frozen=True):
     """The terminal took every byte, Enter included.
 
-    `offset` is where the output stream stood before the first byte. `salted` hashes are SHA-256 of
+    `offset` is where the output stream stood, in bytes, before the first one was written, and
+    `window_until` until when evidence is awaited. `salted` hashes are SHA-256 of
     salt and text. `form`: `plain`, `paste` (bracketed), `folded` (to one line), `spooled` (a file
     was named instead). `enter`: `settled` (the screen showed the text) or `deadline`.
     """
@@ -567,7 +606,8 @@ class DeliveryResumed(Ref, frozen=True):
 
 
 class DeliveryEvicted(Departure, frozen=True):
-    """Pushed out of a full queue: the oldest of the least urgent, by the newcomer `by`."""
+    """Pushed out of a full queue: the oldest of the least urgent, by the newcomer `by`. `cap`:
+    deliveries that the queue holds."""
 
     KIND: ClassVar[str] = "delivery.evicted"
 
@@ -593,10 +633,11 @@ class DeliveryCancelled(Departure, frozen=True):
 
     by: str = ""
     reason: DroppedReason = "cancelled"
+    commander: str = ""
 
 
 class DeliveryDropped(Remark, frozen=True):
-    """A dead letter that had to make room for newer ones."""
+    """A dead letter that had to make room for newer ones: `cap` are kept."""
 
     KIND: ClassVar[str] = "delivery.dropped"
 
@@ -624,6 +665,7 @@ class DeliveryRedelivered(Remark, frozen=True):
     mode: Mode = "wait"
     need: Level = "seen"
     thread: str | None = None
+    commander: str = ""
 
 
 class DeliveryReportRefused(Remark, frozen=True):
@@ -646,6 +688,7 @@ class QueueFlushed(Value, frozen=True):
     through: int
     count: int
     reason: Literal["explicit_flush", "delivery_mode_transition"] = "explicit_flush"
+    commander: str = ""
 
 
 AgentFact: TypeAlias = (

@@ -39,10 +39,12 @@ PROMISE = (
 
 TEXTS = frozenset({"body", "data", "metadata"})
 HASHES = frozenset(
-    {"content", "salt", "salted_body", "salted_typed", "sha256", "crc"}
+    {"content", "salt", "salted_body", "salted_typed", "sha256", "crc", "token_sha256"}
     | {"previous_sha256", "previous_crc"}
 )
-KEPT = frozenset({"agent", "name", "target", "delivery_id", "event_id", "kind", "entity"})
+KEPT = frozenset(
+    {"commander", "agent", "name", "target", "delivery_id", "event_id", "kind", "entity"}
+)
 """Texts under these keys name something that other records name as well."""
 
 _DIGEST_BYTES = 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ def test_the_feed_goes_on_behind_the_cursor_that_was_kept(lived_in: Path) -> Non
 @pytest.mark.skipif(not which("jq"), reason="the example uses jq")
 def test_an_agent_that_is_asked_answers(tmp_path: Path) -> None:
     with broker_ended_afterwards(tmp_path):
-        printed = run_in_shell(f"{EXAMPLES / 'ask.sh'} {EXAMPLES}", tmp_path)
+        printed = run_in_shell(shlex.quote(str(EXAMPLES / "ask.sh")), tmp_path)
     assert "evt_8: HELLO\n" in printed
     assert printed.endswith(" ended\n")
 

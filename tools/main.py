@@ -102,7 +102,8 @@ class Verbs(click.Group):
         return None
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the verb to its last byte. Click would make 1 of a reader that went away."""
+        """Run the verb to its last byte. Raises `ReaderGone` where who reads it went away, of which
+        Click would make 1."""
         try:
             code = super().invoke(ctx)
             sys.stdout.flush()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from ackbook.broker.core.commands import (
     Accepted,
     Cancel,
@@ -41,12 +43,13 @@ def cancel(world: World, command: Cancel, at: int) -> Verdict:
             reason="not_cancellable",
             message=f"{command.id} is {kept[0][1]}: it is too late to take it back",
         )
-    facts = tuple(
-        DecidedFact(DeliveryCancelled(**d.ref_fields(), by=command.by), (d.joined,))
-        for d in waiting
-    )
+    facts = tuple(DecidedFact(_cancelled(command, d), (d.joined,)) for d in waiting)
     answer = Cancelled(cancelled=tuple(d.delivery_id for d in waiting), kept=kept)
     return Accepted(facts=facts, answer=answer)
+
+
+def _cancelled(command: Cancel, delivery: Delivery) -> DeliveryCancelled:
+    return DeliveryCancelled(**delivery.ref_fields(), by=command.by, commander=command.commander)
 
 
 def _not_pending(world: World, asked: str) -> Refused:
@@ -85,7 +88,8 @@ def redeliver(world: World, command: Redeliver, at: int) -> Verdict:
             skipped.append((old, source.agent, "queue_full"))
             continue
         joining[agent.name] = taken + 1
-        fact = _redelivered(source, delivery_id(world.seq + 1 + len(facts), 1))
+        fact = _redelivered(source, delivery_id(world.seq + 1 + len(facts), 1, world.lineage))
+        fact = msgspec.structs.replace(fact, commander=command.commander)
         facts.append(DecidedFact(fact, _cause(source)))
         made.append((old, fact.new_delivery_id, agent.name, fact.event_id))
     answer = Redelivery(redelivered=tuple(made), skipped=tuple(skipped))

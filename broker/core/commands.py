@@ -29,20 +29,27 @@ from ackbook.projections.facts import (
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Base of all commands."""
+    """Base of all commands. `commander`: who wished for it, as `projections.commander` says."""
+
+    commander: str = ""
 
 
 # --- the broker itself
 
 
 class StartBroker(Command, frozen=True, tag_field="command", tag="start"):
-    """A broker begins to serve this journal."""
+    """A broker begins to serve this journal. `named`: the keys of `policy` that its caller named;
+    all others are as the journal has them. None: all of them, as 0.1.0 set them at each start.
+    `lineage` and `because` as in `broker.started`."""
 
     epoch: int
     pid: int
     version: str
     instance: str
+    lineage: str = ""
+    because: str = ""
     policy: Policy = Policy()
+    named: tuple[str, ...] | None = None
 
 
 class StopBroker(Command, frozen=True, tag_field="command", tag="stop"):
@@ -252,6 +259,8 @@ RefusalReason = Literal[
     "not_cancellable",
     "stale",
     "version_changed",
+    "elsewhere",
+    "no_resources",
     "invalid",
 ]
 """Reasons of refusal besides those of a message at the door, which are `RefusedReason`."""

@@ -169,7 +169,7 @@ def room_needed(world: World, command: AnyCommand) -> tuple[int, bool]:
     match command:
         case Send():
             # JSON makes of a character six bytes at most; data is written as it came.
-            quoted = 6 * (len(command.body) + 1_024) + len(bytes(command.data))
+            quoted = 6 * (len(command.body) + 1_280) + len(bytes(command.data))
             count = 1
             if command.target.startswith("#"):
                 count = sum(1 for _ in world.recipients(command.target[1:]))

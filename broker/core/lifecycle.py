@@ -39,6 +39,7 @@ from ackbook.projections.facts import (
     ClockDiverged,
     DeliveryDeadLettered,
     DeliveryId,
+    Policy,
     PolicyChanged,
     Ref,
     UpkeepFailed,
@@ -54,20 +55,40 @@ WAITS_FOR_EVER = ("ended_with_broker", "broker_stopped", "restarted")
 
 
 def start_broker(world: World, command: StartBroker, at: int) -> Verdict:
-    """A new epoch; the policy is a fact where it differs from the one in force."""
+    """A new epoch; the policy is a fact where a key that was named differs from the one in force.
+
+    A key that this version does not know says nothing to it."""
     started = BrokerStarted(
-        epoch=command.epoch, pid=command.pid, version=command.version, instance=command.instance
+        epoch=command.epoch,
+        pid=command.pid,
+        version=command.version,
+        instance=command.instance,
+        lineage=command.lineage,
+        because=command.because,
     )
     facts = [DecidedFact(started)]
-    if command.policy != world.policy:
-        facts.append(DecidedFact(PolicyChanged(policy=command.policy)))
+    policy = command.policy
+    if command.named is not None:
+        known = [key for key in command.named if key in Policy.__struct_fields__]
+        named = {key: getattr(policy, key) for key in known}
+        policy = msgspec.structs.replace(world.policy, **named)
+    if policy != world.policy:
+        facts.append(DecidedFact(PolicyChanged(policy=policy)))
     return Accepted(facts=tuple(facts))
 
 
 def stop_broker(world: World, command: StopBroker, at: int) -> Verdict:
     """Nothing is dropped: what is pending waits for the next start."""
     return Accepted(
-        facts=(DecidedFact(BrokerStopped(reason=command.reason, agents_kept=command.agents_kept)),)
+        facts=(
+            DecidedFact(
+                BrokerStopped(
+                    reason=command.reason,
+                    agents_kept=command.agents_kept,
+                    commander=command.commander,
+                )
+            ),
+        )
     )
 
 
@@ -254,6 +275,7 @@ def release(world: World, command: Release, at: int) -> Verdict:
         generation=agent.generation,
         reason=command.reason,
         dropped=tuple(Ref(**d.ref_fields()) for d in agent.queue),
+        commander=command.commander,
     )
     facts.append(DecidedFact(fact, (agent.spawned_seq,)))
     return Accepted(facts=tuple(facts))

@@ -125,6 +125,7 @@ def _sent(asked: _SendAsked, fact: MessageEnqueued, at: int) -> RecordedCommand:
         ttl_ms=ttl_ms,
         key=fact.key,
         data=fact.data,
+        commander=fact.commander,
     )
     # Only the content of a key is worked out from the very words of the command.
     return RecordedCommand(send, whole=known or fact.key is None)

@@ -28,6 +28,8 @@ from ackbook.projections.world.fold import World
 
 PRIORITY_DIRECT = 2
 PRIORITY_CHANNEL = 3
+"""Where the sender names none: what is for one agent goes before what is for many. 0 is the most
+urgent."""
 
 
 def send(world: World, command: Send, at: int) -> Verdict:
@@ -95,14 +97,14 @@ def _enqueue(world: World, command: Send, at: int, content: str) -> Verdict:
         name = agent.name
         if _queue_takes(world, agent, priority):
             parked = agent.mode == "manual_flush"
-            number = delivery_id(seq, len(taken) + 1)
+            number = delivery_id(seq, len(taken) + 1, world.lineage)
             taken.append(Recipient(delivery_id=number, agent=name, parked=parked))
         else:
             refused.append(RefusedRecipient(agent=name, reason="queue_full"))
     if not taken:
         return _refuse(world, command, "queue_full", _full(world, agents), tuple(refused))
     fact = MessageEnqueued(
-        event_id=event_id(seq),
+        event_id=event_id(seq, world.lineage),
         sender=command.sender,
         target=target,
         body=command.body,
@@ -117,6 +119,7 @@ def _enqueue(world: World, command: Send, at: int, content: str) -> Verdict:
         key_until=None if command.key is None else at + world.policy.key_window_ms * 1_000,
         content=content,
         data=command.data,
+        commander=command.commander,
     )
     answer = Sent(
         event_id=fact.event_id,
@@ -213,7 +216,7 @@ def _refuse(
     refused: tuple[RefusedRecipient, ...] = (),
 ) -> Refused:
     fact = MessageRefused(
-        event_id=event_id(world.seq + 1),
+        event_id=event_id(world.seq + 1, world.lineage),
         sender=command.sender,
         target=command.target,
         reason=reason,
@@ -222,6 +225,7 @@ def _refuse(
         priority=_priority(command),
         key=command.key,
         refused=refused,
+        commander=command.commander,
     )
     return Refused(reason=reason, message=message, facts=(DecidedFact(fact),))
 

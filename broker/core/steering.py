@@ -45,12 +45,15 @@ def set_mode(world: World, command: SetMode, at: int) -> Verdict:
         mode=command.mode,
         revision=agent.revision + 1,
         by=command.by,
+        commander=command.commander,
     )
     facts = [DecidedFact(fact)]
     parked = sum(1 for d in agent.queue if agent.parked(d))
     flushed = parked if command.mode == "auto_inject" else 0
     if flushed:
-        facts.append(DecidedFact(_flush(world, agent, flushed, "delivery_mode_transition")))
+        facts.append(
+            DecidedFact(_flush(world, agent, flushed, "delivery_mode_transition", command))
+        )
     answer = ModeAnswer(
         mode=command.mode, revision=agent.revision + 1, matched=True, flushed=flushed
     )
@@ -63,7 +66,7 @@ def flush(world: World, command: Flush, at: int) -> Verdict:
     if agent is None:
         return not_found(command.name)
     count = sum(1 for d in agent.queue if agent.parked(d))
-    fact = _flush(world, agent, count, "explicit_flush")
+    fact = _flush(world, agent, count, "explicit_flush", command)
     return Accepted(facts=(DecidedFact(fact),), answer=Flushed(count=count))
 
 
@@ -72,6 +75,7 @@ def _flush(
     agent: Agent,
     count: int,
     reason: Literal["explicit_flush", "delivery_mode_transition"],
+    command: Flush | SetMode,
 ) -> QueueFlushed:
     return QueueFlushed(
         name=agent.name,
@@ -79,6 +83,7 @@ def _flush(
         through=world.seq,
         count=count,
         reason=reason,
+        commander=command.commander,
     )
 
 
@@ -93,7 +98,13 @@ def subscribe(world: World, command: Subscribe, at: int) -> Verdict:
         return Refused(reason="invalid", message=wrong.replace("an agent's name", "a channel"))
     added = tuple(sorted(wanted - agent.channels))
     after = tuple(sorted(agent.channels | wanted))
-    fact = AgentSubscribed(name=agent.name, generation=agent.generation, channels=added, all=after)
+    fact = AgentSubscribed(
+        name=agent.name,
+        generation=agent.generation,
+        channels=added,
+        all=after,
+        commander=command.commander,
+    )
     return Accepted(facts=(DecidedFact(fact),) if added else (), answer=Channels(channels=after))
 
 
@@ -105,5 +116,11 @@ def unsubscribe(world: World, command: Unsubscribe, at: int) -> Verdict:
     unwanted = {channel.removeprefix("#") for channel in command.channels}
     gone = tuple(sorted(unwanted & agent.channels))
     after = tuple(sorted(agent.channels - unwanted))
-    fact = AgentUnsubscribed(name=agent.name, generation=agent.generation, channels=gone, all=after)
+    fact = AgentUnsubscribed(
+        name=agent.name,
+        generation=agent.generation,
+        channels=gone,
+        all=after,
+        commander=command.commander,
+    )
     return Accepted(facts=(DecidedFact(fact),) if gone else (), answer=Channels(channels=after))

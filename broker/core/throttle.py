@@ -1,4 +1,5 @@
-"""The throttle: how fast an agent is typed into, from what became of the attempts before.
+"""The throttle: how fast an agent is typed into, from what became of the attempts before; and the
+backoff: how long a delivery waits after an attempt that failed.
 
 | outcome    | delay afterwards                                                             |
 |------------|------------------------------------------------------------------------------|
@@ -18,7 +19,10 @@ from ackbook.projections.facts import Policy, Throttle
 TypingOutcome = Literal["success", "unverified", "failed"]
 
 FAILURE_DELAYS_MS = (100, 200, 500, 1_000, 2_000, 5_000)
+"""After the first failure in a row, the second, and so on; the last one for all later ones."""
+
 SUCCESSES_PER_STEP = 3
+"""In a row, before the delay is halved."""
 
 
 def after(before: Throttle, outcome: TypingOutcome, at: int, policy: Policy) -> Throttle:
@@ -42,6 +46,7 @@ def after(before: Throttle, outcome: TypingOutcome, at: int, policy: Policy) -> 
 
 
 def retry_delay_ms(failures: int, policy: Policy) -> int:
-    """How long a delivery waits after its `failures`-th consecutive failed attempt."""
+    """How long, in milliseconds, a delivery waits after its `failures`-th consecutive failed
+    attempt."""
     doublings = min(failures - 1, 32)
     return int(min(policy.retry_delay_ms << doublings, policy.retry_delay_ms_max))

@@ -1,6 +1,6 @@
 """Index terms: by what a record can be asked for, besides the seq that its own id tells.
 
-An id says in which record its story begins, so a chapter of a journal need only know the ids that
+An id says in which record its story begins, so the index of a segment need only know the ids that
 began before it and are mentioned in it; then the idempotency keys, and the agents that were sent
 something. A word is kept as a code of 32 bits: two words may share one, which only costs time.
 """
@@ -20,11 +20,11 @@ from ackbook.projections.facts import (
     Ref,
 )
 from ackbook.projections.ids import position_of
-from ackbook.projections.world.state import key_of
+from ackbook.projections.names import match_key
 
 
 class Words:
-    """Collects the words that lead to a chapter."""
+    """Collects the words that lead to a segment."""
 
     def __init__(self) -> None:
         self._ids: set[str] = set()
@@ -63,7 +63,7 @@ def key_word(key: str) -> str:
 
 def agent_word(name: str) -> str:
     """The word of an agent that was sent something."""
-    return f"agent {key_of(name)}"
+    return f"agent {match_key(name)}"
 
 
 def code_of(word: str) -> int:

@@ -28,7 +28,8 @@ def events_after(journal: Path, since: int, head: int) -> Iterator[Event]:
 
 
 def body_at(journal: Path, seq: int) -> str:
-    """The body of the message whose record this is. Raises LookupError where it is none."""
+    """The body of the message whose record this is. Raises LookupError where it is none, or cannot
+    be read any more."""
     for entry in entries(journal, seq - 1, seq):
         if isinstance(entry.fact, MessageEnqueued):
             return entry.fact.body

@@ -1,14 +1,14 @@
 """Segment index: what makes a question about a long journal quick, kept in the user's cache.
 
-Each sealed segment is a chapter; it never changes. Of a chapter is kept which words lead to it (ids
+A sealed segment never changes, so it is indexed once: of each is kept which words lead to it (ids
 that began earlier and are mentioned in it, idempotency keys, agents that were sent something). So a
-story opens the few chapters that mention it, each with a world that is right (`world_cache` has one
+story opens the few segments that mention it, each with a world that is right (`world_cache` has one
 near it), and the tail, which is always read.
 
-A cache is worth time, never truth. A chapter names the first line of its segment and that of the
-next one, which holds the hash of everything before; the chapters must link up, and the last link is
+A cache is worth time, never truth. An indexed segment names its own first line and that of the
+next one, which holds the hash of everything before; they must link up, and the last link is
 compared with the journal. Whatever does not fit is made again from the journal. Only a journal that
-reads whole from its first record on has chapters: of any other the plain way is as true as can be.
+reads whole from its first record on is indexed: of any other the plain way is as true as can be.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from ackbook.projections.world.fold import fold_all
 from ackbook.projections.world.serialization import FOLD_VERSION
 from ackbook.projections.world.state import World
 
-VERSION = f"2.{FOLD_VERSION}"
-"""Rises with every change of what a chapter holds or of how its records are read."""
+VERSION = f"3.{FOLD_VERSION}"
+"""Rises with every change of what the index holds or of how its records are read."""
 
 IndexProgress = Callable[[int], None]
 """Told the seq up to which the journal was read, now and then."""
 
 
-class Chapter(msgspec.Struct, frozen=True, kw_only=True):
+class IndexedSegment(msgspec.Struct, frozen=True, kw_only=True):
     """One sealed segment: the records with `base <= seq < end`. `start` and `following` are digests
     of its first line and of the next one's; `words` is sorted."""
 
@@ -54,27 +54,27 @@ class Chapter(msgspec.Struct, frozen=True, kw_only=True):
         return at < len(words) and words[at] == word
 
 
-class Chapters:
-    """The chapters of one journal, up to its tail."""
+class SegmentIndex:
+    """The sealed segments of one journal, indexed."""
 
     def __init__(self, reader: Reader, cache: Cache, worlds: WorldCache, head: int) -> None:
         self._reader = reader
         self._cache = cache
         self._worlds = worlds
         self._bases = tuple(base for base in reader.bases if base <= head)
-        self._chapters: list[Chapter] = []
+        self._indexed: list[IndexedSegment] = []
 
     @property
     def tail(self) -> int:
-        """The last record of the last chapter; what comes after it is in none."""
-        return self._chapters[-1].end - 1 if self._chapters else 0
+        """The last record of the last sealed segment; what comes after it is in none."""
+        return self._indexed[-1].end - 1 if self._indexed else 0
 
     def prepare(self, progress: IndexProgress) -> bool:
-        """Load what is kept and make what is missing. False where this journal has no chapters;
+        """Load what is kept and make what is missing. False where this journal has no index;
         then nothing else may be asked."""
         if self._bases[:1] != (1,):
             return False
-        self._chapters = self._linked()
+        self._indexed = self._linked()
         return self._make_missing(progress) and self.is_whole
 
     @property
@@ -82,15 +82,15 @@ class Chapters:
         """Whether everything could be read that was asked for so far."""
         return not self._reader.damage and not self._reader.gaps
 
-    def that_mention(self, word: str, first: int = 0) -> list[Chapter]:
-        """The chapters that hold the record `first`, or that this word leads to, in order."""
+    def that_mention(self, word: str, first: int = 0) -> list[IndexedSegment]:
+        """The segments that hold the record `first`, or that this word leads to, in order."""
         code = code_of(word)
         return [
-            each for each in self._chapters if each.base <= first < each.end or each.mentions(code)
+            each for each in self._indexed if each.base <= first < each.end or each.mentions(code)
         ]
 
     def world_before(self, seq: int) -> World:
-        """The world before the first record of a chapter or of the tail; where something before it
+        """The world before the first record of a segment or of the tail; where something before it
         cannot be read, that of an earlier record."""
         world = self._worlds.newest(seq - 1) or World()
         for entries in _entries(self._reader, world.seq, seq - 1):
@@ -99,16 +99,16 @@ class Chapters:
             fold_all(world, entries)
         return world
 
-    def _linked(self) -> list[Chapter]:
-        """The kept chapters from the first one on, as far as they link up with the journal."""
-        linked: list[Chapter] = []
+    def _linked(self) -> list[IndexedSegment]:
+        """The kept segments from the first one on, as far as they link up with the journal."""
+        linked: list[IndexedSegment] = []
         for base, end in pairwise(self._bases):
-            chapter = self._kept_chapter(base)
-            if chapter is None or chapter.end != end:
+            segment = self._kept(base)
+            if segment is None or segment.end != end:
                 break
-            if linked and linked[-1].following != chapter.start:
+            if linked and linked[-1].following != segment.start:
                 break
-            linked.append(chapter)
+            linked.append(segment)
         fits = linked and self._digest(linked[-1].end) == linked[-1].following
         return linked if fits else []
 
@@ -130,7 +130,7 @@ class Chapters:
             start, following = self._digest(base), self._digest(end)
             if world.seq != end - 1 or not self.is_whole or start is None or following is None:
                 return False
-            chapter = Chapter(
+            segment = IndexedSegment(
                 version=VERSION,
                 base=base,
                 end=end,
@@ -138,20 +138,20 @@ class Chapters:
                 following=following,
                 words=words.before(base),
             )
-            self._cache.put(_name(base), msgspec.msgpack.encode(chapter))
-            self._chapters.append(chapter)
+            self._cache.put(_name(base), msgspec.msgpack.encode(segment))
+            self._indexed.append(segment)
             progress(world.seq)
         return True
 
-    def _kept_chapter(self, base: int) -> Chapter | None:
+    def _kept(self, base: int) -> IndexedSegment | None:
         content = self._cache.get(_name(base))
         if content is None:
             return None
         try:
-            chapter = msgspec.msgpack.decode(content, type=Chapter)
+            segment = msgspec.msgpack.decode(content, type=IndexedSegment)
         except msgspec.DecodeError:
             return None
-        return chapter if (chapter.version, chapter.base) == (VERSION, base) else None
+        return segment if (segment.version, segment.base) == (VERSION, base) else None
 
     def _digest(self, base: int) -> str | None:
         """That of the first line of a segment; None where it cannot be read."""

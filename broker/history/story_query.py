@@ -1,9 +1,9 @@
 """Answers to `why` from a journal on disk, quickly where the cache can help.
 
 It reads like any reader: no lock, nothing changed but the user's cache, nothing shown that is not
-durable. With chapters it opens those that mention what is asked for; without (the beginning was let
-go of, or something is damaged) it reads everything, and what cannot be read is named by the reader
-and by the story. Of what can be read both tell the same.
+durable. With an index it opens the segments that mention what is asked for; without (the beginning
+was let go of, or something is damaged) it reads everything, and what cannot be read is named by the
+reader and by the story. Of what can be read both tell the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 
 from ackbook.broker.history.cache import Cache, cache_directory
 from ackbook.broker.history.index_terms import agent_word, key_word
-from ackbook.broker.history.segment_index import Chapters, IndexProgress
+from ackbook.broker.history.segment_index import IndexProgress, SegmentIndex
 from ackbook.broker.history.world_cache import INTERVAL, WorldCache, worlds_of
 from ackbook.broker.history.world_loading import SnapshotWorlds, begin_audit
 from ackbook.journal import Line, Reader
@@ -32,10 +32,11 @@ from ackbook.projections.facts import (
 )
 from ackbook.projections.gaps import Hole, holes_told
 from ackbook.projections.ids import position_of
+from ackbook.projections.names import canonical, match_key
 from ackbook.projections.why.builder import Teller, why
 from ackbook.projections.why.story import Story
 from ackbook.projections.world.fold import fold
-from ackbook.projections.world.state import World, key_of
+from ackbook.projections.world.state import World
 
 
 class KeyUse(msgspec.Struct, frozen=True):
@@ -54,19 +55,19 @@ def _silent(seq: int) -> None:
 class Caches(NamedTuple):
     """Where what was worked out of one journal is kept, which every copy of it shares."""
 
-    chapters: Cache
+    segments: Cache
     worlds: Cache
 
 
-def kept_of(reader: Reader) -> Caches | None:
+def caches_of(reader: Reader) -> Caches | None:
     """The caches of this user's programs; None for a journal whose id nothing says."""
     journal = reader.journal_id
     if journal is None:
         return None
-    return Caches(Cache(cache_directory(), f"chapters/{journal}"), worlds_of(journal))
+    return Caches(Cache(cache_directory(), f"segments/{journal}"), worlds_of(journal))
 
 
-class Telling:
+class StoryQuery:
     """What can be asked of one journal as it is up to the record `head`, or to its end. Without a
     `caches` every question reads all of it. `progress` is told how far the first one is. Nothing is
     told of records before `first`, in whose place others may stand. `interval`: records between
@@ -87,20 +88,20 @@ class Telling:
         self._reader = reader
         self._directory = directory
         self._head = reader.head() if head is None else head
-        self._chapters: Chapters | None = None
+        self._indexed: SegmentIndex | None = None
         if caches is not None and self._head:
             worlds = WorldCache(directory, self._line, caches.worlds, interval)
-            chapters = Chapters(reader, caches.chapters, worlds, self._head)
-            self._chapters = chapters if chapters.prepare(progress) else None
+            index = SegmentIndex(reader, caches.segments, worlds, self._head)
+            self._indexed = index if index.prepare(progress) else None
 
     def story(self, wanted: str) -> Story | None:
         """The story of a message or delivery; None where no record names it."""
         first = position_of(wanted)
         if first is None or first > self._head:
             return None
-        if self._chapters is not None:
-            told = self._by_chapters(self._chapters, wanted, first)
-            if self._chapters.is_whole:
+        if self._indexed is not None:
+            told = self._by_index(self._indexed, wanted, first)
+            if self._indexed.is_whole:
                 return told
         return self._by_all(wanted)
 
@@ -112,11 +113,12 @@ class Telling:
             if isinstance(fact, MessageEnqueued | MessageRefused) and fact.key == key:
                 taken = isinstance(fact, MessageEnqueued)
                 found.append(KeyUse(fact.sender, fact.event_id, entry.seq, taken))
-        return [use for use in found if sender in (None, use.sender)]
+        wanted = None if sender is None else canonical(sender)
+        return [use for use in found if wanted in (None, canonical(use.sender))]
 
     def last_deliveries(self, agent: str, count: int) -> list[DeliveryId]:
         """The last deliveries that were queued for an agent, the newest last."""
-        key, found = key_of(agent), list[DeliveryId]()
+        key, found = match_key(agent), list[DeliveryId]()
         for after, through in reversed(self._spans(agent_word(agent))):
             queued = [
                 each for entry in self._entries(after, through) for each in _queued(entry, key)
@@ -124,7 +126,7 @@ class Telling:
             found = queued + found
             if len(found) >= count:
                 break
-        if len(found) < count and self._chapters is None:
+        if len(found) < count and self._indexed is None:
             found = [each for each in self._remembered(key) if each not in found] + found
         return found[-count:]
 
@@ -151,19 +153,20 @@ class Telling:
         if self._reader.first_seq <= 1:
             return []
         world = begin_audit(self._directory, self._reader.first_seq, lambda _: False)
-        ended = {each.delivery_id for each in world.settled.values() if key_of(each.agent) == key}
-        live = {each.delivery_id for each in world.deliveries.values() if key_of(each.agent) == key}
-        return sorted(ended | live, key=lambda each: position_of(each) or 0)
+        known = {each.delivery_id: each.agent for each in world.settled.values()}
+        known |= {each.delivery_id: each.agent for each in world.deliveries.values()}
+        found = [each for each, agent in known.items() if match_key(agent) == key]
+        return sorted(found, key=lambda each: position_of(each) or 0)
 
-    def _by_chapters(self, chapters: Chapters, wanted: str, first: int) -> Story | None:
+    def _by_index(self, index: SegmentIndex, wanted: str, first: int) -> Story | None:
         teller, world = Teller(wanted), World()
-        spans = [(each.base - 1, each.end - 1) for each in chapters.that_mention(wanted, first)]
+        spans = [(each.base - 1, each.end - 1) for each in index.that_mention(wanted, first)]
         for after, through in spans:
-            world = world if world.seq == after else chapters.world_before(after + 1)
+            world = world if world.seq == after else index.world_before(after + 1)
             self._hear(teller, world, through)
-        tail = chapters.tail
+        tail = index.tail
         if teller.is_open or first > tail or self._is_in(wanted.encode(), tail):
-            world = world if world.seq == tail else chapters.world_before(tail + 1)
+            world = world if world.seq == tail else index.world_before(tail + 1)
             self._hear(teller, world, self._head)
         return teller.tell(world, self.fetch)
 
@@ -186,10 +189,10 @@ class Telling:
 
     def _spans(self, word: str) -> list[tuple[int, int]]:
         """Where to look for a word: after which record and through which, in order."""
-        if self._chapters is None:
+        if self._indexed is None:
             return [(0, self._head)]
-        spans = [(each.base - 1, each.end - 1) for each in self._chapters.that_mention(word)]
-        return [*spans, (self._chapters.tail, self._head)]
+        spans = [(each.base - 1, each.end - 1) for each in self._indexed.that_mention(word)]
+        return [*spans, (self._indexed.tail, self._head)]
 
     def _line(self, seq: int) -> Line | None:
         return next(self._reader.lines(seq - 1, seq), None)
@@ -206,8 +209,8 @@ def _queued(entry: Entry, agent: str) -> list[DeliveryId]:
     """The deliveries for this agent that an entry queues."""
     match entry.fact:
         case MessageEnqueued() as fact:
-            return [each.delivery_id for each in fact.deliveries if key_of(each.agent) == agent]
-        case DeliveryRedelivered() as fact if key_of(fact.agent) == agent:
+            return [each.delivery_id for each in fact.deliveries if match_key(each.agent) == agent]
+        case DeliveryRedelivered() as fact if match_key(fact.agent) == agent:
             return [fact.new_delivery_id]
         case _:
             return []

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from ackbook.broker.history.story_query import KeyUse, Telling
+from ackbook.broker.history.story_query import KeyUse, StoryQuery
 from ackbook.projections.ids import position_of
+from ackbook.projections.names import canonical
 
 LAST_MAX = 1_000
 """Stories told at once."""
@@ -58,8 +59,9 @@ class WhyQuestion(msgspec.Struct, frozen=True):
         if self.sender is not None and self._key is None:
             raise Misasked("--from says whose idempotency key is meant; name the key")
 
-    def resolve(self, telling: Telling) -> Meant:
-        """The ids that are meant. Raises `Misasked`."""
+    def resolve(self, telling: StoryQuery) -> Meant:
+        """The ids that are meant. Raises `NothingKnown` where no record is about it, and `Misasked`
+        where several senders used the key: its `next_step` asks for one of them."""
         if self.agent is not None:
             assert self.last is not None
             found = telling.last_deliveries(self.agent, self.last)
@@ -92,7 +94,7 @@ class WhyQuestion(msgspec.Struct, frozen=True):
                 + (f"; {lost}" if lost else ""),
                 "ids are shown by: ackbook send, ackbook pending, ackbook events",
             )
-        senders = sorted({use.sender for use in uses})
+        senders = sorted({canonical(use.sender) for use in uses})
         if len(senders) > 1:
             told = ", ".join(f"{use.sender} ({use.event_id}, seq {use.seq})" for use in uses)
             raise Misasked(

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from ackbook.broker.exit_codes import ExitCode
-from ackbook.broker.history.story_query import Telling, kept_of
+from ackbook.broker.history.story_query import StoryQuery, caches_of
 from ackbook.broker.history.why_question import Misasked, NothingKnown, WhyQuestion
 from ackbook.broker.journal_endings import error_at_a_shell, exit_code_of
 from ackbook.journal import AttemptFailed, JournalError, Reader
@@ -53,7 +53,7 @@ def tell(journal: Path, head: int, asked: WhyQuestion) -> WhyAnswer:
             raise AttemptFailed("nobody waits for the story any more", "ask again")
 
     reader = Reader(journal)
-    telling = Telling(reader, journal, caches=kept_of(reader), head=head, progress=look)
+    telling = StoryQuery(reader, journal, caches=caches_of(reader), head=head, progress=look)
     try:
         asked.check()
         stories = map(telling.story, asked.resolve(telling).ids)

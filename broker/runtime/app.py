@@ -17,17 +17,20 @@ import secrets
 import signal
 import sys
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.journal_endings import error_at_a_shell, exit_code_of
 from ackbook.broker.runtime.api.server import listen
 from ackbook.broker.runtime.broker_directory import BrokerDirectory
-from ackbook.broker.runtime.broker_run import BrokerRun, Settings
+from ackbook.broker.runtime.broker_run import BrokerRun
 from ackbook.broker.runtime.maintenance.snapshot_schedule import Upkeep
+from ackbook.broker.runtime.run_settings import NotForAgents, Settings
 from ackbook.broker.runtime.system import inherited
 from ackbook.broker.runtime.system.package_version import RUNNING
+from ackbook.broker.runtime.system.private_paths import NotPrivate
+from ackbook.broker.runtime.system.shortage import NO_THREAD
 from ackbook.broker.wire.connection import Connection
 from ackbook.broker.wire.frames import UMASK
 from ackbook.journal import Files, JournalError, Locked, OsFiles
@@ -36,10 +39,7 @@ from ackbook.projections.facts import Policy
 KEY_NAME = "RELAY_BROKER_API_KEY"
 
 DESCRIPTORS_MIN = 64
-"""A broker alone has about twenty; each agent takes two, each client one."""
-
-NO_THREAD = "can't start new thread"
-"""What Python says where there is no memory for the stack of one, or no number for it."""
+"""A broker alone has about twenty; each agent takes three, each client one."""
 
 SWITCH_S = 0.0005
 """A thread that reads the journal gives way to the loop after this, ten times sooner than usual."""
@@ -53,25 +53,31 @@ def serve(
     instance: str = "",
     respawn: bool = False,
     policy: Policy | None = None,
+    named: Collection[str] | None = None,
     ready: Callable[[Connection], None] | None = None,
     upkeep: Upkeep | None = None,
     files: Files | None = None,
     umask: int = UMASK,
+    token: str = "",
 ) -> ExitCode:
     """Run a broker until it is told to end, and return the exit code of the process.
 
     `directory` is made where it is missing and holds everything of this broker. `port` 0 is any
     free one. `respawn` starts again the agents that ended with their broker or machine. `policy`
-    are the numbers of delivery. `ready` is called once, on the loop, when the journal is replayed,
-    holders are adopted, and requests are answered; without it a line on stdout says so. `upkeep`
-    says when a snapshot or a compaction is due. `files` is the journal's door to the disk; None:
-    the real one. `umask` is what programs begin with, whatever that of this process is.
+    are numbers of delivery, and `named` its keys that are set: all others stay as the journal has
+    them. Without `named` a policy sets all, and without a policy nothing is set. `ready` is called
+    once, on the loop, when the journal is replayed, holders are adopted, and requests are answered;
+    without it a line on stdout says so. `upkeep` says when a snapshot or a compaction is due.
+    `files` is the journal's door to the disk; None: the real one. `umask` is what programs begin
+    with, whatever that of this process is. `token` is that of the agent that starts it, if one
+    does: agents set no policy that the policy does not let them set.
 
     The process must have no other thread yet: what its caller ignores or blocks is seen to, so that
     nobody who is started here inherits it.
 
-    DONE: a graceful end. NO: the port is taken. LOCKED: another broker has the directory. IO_ERROR:
-    the machine refuses, or the disk failed while it ran. Else what the journal's error says.
+    DONE: a graceful end. NO: the port is taken. LOCKED: another broker has the directory. REFUSED:
+    it is not this user's alone. IO_ERROR: the machine refuses, or the disk failed while it ran.
+    Else what the journal's error says.
     """
     inherited.settle_in()
     place = BrokerDirectory(directory)
@@ -81,6 +87,8 @@ def serve(
     try:
         place.make()
         listener = listen(host, port)
+    except NotPrivate as wrong:
+        return _refuse(f"cannot begin in {place.directory}: {wrong}", ExitCode.REFUSED)
     except OSError as error:
         return _cannot_begin(place, host, port, error)
     settings = Settings(
@@ -89,19 +97,35 @@ def serve(
         version=RUNNING,
         instance=instance,
         policy=policy or Policy(),
+        named=_named(policy, named),
         respawn=respawn,
         upkeep=upkeep or Upkeep(),
         files=files,
         umask=umask,
+        token=token,
     )
+    return _run(place, BrokerRun(place, settings, listener, ready or _say_ready))
+
+
+def _run(place: BrokerDirectory, life: BrokerRun) -> ExitCode:
+    """Run it on a loop of its own, to its end."""
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     sys.setswitchinterval(SWITCH_S)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_live(BrokerRun(place, settings, listener, ready or _say_ready)))
+            runner.run(_live(life))
+    except NotForAgents as wrong:
+        return _refuse(f"cannot begin in {place.directory}: {wrong}", ExitCode.REFUSED)
     except (JournalError, OSError, MemoryError, RuntimeError) as error:
         return _cannot_go_on(place, error)
     return ExitCode.DONE
+
+
+def _named(policy: Policy | None, named: Collection[str] | None) -> tuple[str, ...]:
+    """The keys that a start sets, each once and in the order of the policy."""
+    if policy is None:
+        return ()
+    return tuple(key for key in Policy.__struct_fields__ if named is None or key in named)
 
 
 async def _live(life: BrokerRun) -> None:

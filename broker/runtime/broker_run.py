@@ -19,8 +19,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from ackbook.broker.core.commands import NoteClock, StartBroker, StopBroker
 from ackbook.broker.core.effects import Start
 from ackbook.broker.core.lifecycle import CLOCK_AHEAD_US_MAX
@@ -32,29 +30,32 @@ from ackbook.broker.history.world_loading import (
     fold_rest,
 )
 from ackbook.broker.runtime.agents.holder_session import HolderSession
-from ackbook.broker.runtime.agents.holders import Holders
+from ackbook.broker.runtime.agents.holders import Holders, sockets_in
+from ackbook.broker.runtime.agents.restored import Witnesses
 from ackbook.broker.runtime.agents.spawning import Spawner
 from ackbook.broker.runtime.agents.viewers import Attachments
-from ackbook.broker.runtime.api.guard import Guard
-from ackbook.broker.runtime.api.server import ApiServer, application
+from ackbook.broker.runtime.api.listeners import Listeners
+from ackbook.broker.runtime.api.server import application
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.runtime.broker_directory import BrokerDirectory
+from ackbook.broker.runtime.engine.agent_tokens import AgentTokens
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.feed import Feed
 from ackbook.broker.runtime.engine.inbox import Stopped
 from ackbook.broker.runtime.engine.state_waiter import QUIET_S_MAX, StateWaiter
+from ackbook.broker.runtime.last_words import at_the_end, cause_of
 from ackbook.broker.runtime.maintenance.compaction_schedule import Compactor
 from ackbook.broker.runtime.maintenance.health import HealthSources
 from ackbook.broker.runtime.maintenance.scrub_schedule import Checker
 from ackbook.broker.runtime.maintenance.snapshot_schedule import (
     SnapshotSchedule,
     SnapshotStart,
-    Upkeep,
 )
+from ackbook.broker.runtime.run_settings import NotForAgents, Settings
 from ackbook.broker.wire.connection import Connection
-from ackbook.broker.wire.frames import Hello
-from ackbook.journal import Files, Log, open_log
-from ackbook.projections.facts import KINDS, Policy
+from ackbook.journal import Log, open_log
+from ackbook.projections.commander import agent_commander
+from ackbook.projections.facts import KINDS
 from ackbook.projections.world.fold import World
 
 log = logging.getLogger("ackbook")
@@ -67,20 +68,6 @@ LAST_S_MAX = 10.0
 
 COLLECTOR = (100_000, 50, 50)
 """After the replay the world is old and full of live objects; looking at it often finds nothing."""
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller of `serve` decided."""
-
-    host: str
-    key: str
-    version: str
-    instance: str
-    policy: Policy
-    respawn: bool
-    upkeep: Upkeep
-    files: Files | None
-    umask: int
 
 
 class _Over(Exception):
@@ -100,33 +87,31 @@ class BrokerRun:
         self._place = place
         self._settings = settings
         self._ready = ready
-        self._port = listener.getsockname()[1]
         self._service: Service | None = None
-        self._guard = Guard(application(self._serving), settings.key, (settings.host,))
-        self._server = ApiServer(self._guard, listener)
+        app = application(self._serving)
+        self._listeners = Listeners(app, settings.key, settings.host, listener)
         self._ending = asyncio.Event()
         self._published = False
         self._keep_agents = False
         self._reason = "signal"
+        self._commander = ""
 
-    def stop(self, reason: str, *, keep_agents: bool = False) -> None:
+    def stop(self, reason: str, *, keep_agents: bool = False, commander: str = "") -> None:
         """Begin the graceful end."""
         if not self._ending.is_set():
             self._reason, self._keep_agents = reason, keep_agents
+            self._commander = commander
             self._ending.set()
 
     async def run(self) -> None:
         """From start to end. Raises `JournalError` where the journal or the disk does not allow
-        it, and `OSError` where the directory does not."""
-        serving = asyncio.create_task(self._server.run_here())
+        it, `OSError` where the directory does not, and `NotForAgents`."""
+        self._listeners.start()
         try:
-            await self._with_journal()
+            with at_the_end(self._withdraw):
+                await self._with_journal()
         finally:
-            self._guard.closed = "shutting down"
-            if self._published:  # else it is another broker's, who has the lock
-                self._place.withdraw()
-            self._server.stop()
-            await serving
+            await self._listeners.stop()
 
     async def _with_journal(self) -> None:
         journal = await asyncio.to_thread(
@@ -138,18 +123,21 @@ class BrokerRun:
             trusted=True,
             fold_version=LOADABLE,
         )
-        try:
-            world, since = await replay(self._place.journal, journal)
+        with at_the_end(journal.close):
             try:
-                async with asyncio.TaskGroup() as tasks:
-                    await self._serve(journal, world, since, tasks)
-                    raise _Over
-            except* _Over:
-                pass
-        except BaseExceptionGroup as group:
-            raise _first(group) from group
-        finally:
-            journal.close()
+                world, since = await replay(self._place.journal, journal)
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        await self._serve(journal, world, since, tasks)
+                        raise _Over
+                except* _Over:
+                    pass
+            except BaseExceptionGroup as group:
+                cause = cause_of(group)
+                if self._published:
+                    # First of all: what follows may fail as well, and would hide it.
+                    log.error("the broker ends: %s", cause)
+                raise cause from group
 
     async def _serve(
         self, journal: Log, world: World, since: SnapshotStart, tasks: asyncio.TaskGroup
@@ -158,9 +146,15 @@ class BrokerRun:
         instance = settings.instance or secrets.token_hex(8)
         feed, waiter = Feed(place.journal, world.seq), StateWaiter()
         attachments = Attachments(feed)
-        hello = Hello(epoch=journal.epoch, journal_id=journal.journal_id, instance=instance)
+        witnesses = Witnesses(journal.epoch, journal.journal_id, instance, world)
+        await witnesses.ask(sockets_in(place.holders))
+        hello = witnesses.hello()
         holders = Holders(place.holders, place.journal, hello, attachments)
-        engine = Engine(journal, world, (feed, waiter, holders.dispatch))
+        tokens = AgentTokens(world)
+        starter = tokens.agent_of(settings.token)
+        if starter and settings.named and "policy" not in world.policy.agents_may:
+            raise NotForAgents(f"{starter} is an agent, and agents do not change the policy")
+        engine = Engine(journal, world, (feed, waiter, tokens, holders.dispatch))
         holders.work_for(engine, tasks)
         spawner = Spawner(engine, holders, waiter, place.directory, os.environ, settings.umask)
         holders.restart = lambda start: _restart(tasks, spawner, start, journal)
@@ -175,13 +169,14 @@ class BrokerRun:
             holders=holders,
             spawner=spawner,
             attachments=attachments,
+            tokens=tokens,
             compactor=compactor,
             historians=asyncio.Semaphore(HISTORIANS_MAX),
-            health=HealthSources(engine, snapshots, compactor, checker),
+            health=HealthSources(engine, snapshots, compactor, checker, holders),
             directory=place.directory,
             version=settings.version,
             started=time.monotonic(),
-            shutdown=lambda keep: self.stop("shutdown", keep_agents=keep),
+            shutdown=lambda keep, by: self.stop("shutdown", keep_agents=keep, commander=by),
         )
         await engine.carry(
             StartBroker(
@@ -189,14 +184,18 @@ class BrokerRun:
                 pid=os.getpid(),
                 version=settings.version,
                 instance=instance,
+                lineage=hello.lineages[-1] if witnesses.because else "",
+                because=witnesses.because,
                 policy=settings.policy,
+                named=settings.named,
+                commander=agent_commander(starter) if starter else "",
             )
         )
         tasks.create_task(_keep_house(engine, journal))
         tasks.create_task(snapshots.run())
         tasks.create_task(compactor.run())
         tasks.create_task(checker.run())
-        await holders.adopt()
+        await holders.adopt(witnesses)
         if settings.respawn:
             await spawner.respawn()
         self._open()
@@ -207,26 +206,31 @@ class BrokerRun:
         """From here on everybody is heard."""
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
         connection = Connection(
-            url=f"http://{host}:{self._port}",
-            port=self._port,
+            url=f"http://{host}:{self._listeners.port}",
+            port=self._listeners.port,
             api_key=self._settings.key,
             pid=os.getpid(),
             directory=str(self._place.directory),
             version=self._settings.version,
         )
         self._published = True
+        self._listeners.add_local(self._place.listen())
         self._place.publish(connection)
-        self._guard.closed = ""
+        self._listeners.open()
         self._ready(connection)
 
     async def _end(self, service: Service, running: asyncio.Task[None]) -> None:
         """Nothing new is heard; programs end, or are kept; the last record says so."""
-        self._guard.closed = "shutting down"
+        self._listeners.close("shutting down")
         if not self._keep_agents:
             await _let_settle(service)
             await service.holders.end_all("broker_stopped")
         service.waiter.close()
-        last = service.engine.post(StopBroker(reason=self._reason, agents_kept=self._keep_agents))
+        last = service.engine.post(
+            StopBroker(
+                reason=self._reason, agents_kept=self._keep_agents, commander=self._commander
+            )
+        )
         service.engine.stop()
         # On a full disk the last records may never find room; the next start makes do without.
         with contextlib.suppress(TimeoutError):
@@ -235,6 +239,11 @@ class BrokerRun:
                 await running
         service.feed.close()
 
+    def _withdraw(self) -> None:
+        self._listeners.close("shutting down")
+        if self._published:  # else it is another broker's, who has the lock
+            self._place.withdraw()
+
     def _serving(self) -> Service:
         assert self._service is not None, "the guard lets nobody through before"
         return self._service
@@ -242,7 +251,8 @@ class BrokerRun:
 
 async def replay(directory: Path, journal: Log) -> tuple[World, SnapshotStart]:
     """The world as the journal tells it, block by block so that `/health` answers, and what was
-    folded beyond a snapshot."""
+    folded beyond a snapshot. Raises `Corrupt` and `NewerFormat` as `fold_rest` does: a broker does
+    not begin with less than all of it."""
     head = journal.head.seq
     world, snapshot = await asyncio.to_thread(begin_world, directory, head, journal.snapshot)
     folded = 0
@@ -282,11 +292,3 @@ async def _let_settle(service: Service) -> None:
 
 def _restart(tasks: asyncio.TaskGroup, spawner: Spawner, start: Start, journal: Log) -> None:
     tasks.create_task(spawner.start_again(start, journal.now()))
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What really went wrong: the first of the errors, however deep."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

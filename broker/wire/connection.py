@@ -7,6 +7,9 @@ import msgspec
 CONNECTION_FILE = "connection.json"
 """In the directory of the broker that it tells of."""
 
+SOCKET_FILE = "broker.sock"
+"""Beside it: the same API over a unix socket, for the owner of the directory, without the key."""
+
 
 class Connection(msgspec.Struct, frozen=True):
     """Where a running broker is reached, and with which key. `directory` is absolute. A broker of

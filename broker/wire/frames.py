@@ -20,9 +20,14 @@ from ackbook.broker.core.attempt_report import Report
 from ackbook.projections.facts import AgentName, DeliveryId, EventId, HeldReason, Mode
 
 PROTOCOL = 1
+"""Of these frames; a holder refuses a broker that names another one."""
+
 FRAME_BYTES_MAX = 8 * 1024 * 1024
 """A body of 512 KiB grows at most sixfold when escaped; output chunks are far smaller."""
 
+
+SHORT = "short: "
+"""How a holder's one line begins that could not start its program for lack of what passes."""
 
 UMASK = 0o022
 """Of programs, unless somebody says otherwise: others read what they write, as is usual."""
@@ -61,12 +66,21 @@ class Launch(Frame, frozen=True, tag_field="frame", tag="launch"):
 
 
 class Hello(Frame, frozen=True, tag_field="frame", tag="hello"):
-    """The first frame of a broker. `instance` is unique to the broker's process."""
+    """The first frame of a broker. `instance` is unique to the broker's process, which is `pid`;
+    it began at `started` (clock ticks since the machine did, as in `/proc/PID/stat`).
+
+    `lineages`: the histories that its journal went through, see `projections.ids`. One that begins
+    with those of the broker that was obeyed goes on from it, and is obeyed whatever its epoch is,
+    once that broker's process is gone; any other is another history, and is refused.
+    """
 
     epoch: int
     journal_id: str
     instance: str
     protocol: int = PROTOCOL
+    lineages: tuple[str, ...] = ()
+    pid: int = 0
+    started: int = 0
 
 
 class Named(Frame, frozen=True, tag_field="frame", tag="named"):
@@ -181,7 +195,8 @@ class ProgramEnded(Frame, frozen=True, tag_field="frame", tag="ended"):
 class Welcome(Frame, frozen=True, tag_field="frame", tag="welcome"):
     """The answer to `Hello`: who this is, how it stands, and every attempt it knows of.
 
-    `pid` is the program's. `offset`: bytes of output so far.
+    `pid` is the program's. `offset`: bytes of output so far. `reports` are those that no broker has
+    settled; `settled` the last of the others, for a broker whose journal was put back from a copy.
     """
 
     name: AgentName
@@ -194,6 +209,7 @@ class Welcome(Frame, frozen=True, tag_field="frame", tag="welcome"):
     reports: tuple[Report, ...] = ()
     ended: ProgramEnded | None = None
     protocol: int = PROTOCOL
+    settled: tuple[Report, ...] = ()
 
 
 class InputDone(Frame, frozen=True, tag_field="frame", tag="input_done"):

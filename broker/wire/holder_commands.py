@@ -7,6 +7,9 @@ is now, then that it is no more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ackbook.broker.core.attempt_report import Report
 from ackbook.broker.core.commands import (
     Adopt,
     AnyCommand,
@@ -29,15 +32,19 @@ class Speaker:
         self.generation = generation
         self.leaving: str | None = None
 
-    def welcome(self, frame: Welcome, *, adopting: bool) -> list[AnyCommand]:
-        """Everything that a holder knows, to be decided with no other command in between."""
+    def welcome(
+        self, frame: Welcome, *, adopting: bool, settled: Sequence[Report] = ()
+    ) -> list[AnyCommand]:
+        """Everything that a holder knows, to be decided with no other command in between.
+        `settled`: those of its settled reports that have still to be heard."""
         said: list[AnyCommand] = []
+        reports = (*frame.reports, *settled)
         if adopting:
-            began = tuple((report.delivery_id, report.attempt) for report in frame.reports)
+            began = tuple((report.delivery_id, report.attempt) for report in reports)
             said.append(
                 Adopt(name=self.name, generation=self.generation, pid=frame.pid, began=began)
             )
-        said += [ReportAttempt(agent=self.name, report=report) for report in frame.reports]
+        said += [ReportAttempt(agent=self.name, report=report) for report in reports]
         said += self.condition(frame.condition)
         if frame.ended is not None:
             said.append(self.ended(frame.ended))

@@ -15,6 +15,8 @@ STATUS: dict[str, int] = {
     "invalid_format": 400,
     "unauthorized": 401,
     "forbidden": 403,
+    "not_allowed": 403,
+    "unknown_token": 403,
     "agent_not_found": 404,
     "delivery_not_found": 404,
     "dead_letter_not_found": 404,
@@ -23,12 +25,14 @@ STATUS: dict[str, int] = {
     "agent_exists": 409,
     "not_cancellable": 409,
     "stale": 409,
+    "elsewhere": 409,
     "idempotency_conflict": 409,
     "cursor_ahead": 409,
     "too_large": 413,
     "queue_full": 429,
     "internal_error": 500,
     "outcome_unknown": 500,
+    "no_resources": 503,
     "pty_write_queue_full": 503,
     "shutting_down": 503,
     "version_changed": 503,
@@ -38,7 +42,9 @@ STATUS: dict[str, int] = {
 }
 """HTTP status by code."""
 
-RETRYABLE = frozenset({"queue_full", "journal_full", "pty_write_queue_full", "shutting_down"})
+RETRYABLE = frozenset(
+    {"queue_full", "journal_full", "no_resources", "pty_write_queue_full", "shutting_down"}
+)
 
 _CODES: dict[RefusedReason | RefusalReason, str] = {
     "queue_full": "queue_full",
@@ -54,11 +60,14 @@ _CODES: dict[RefusedReason | RefusalReason, str] = {
     "not_cancellable": "not_cancellable",
     "stale": "stale",
     "version_changed": "version_changed",
+    "elsewhere": "elsewhere",
+    "no_resources": "no_resources",
 }
 
 
 class Problem(Exception):
-    """An answer that is not a success."""
+    """An answer that is not a success. `code` is one of `STATUS`, `message` is for people, and
+    `status` the HTTP status that goes with the code."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

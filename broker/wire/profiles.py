@@ -15,6 +15,7 @@ This module knows no terminal and no rule; `readiness`, `keystrokes` and `eviden
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import msgspec
 
@@ -26,7 +27,7 @@ class Dialog(msgspec.Struct, frozen=True):
     """A question that Enter would answer. `where`: before the cursor, or anywhere on the screen."""
 
     pattern: re.Pattern[str]
-    where: str = "cursor"
+    where: Literal["cursor", "screen"] = "cursor"
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):

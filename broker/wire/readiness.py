@@ -38,6 +38,7 @@ Front = Literal["home", "child", "lost"]
 one lives (`child`), or another one after its end (`lost`)."""
 
 BUSY_MS_MIN = 300
+"""A guess that passes sooner is a shell that gave its terminal away and took it back."""
 
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from ackbook.journal.format.record import Draft
 from ackbook.journal.format.values import Data, draft_of, drafts_of, encode
 from ackbook.journal.maintenance.compaction import CompactionReport
 from ackbook.journal.maintenance.retention import FOREVER, Retention
+from ackbook.journal.reading.own_errors import own_errors
 from ackbook.journal.storage.clock import Clock
 from ackbook.journal.storage.files import Files
 from ackbook.journal.storage.notifier import Notifier
@@ -66,12 +67,14 @@ class AsyncJournal(OwnHistory):
     async def snapshot(self, state: object, *, through: int) -> None:
         """See `Journal.snapshot`. The state is encoded at once and written on a thread. Raises
         `RecordRefused`, `AttemptFailed`, `JournalFull`, `SnapshotUnusable` and `NotOpen`."""
-        await asyncio.to_thread(self._keeping.snapshot, encode(state), through)
+        with own_errors(self.directory, "no snapshot was made"):
+            await asyncio.to_thread(self._keeping.snapshot, encode(state), through)
 
     async def compact(self, keep: Retention = FOREVER) -> CompactionReport:
         """See `Journal.compact`. It packs on a thread. Raises `AttemptFailed`, `JournalFull` and
         `NotOpen`."""
-        return await asyncio.to_thread(self._keeping.compact, keep)
+        with own_errors(self.directory, "it was not compacted"):
+            return await asyncio.to_thread(self._keeping.compact, keep)
 
     async def close(self) -> None:
         """Wait for what was asked for, and end cleanly. Again is nothing. Raises `DiskFailed` as

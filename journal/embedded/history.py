@@ -6,6 +6,7 @@ The records that the journal writes about itself are left out. It takes no lock,
 processes may read beside the one that writes.
 """
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ackbook.journal.format.head import read_head
 from ackbook.journal.format.values import Record, State
 from ackbook.journal.next_step import NextStep
 from ackbook.journal.reading.follow import Follow, read_records
+from ackbook.journal.reading.own_errors import own_errors
 from ackbook.journal.reading.reader import Reader
 from ackbook.journal.reading.snapshot_choice import newest_snapshots
 from ackbook.journal.storage.clock import Clock, OsClock
@@ -50,28 +52,37 @@ class History:
     @property
     def seq(self) -> int:
         """The last position that may be shown; 0 when there is nothing."""
-        return self._reader().head()
+        with self._own_errors():
+            return self._reader().head()
 
     @property
     def first_seq(self) -> int:
         """The oldest position from which on nothing is missing; 0 when there is nothing."""
-        return self._reader().first_seq
+        with self._own_errors():
+            return self._reader().first_seq
 
     def read(self, after: int = 0, through: int | None = None) -> Iterator[Record]:
         """The records with `after < seq <= through`, and no further than what is there now.
 
         Raises `OutOfReach` when some of them were let go of, or when there never was a record
-        `after`; `Corrupt` when some cannot be read. What was given before is good.
+        `after`; `Corrupt` when some cannot be read; `AttemptFailed` when the machine refuses to
+        read now. What was given before is good.
         """
         last = self._last_seq(after)
         through = last if through is None else min(last, through)
-        for records in read_records(self._reader(), after, through):
+        found = read_records(self._reader(), after, through)
+        while True:
+            with self._own_errors():
+                records = next(found, None)
+            if records is None:
+                return
             yield from records
 
     def follow(self, after: int = 0, *, quiet_s_max: float | None = None) -> "Follow":
         """The records after a cursor, and then each new one as soon as it is durable; for a `for`
         and for an `async for`. It ends when no record came for `quiet_s_max` seconds, or the
-        journal was closed in this process. Raises `OutOfReach` and `Corrupt` as `read` does."""
+        journal was closed in this process. Raises `OutOfReach`, `Corrupt` and `AttemptFailed` as
+        `read` does."""
         self._last_seq(after)
         return Follow(
             self._reader(),
@@ -85,18 +96,20 @@ class History:
     def state(self) -> State:
         """The newest state that a snapshot holds: what a start begins with, to go on with
         `read(after=state.seq)`. Without one it is the state before the first record."""
-        newest = newest_snapshots(
-            self.directory, self._state_version, count_max=1, files=self._files
-        ).usable
-        if not newest:
-            return State()
-        pieces = b"".join(newest[0].blocks()).split(b"\n")
-        return State(newest[0].seq, b"".join(pieces))
+        with self._own_errors():
+            newest = newest_snapshots(
+                self.directory, self._state_version, count_max=1, files=self._files
+            ).usable
+            if not newest:
+                return State()
+            pieces = b"".join(newest[0].blocks()).split(b"\n")
+            return State(newest[0].seq, b"".join(pieces))
 
     def _durable_seq(self) -> int:
         """The same as `seq` at the price of a glance: what the writer vouches for. When it was
         killed this may be a batch behind, until it is back."""
-        head = read_head(self._files, self.directory)
+        with self._own_errors():
+            head = read_head(self._files, self.directory)
         return head.seq if head.marks else self.seq
 
     def _last_seq(self, after: int) -> int:
@@ -104,6 +117,9 @@ class History:
         if after > last:
             raise OutOfReach(_ahead(self.directory, after, last))
         return last
+
+    def _own_errors(self) -> contextlib.AbstractContextManager[None]:
+        return own_errors(self.directory, "it cannot be read now")
 
     def _reader(self) -> Reader:
         return Reader(self.directory, files=self._files)

@@ -5,6 +5,7 @@ one: appends go on while a state is written and while segments are archived. Who
 on which thread, is the business of whoever hands in `Turn`.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -17,6 +18,7 @@ from ackbook.journal.format.snapshot import SnapshotFile, write_snapshot
 from ackbook.journal.maintenance.archive import ArchiveFile, archive_segment
 from ackbook.journal.maintenance.compaction import Compaction, CompactionReport, plan_compaction
 from ackbook.journal.maintenance.retention import Retention
+from ackbook.journal.reading.own_errors import own_errors
 from ackbook.journal.reading.reader import Reader
 from ackbook.journal.reading.snapshot_choice import newest_snapshots
 from ackbook.journal.storage.files import Files
@@ -27,6 +29,10 @@ WITNESS_S: Final = 1.0
 
 _PIECE_BYTES: Final = 64 * 1024
 """A state is one JSON value; a snapshot is read back in lines of about this size."""
+
+_NO_SNAPSHOT: Final = "no snapshot was made"
+_NOT_COMPACTED: Final = "it was not compacted"
+_NOT_DONE: Final = "a step of its upkeep was not done"
 
 _Result = TypeVar("_Result")
 
@@ -40,13 +46,13 @@ class Turn(Protocol):
 class Housekeeping:
     """For the journal in one directory, whose states are of one version."""
 
-    __slots__ = ("_directory", "_files", "_turn", "_version")
+    __slots__ = ("_directory", "_files", "_take_turn", "_version")
 
     def __init__(self, directory: Path, version: int, files: Files, turn: Turn) -> None:
         self._directory = directory
         self._version = version
         self._files = files
-        self._turn = turn
+        self._take_turn = turn
 
     def snapshot(self, state: bytes, through: int) -> None:
         """Keep this state, which is JSON, as that of all records up to `through`.
@@ -54,17 +60,22 @@ class Housekeeping:
         Raises `SnapshotUnusable` when there is no record `through`, and `AttemptFailed` or
         `JournalFull`, after which everything is as it was.
         """
-        position = self._turn(lambda log: log.head)
-        if position.seq != through:
-            position = self._position_of(through)
-        pieces = (state[at : at + _PIECE_BYTES] for at in range(0, len(state), _PIECE_BYTES))
-        self._keep(position, pieces)
+        with self._own_errors(_NO_SNAPSHOT):
+            position = self._turn(lambda log: log.head)
+            if position.seq != through:
+                position = self._position_of(through)
+            pieces = (state[at : at + _PIECE_BYTES] for at in range(0, len(state), _PIECE_BYTES))
+            self._keep(position, pieces)
 
     def compact(self, keep: Retention) -> CompactionReport:
         """Archive and remove what two snapshots make dispensable.
 
         Raises `AttemptFailed` or `JournalFull`: what was removed before stays removed.
         """
+        with self._own_errors(_NOT_COMPACTED):
+            return self._compact(keep)
+
+    def _compact(self, keep: Retention) -> CompactionReport:
         self._carry_to_a_seal()
         plan = plan_compaction(
             self._directory,
@@ -83,6 +94,18 @@ class Housekeeping:
             self._remove(run, archived)
         self._turn(lambda _: run.forget())
         return run.report()
+
+    def _own_errors(self, what: str) -> contextlib.AbstractContextManager[None]:
+        return own_errors(self._directory, what)
+
+    def _turn(self, act: Callable[[Log], _Result]) -> _Result:
+        """Take one. What fails in it has failed as an attempt, and not in the midst of a write."""
+
+        def attempt(log: Log) -> _Result:
+            with self._own_errors(_NOT_DONE):
+                return act(log)
+
+        return self._take_turn(attempt)
 
     def _carry_to_a_seal(self) -> None:
         """When nothing was appended since the newest snapshot, end the segment in use and make two

@@ -218,15 +218,24 @@ class Journal(OwnHistory):
             self._witness_soon()
 
     def _witness_soon(self) -> None:
-        if self._witness is None:
-            self._witness = Timer(WITNESS_S, self._sync_head)
-            self._witness.daemon = True
-            self._witness.start()
+        if self._witness is not None:
+            return
+        witness = Timer(WITNESS_S, self._sync_head)
+        witness.daemon = True
+        try:
+            witness.start()
+        except RuntimeError:  # the machine has no thread to give: the witness comes at once
+            self._make_witness()
+        else:
+            self._witness = witness
 
     def _sync_head(self) -> None:
         with self._lock:
             self._witness = None
             if self._ended is None:
-                # A log that failed here says so to whoever uses it next.
-                with contextlib.suppress(DiskFailed):
-                    self._log.sync_head()
+                self._make_witness()
+
+    def _make_witness(self) -> None:
+        # A log that failed here says so to whoever uses it next.
+        with contextlib.suppress(DiskFailed):
+            self._log.sync_head()

@@ -23,7 +23,7 @@ from ackbook.journal.format.layout import Archived, list_directory, segment_name
 from ackbook.journal.format.snapshot import SnapshotFile
 from ackbook.journal.maintenance.archive import ArchiveFile, archive_segment
 from ackbook.journal.maintenance.retention import FOREVER, Retention, archives_to_forget, size_of
-from ackbook.journal.reading.snapshot_choice import KEPT, newest_snapshots
+from ackbook.journal.reading.snapshot_choice import KEPT, FoldVersions, newest_snapshots
 from ackbook.journal.storage.files import Files, OsFiles
 from ackbook.journal.writing.log import Log
 
@@ -95,7 +95,7 @@ class CompactionProgress(Struct, frozen=True):
 def plan_compaction(
     directory: Path,
     *,
-    fold_version: int | None,
+    fold_version: FoldVersions,
     floor: int | None = None,
     keep_audit: Retention = FOREVER,
     now: int,
@@ -205,7 +205,7 @@ class Compaction:
 def compact(
     log: Log,
     *,
-    fold_version: int | None,
+    fold_version: FoldVersions,
     floor: int | None = None,
     keep_audit: Retention = FOREVER,
     progress: Callable[[CompactionProgress], None] | None = None,

@@ -15,6 +15,7 @@ from ackbook.journal.format.layout import ARCHIVE, list_directory
 from ackbook.journal.format.record import parse_line
 from ackbook.journal.maintenance.compaction import plan_compaction
 from ackbook.journal.reading.blocks import LinePosition, SegmentBlocks
+from ackbook.journal.reading.snapshot_choice import FoldVersions
 from ackbook.journal.reading.sources import Source, sources_of
 from ackbook.journal.storage.files import Files, OsFiles
 
@@ -39,7 +40,7 @@ def statistics(
     directory: Path,
     *,
     live: Callable[[int, int], int],
-    fold_version: int | None = None,
+    fold_version: FoldVersions = None,
     files: Files | None = None,
 ) -> tuple[SegmentStatistics, ...]:
     """Every segment and archive in order. `live(first, last)` counts what the state refers to;

@@ -16,6 +16,7 @@ from ackbook.journal.format.record import parse_line
 from ackbook.journal.format.values import Record
 from ackbook.journal.limits import SECOND_US
 from ackbook.journal.next_step import NextStep
+from ackbook.journal.reading.own_errors import own_errors
 from ackbook.journal.reading.reader import Reader
 from ackbook.journal.storage.clock import Clock
 from ackbook.journal.storage.notifier import Notifier
@@ -89,7 +90,12 @@ class Follow:
         durable = self._durable_seq()
         if durable <= self._after:
             return
-        for records in read_records(self._reader, self._after, durable):
+        found = read_records(self._reader, self._after, durable)
+        while True:
+            with own_errors(self._reader.directory, "it cannot be read now"):
+                records = next(found, None)
+            if records is None:
+                break
             if records:
                 yield records
                 self._quiet_since = self._clock.boot()

@@ -53,6 +53,11 @@ class Reader:
         """The seq that has to follow the source that was read last."""
 
     @property
+    def directory(self) -> Path:
+        """The journal's, absolute."""
+        return self._directory
+
+    @property
     def damage(self) -> tuple[Damage, ...]:
         """What could not be given so far, each place once."""
         return tuple(self._damage.values())

@@ -18,9 +18,7 @@ from msgspec import Struct
 from ackbook.journal.errors import (
     Corrupt,
     Damage,
-    DamageFound,
     Locked,
-    Lost,
     NewerFormat,
     SnapshotUnusable,
 )
@@ -90,7 +88,7 @@ def salvage(
     """Make a journal in `out`, which must not be there yet or be empty, of what is good here.
 
     Raises `Locked` while a writer has the source open, `NewerFormat` where only a newer version
-    knows what is good, `Corrupt` or `Lost` where no line at all is proven, and `TargetTaken`.
+    knows what is good, `Corrupt` where no line at all is proven, and `TargetTaken`.
     """
     files = files or OsFiles()
     source, out = source.absolute(), out.absolute()
@@ -144,12 +142,11 @@ class _Salvage:
             headless=self._is_headless(),
         )
 
-    def _nothing(self) -> DamageFound:
-        """There is no line to be saved."""
+    def _nothing(self) -> Corrupt:
+        """There is no line to be saved, whatever there may have been."""
         what = "no line in it is proven to be good"
         following = NextStep("bring the files back from a backup")
-        damage = Damage(str(self._found.directory), 0, 0, what, "", following)
-        return Lost(damage) if self._found.verdict is RecoveryAction.LOST else Corrupt(damage)
+        return Corrupt(Damage(str(self._found.directory), 0, 0, what, "", following))
 
     def _lines(self) -> Iterator[Line]:
         """Every proven line of this journal once, seqs rising."""

@@ -39,7 +39,7 @@ class MeanSync:
 
 
 class Committer:
-    """One writer thread, started when it is first needed."""
+    """One writer thread, started when it is first needed and when there is one to be had."""
 
     __slots__ = ("_jobs", "_thread")
 
@@ -65,7 +65,7 @@ class Committer:
                 # The loop is closed: nobody is left who could be told, and the disk has it.
                 return
 
-        self._put(job)
+        self._run_soon(job)
         return done
 
     def lend(self, step: Callable[[], bool]) -> None:
@@ -74,9 +74,9 @@ class Committer:
 
         def job() -> None:
             if step():
-                self._jobs.put(job)
+                self._run_soon(job)
 
-        self._put(job)
+        self._run_soon(job)
 
     def close(self) -> None:
         """Wait for what was submitted and end the thread."""
@@ -85,10 +85,15 @@ class Committer:
             self._thread.join()
             self._thread = None
 
-    def _put(self, job: Callable[[], None]) -> None:
+    def _run_soon(self, job: Callable[[], None]) -> None:
+        """On the thread; right here where the machine has none to give, which is slower."""
         if self._thread is None:
             thread = Thread(target=self._run, name="journal-writer", daemon=True)
-            thread.start()  # where there is no memory for it, there is none to be joined
+            try:
+                thread.start()
+            except RuntimeError:
+                job()
+                return
             self._thread = thread
         self._jobs.put(job)
 

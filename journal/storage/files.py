@@ -119,12 +119,18 @@ class OsFiles:
             case "read":
                 flags = os.O_RDONLY | os.O_NONBLOCK  # a pipe in its place is not waited for
             case "write":
-                flags = os.O_RDWR
+                flags = os.O_RDWR | os.O_NOFOLLOW
             case "create":
-                flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
+                flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
             case _:
                 assert_never(access)
-        return Handle(os.open(path, flags | os.O_CLOEXEC, 0o600))
+        try:
+            return Handle(os.open(path, flags | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            if error.errno == errno.ELOOP and flags & os.O_NOFOLLOW:
+                said = "it is a link, and nothing is written through one"
+                raise OSError(errno.ELOOP, said, str(path)) from None
+            raise
 
     def close(self, handle: Handle) -> None:
         os.close(handle)

@@ -21,7 +21,7 @@ from ackbook.journal.format.snapshot import SnapshotFile
 from ackbook.journal.limits import SECOND_US
 from ackbook.journal.storage.commit_thread import Committer
 from ackbook.journal.storage.files import Files, Handle
-from ackbook.journal.writing.preallocator import Groundwork
+from ackbook.journal.writing.preallocator import Preallocator
 from ackbook.journal.writing.removal import HistoryRemover
 from ackbook.journal.writing.writer import Writer
 
@@ -189,13 +189,13 @@ class Log:
         self._in_flight = True
         return self._committer.submit(self._commit_in_flight)
 
-    def lay_ground(self) -> Groundwork | None:
+    def begin_preallocation(self) -> Preallocator | None:
         """Work that no batch has to wait for, for whoever has a thread to lend: `step` until it
         is over. `begin_commit` lends its own; commits without a loop do the same work when it is
-        due. None when there is nothing to begin now. Raises `DiskFailed` when what was laid before
-        could not be taken over."""
+        due. None when there is nothing to begin now. Raises `DiskFailed` when what was
+        preallocated before could not be taken over."""
         self._check_turn()
-        return self._writer.lay_ground()
+        return self._writer.begin_preallocation()
 
     def sync_head(self) -> None:
         """Make HEAD durable. Commits do it once a second as they go; whoever holds an open log
@@ -277,8 +277,8 @@ class Log:
 
     def _commit_and_lend(self) -> None:
         self._writer.commit()
-        if (ground := self._writer.lay_ground()) is not None:
-            self._committer.lend(ground.step)
+        if (preallocator := self._writer.begin_preallocation()) is not None:
+            self._committer.lend(preallocator.step)
 
     def _check_turn(self) -> None:
         assert not self._closed, "the log is open"

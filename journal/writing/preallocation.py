@@ -1,9 +1,9 @@
 """How much room there is ahead of the last line, who writes more of it, and when.
 
-When a quarter of the room is used up, more ground may be laid by whoever has a thread; then the
+When a quarter of the room is used up, more may be preallocated by whoever has a thread; then the
 next segment, whole. Without a thread the writer does both itself, when half of it is used up or a
 segment is full, and waits. Where the disk has little space left, others need it, too: room is taken
-in small pieces, and nothing is laid beside the batches. A disk that is full is asked again every
+in small pieces, and none beside the batches. A disk that is full is asked again every
 second, and everything goes on in the room that there is.
 
 Where there is plenty, room grows by 4 MiB at a time, and behind it lies the reserve, which only
@@ -12,7 +12,7 @@ records that make the state smaller may use. A tail whose room was just extended
 ```
   end                                             room_end
    |--- 1/4 ---|--- 1/4 ---|--------- 1/2 ---------|r|
-               ^ more is laid beside the batches
+               ^ more is taken beside the batches
                            ^ the writer extends it itself
 ```
 
@@ -22,7 +22,7 @@ Every method may raise `OSError`, after which nobody knows what is durable.
 from ackbook.journal.limits import Limits
 from ackbook.journal.storage.clock import Clock
 from ackbook.journal.storage.files import SPACE_ERRORS
-from ackbook.journal.writing.preallocator import Groundwork
+from ackbook.journal.writing.preallocator import Preallocator
 from ackbook.journal.writing.tail import Preparation, Tail
 
 SPARE_TIMES = 8
@@ -35,11 +35,11 @@ class Room:
 
     __slots__ = (
         "_clock",
-        "_ground",
         "_lay_at",
         "_limits",
         "_next",
         "_plenty",
+        "_preallocator",
         "_tail",
         "due_end",
         "retry_after",
@@ -49,8 +49,8 @@ class Room:
         self._clock = clock
         self._limits = limits
         self._tail = tail
-        self._ground: Groundwork | None = None
-        """Being laid now: in the tail, or in `_next` when there is one."""
+        self._preallocator: Preallocator | None = None
+        """At work now: in the tail, or in `_next` when there is one."""
         self._next: Preparation | None = None
         self._lay_at = 0
         self._plenty = False
@@ -63,57 +63,59 @@ class Room:
         """Have the room to begin with."""
         self.extend(self._target())
 
-    def lay_ground(self) -> Groundwork | None:
+    def begin_preallocation(self) -> Preallocator | None:
         """Work that is worth doing now beside the batches; None when there is none to begin."""
         if self._tail.end < self._lay_at:
             return None
         self.follow()
-        idle = self._ground is None and self._next is None
+        idle = self._preallocator is None and self._next is None
         due = self._tail.end >= self._lay_at
         if not (idle and due and self._plenty and self._may_try()):
             return None
         try:
             if self._tail.room_end >= self._whole():
                 self._next = self._tail.prepare_next(self._whole(), self._limits.step_bytes)
-                self._ground = self._next.ground
+                self._preallocator = self._next.preallocator
             else:
-                self._ground = self._tail.lay_ground(self._target(), self._limits.step_bytes)
+                self._preallocator = self._tail.begin_preallocation(
+                    self._target(), self._limits.step_bytes
+                )
         except OSError:
             # No descriptor to be had: the writer does it when it is due, or finds out why.
             self.postpone()
-        return self._ground
+        return self._preallocator
 
     def follow(self) -> None:
-        """Use the room that was laid so far."""
-        ground = self._ground
-        if ground is None:
+        """Use the room that was taken so far."""
+        preallocator = self._preallocator
+        if preallocator is None:
             return
-        over = ground.over  # asked first: afterwards it reaches nothing more
-        full = ground.full
-        if ground.failure is not None:
+        over = preallocator.over  # asked first: afterwards it reaches nothing more
+        full = preallocator.full
+        if preallocator.failure is not None:
             # In a file that holds nothing yet, a full disk is no harm, however late it shows.
-            full = self._next is not None and ground.failure.errno in SPACE_ERRORS
+            full = self._next is not None and preallocator.failure.errno in SPACE_ERRORS
             if not full:
-                raise ground.failure
+                raise preallocator.failure
         if self._next is None:
-            self._tail.room_end = ground.reached
+            self._tail.room_end = preallocator.reached
         if over:
-            self._ground = None
+            self._preallocator = None
             if full:
                 self.postpone()
                 self._discard_next()
             self.look_ahead()
 
-    def end_groundwork(self) -> None:
+    def end_preallocation(self) -> None:
         """Nobody else writes to a file of the journal when this returns."""
-        if self._ground is not None:
-            self._ground.end()
+        if self._preallocator is not None:
+            self._preallocator.end()
             self.follow()
 
     def extend(self, size: int) -> None:
         """Have room for `size` more bytes in the tail, or as much as the disk gives."""
         if self._next is None:
-            self.end_groundwork()
+            self.end_preallocation()
         if self._tail.room < size and self._may_try() and not self._tail.extend(size):
             self.postpone()
         self.look_ahead()
@@ -121,7 +123,7 @@ class Room:
     def tend(self) -> None:
         """Extend it when little is left."""
         self.follow()
-        laying = self._ground is not None and self._next is None
+        laying = self._preallocator is not None and self._next is None
         if not laying and self._tail.room < self._least():
             self.extend(self._target())
         else:
@@ -130,7 +132,7 @@ class Room:
     def take_next(self) -> Preparation | None:
         """The next segment, with its room; None when the disk is too full for it."""
         if self._next is None:
-            self.end_groundwork()
+            self.end_preallocation()
             try:
                 self._next = self._tail.prepare_next(self._smallest(), self._limits.step_bytes)
             except OSError as error:
@@ -138,11 +140,11 @@ class Room:
                     raise
                 self.postpone()
                 return None
-            self._ground = self._next.ground
-        ground = self._next.ground
-        while ground.reached < self._smallest() and ground.step():
+            self._preallocator = self._next.preallocator
+        preallocator = self._next.preallocator
+        while preallocator.reached < self._smallest() and preallocator.step():
             pass
-        self.end_groundwork()
+        self.end_preallocation()
         return self._next
 
     def move_to(self, tail: Tail) -> None:
@@ -152,13 +154,13 @@ class Room:
 
     def discard(self) -> None:
         """There will be no next segment; what was prepared for it goes."""
-        self.end_groundwork()
+        self.end_preallocation()
         self._discard_next()
 
     def release(self) -> None:
         """Close the descriptors; nothing is written, whatever failed before."""
-        if self._ground is not None:
-            self._ground.end()
+        if self._preallocator is not None:
+            self._preallocator.end()
         if self._next is not None:
             self._next.close()
 
@@ -172,11 +174,11 @@ class Room:
         self._plenty = self._tail.free_space() >= SPARE_TIMES * self._whole()
         # The segment is full, or so little room is left that the writer has to see to it.
         self.due_end = min(self._limits.segment_bytes_max, room_end - self._least())
-        # A quarter of what was laid is used up; another one may be, while more is laid beside the
+        # A quarter of the room is used up; another one may be, while more is taken beside the
         # batches, before the writer would have to wait.
         self._lay_at = room_end - self._limits.reserve_bytes - self._growth() * 3 // 4
         if room_end >= self._whole():
-            # This segment needs no more, so the next one is due. It is laid while the second half
+            # This segment needs no more, so the next one is due. It is made while the second half
             # of this one is written, and not sooner: a log that ends before has no use for it.
             self._lay_at = self._limits.segment_bytes_max // 2
 

@@ -45,7 +45,7 @@ class RunningHash:
         return self._digest.hexdigest()
 
 
-class Groundwork:
+class Preallocator:
     """Room from the byte `start` to the byte `stop` of a file. The descriptor is closed with it
     when it is its `own`."""
 

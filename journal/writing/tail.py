@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ackbook.journal.format.layout import segment_name
 from ackbook.journal.storage.files import SPACE_ERRORS, Files, Handle, write_all
-from ackbook.journal.writing.preallocator import NEWLINES, Groundwork, RunningHash
+from ackbook.journal.writing.preallocator import NEWLINES, Preallocator, RunningHash
 
 
 class Tail:
@@ -99,12 +99,12 @@ class Tail:
         self._hash.catch_up()
         return fits
 
-    def lay_ground(self, target: int, step: int) -> Groundwork:
+    def begin_preallocation(self, target: int, step: int) -> Preallocator:
         """What `extend` does, for somebody else to do step by step. Nobody else may extend until
         it is over; `room_end` follows what it reached."""
         handle = self._files.open(self._path, "write")
         start, stop, running = self.room_end, self.end + target, self._hash
-        return Groundwork(self._files, handle, start, stop, step=step, own=True, running=running)
+        return Preallocator(self._files, handle, start, stop, step=step, own=True, running=running)
 
     def prepare_next(self, room: int, step: int) -> "Preparation":
         """The segment that follows this one, with so much room to be laid in it."""
@@ -133,7 +133,7 @@ class Preparation:
     """The next segment while it has no name yet: first its room, then its first line. `ground` is
     to be stepped until it is over."""
 
-    __slots__ = ("_files", "_handle", "_temporary", "ground")
+    __slots__ = ("_files", "_handle", "_temporary", "preallocator")
 
     def __init__(
         self, files: Files, before: Path, room: int, step: int, running: RunningHash
@@ -141,7 +141,7 @@ class Preparation:
         self._files = files
         self._temporary = before.with_name(before.name + ".tmp")
         self._handle = files.open(self._temporary, "create")
-        self.ground = Groundwork(
+        self.preallocator = Preallocator(
             files, self._handle, 0, room, step=step, own=False, running=running
         )
 
@@ -154,7 +154,7 @@ class Preparation:
         self._files.sync_dir(directory)
         tail = Tail(self._files, self._handle, directory, base, started_at)
         tail.resume(line, 1, running, frozenset({kind}))
-        tail.room_end = max(self.ground.reached, len(line))
+        tail.room_end = max(self.preallocator.reached, len(line))
         return tail
 
     def discard(self) -> None:
@@ -164,5 +164,5 @@ class Preparation:
 
     def close(self) -> None:
         """Let go of it; a start removes what stays."""
-        self.ground.end()
+        self.preallocator.end()
         self._files.close(self._handle)

@@ -27,7 +27,7 @@ from ackbook.journal.storage.clock import Clock, Ticker
 from ackbook.journal.storage.commit_thread import MeanSync
 from ackbook.journal.storage.files import Files
 from ackbook.journal.writing.preallocation import Room
-from ackbook.journal.writing.preallocator import Groundwork
+from ackbook.journal.writing.preallocator import Preallocator
 from ackbook.journal.writing.tail import Tail
 
 
@@ -119,7 +119,7 @@ class Writer:
 
     def offer(self, drafts: Sequence[Draft], at: int) -> bool:
         """`secure` and `stage` in one pass. False, with nothing staged: commit first, or offer
-        less."""
+        less. Raises what both raise."""
         size = self._door.admit(drafts, self.next_seq)
         if size > self._limits.batch_bytes_max or not self.secure(size, reserve=False):
             return False
@@ -127,7 +127,7 @@ class Writer:
         return True
 
     def commit(self) -> Position:
-        """Make the batch durable, then do what is due between batches."""
+        """Make the batch durable, then do what is due between batches. Raises `DiskFailed`."""
         self.check_alive()
         if not self._batch.count:
             return self.head
@@ -144,15 +144,15 @@ class Writer:
             raise
         return self.head
 
-    def lay_ground(self) -> Groundwork | None:
+    def begin_preallocation(self) -> Preallocator | None:
         """See `Log.lay_ground`."""
         try:
-            return self._room.lay_ground()
+            return self._room.begin_preallocation()
         except OSError as error:
             raise self.poison(error) from error
 
     def record(self, control: ControlRecord) -> None:
-        """Write a control record as a batch of its own."""
+        """Write a control record as a batch of its own. Raises `JournalFull` and `DiskFailed`."""
         assert not self._batch.count, "control records take their turn between batches"
         self.check_alive()
         if self._tail.room < 2 * self._limits.control_bytes:
@@ -164,7 +164,7 @@ class Writer:
         self.commit()
 
     def seal(self) -> Position:
-        """End the segment now and begin the next one. Gives the place of the seal."""
+        """End the segment and begin the next one; the place of the seal. See `Log.seal`."""
         assert not self._batch.count, "segments end between batches"
         self.check_alive()
         try:
@@ -176,7 +176,7 @@ class Writer:
         return sealed
 
     def finish(self, control: ControlRecord) -> None:
-        """Write the last record, cut the room off, and let HEAD say that nothing is missing."""
+        """Write the last record, cut the room off, let HEAD say so. Raises `DiskFailed`."""
         self._batch = Batch(self._tail.running)  # what was staged goes, as in a crash
         try:
             self._room.discard()
@@ -188,7 +188,7 @@ class Writer:
             raise self.poison(error) from error
 
     def sync_head(self) -> None:
-        """Make HEAD durable when it changed since it last was."""
+        """Make HEAD durable when it changed since it last was. Raises `DiskFailed`."""
         self.check_alive()
         try:
             self._room.follow()

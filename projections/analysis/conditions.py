@@ -20,6 +20,7 @@ from ackbook.projections.facts import (
     MessageEnqueued,
     MessageRefused,
 )
+from ackbook.projections.names import match_key
 from ackbook.projections.subjects import agents_of, deliveries_of
 from ackbook.projections.ways_out import Ended, ended_by
 from ackbook.projections.world.agents import Agent, AgentState
@@ -84,7 +85,7 @@ class _Watch:
         self._agent_tests = tuple(_agent_tests(condition))
         self._oldest_us = condition.oldest_over_us
         self._of_agents = bool(self._agent_tests) or self._oldest_us is not None
-        self._key = None if condition.agent is None else key_of(condition.agent)
+        self._key = None if condition.agent is None else match_key(condition.agent)
         self._outcome = condition.outcome
         self._letters_max = condition.dead_letters_over
         self._holding: dict[str, int] = {}
@@ -103,7 +104,7 @@ class _Watch:
 
     def _look_at(self, names: Iterable[str] | None, world: World) -> None:
         keys = world.agents if names is None else map(key_of, names)
-        for key in keys if self._key is None else {self._key}.intersection(keys):
+        for key in keys if self._key is None else [k for k in keys if match_key(k) == self._key]:
             agent = world.agents.get(key)
             since = None if agent is None else self._since(agent)
             if since is None:
@@ -124,12 +125,13 @@ class _Watch:
 
     def _ends(self, entry: Entry) -> bool:
         whose = _befallen(entry.fact, self._outcome)
-        return bool(whose) if self._key is None else self._key in map(key_of, whose)
+        return bool(whose) if self._key is None else self._key in map(match_key, whose)
 
     def _letters(self, world: World) -> int:
         if self._key is None:
             return len(world.dead_letters)
-        return sum(1 for letter in world.dead_letters.values() if key_of(letter.agent) == self._key)
+        letters = world.dead_letters.values()
+        return sum(1 for letter in letters if match_key(letter.agent) == self._key)
 
 
 _AgentTest = Callable[[Agent], bool]

@@ -32,7 +32,8 @@ class DeliveryRecord(msgspec.Struct, kw_only=True):
     `typed`: the first attempt that was not undone. `ended`: it left its queue for good. `reached`:
     when it had come at least so far. `restarts`: brokers that started while it lived. `attempts`
     counts those that were not undone, `retries` those that typed nothing and were made again.
-    `letter_dropped_at`: the dead letter it became had to make room.
+    `letter_dropped_at`: the dead letter it became had to make room. `commander`: who had it sent.
+    Times are microseconds UTC; `waited` is microseconds by cause.
     """
 
     delivery_id: DeliveryId
@@ -67,6 +68,7 @@ class DeliveryRecord(msgspec.Struct, kw_only=True):
     redelivered_of: DeliveryId | None = None
     redelivered_as: DeliveryId | None = None
     letter_dropped_at: int | None = None
+    commander: str = ""
     whole: bool = True
 
     def rise(self, level: Level, at: int) -> None:
@@ -103,4 +105,5 @@ def begin_life(delivery: Delivery, *, bodies: bool = False) -> DeliveryRecord:
         body_bytes=None if body is None else len(body.encode()),
         enqueued_seq=delivery.joined,
         enqueued_at=delivery.queued_at,
+        commander=message.commander,
     )

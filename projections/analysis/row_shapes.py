@@ -41,7 +41,8 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
 
     `oldest_ms`: how long the oldest of what waits has waited. `held`: why the head of its queue is
     not typed now. `since_ms`: when it came into its state. `exit`: how its program ended, where it
-    did. States: `unknown`, `starting`, `ready`, `blocked` (by `blocked`), `gone`, `restarting`.
+    did. `commander`: who had it started, null where that is not known. States: `unknown`,
+    `starting`, `ready`, `blocked` (by `blocked`), `gone`, `restarting`.
     """
 
     name: str
@@ -59,6 +60,7 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     cwd: str
     restart_count: int
     exit: ExitRow | None
+    commander: str | None = None
 
 
 class PendingRow(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "from"}):

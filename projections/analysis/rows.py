@@ -55,6 +55,7 @@ def agent_row(agent: Agent, at: int) -> AgentRow:
         exit=None
         if exited is None
         else ExitRow(reason=exited.reason, code=exited.code, signal=exited.signal),
+        commander=agent.spawned.commander or None,
     )
 
 

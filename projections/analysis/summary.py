@@ -17,7 +17,11 @@ from ackbook.projections.analysis.delivery_record import PROVEN, DeliveryRecord
 from ackbook.projections.analysis.wait_times import Hold
 
 HOLDS_MAX = 10
+"""Holds that a summary tells: the longest ones."""
+
 QUANTILES = (0.5, 0.9, 0.99)
+"""As shares of all: the middle one, and two that show the slow ones."""
+
 _DIGITS = 1_000
 
 
@@ -33,6 +37,7 @@ class Spread(msgspec.Struct):
         return cls(spans=Counter())
 
     def add(self, us: int) -> None:
+        """Count one span of so many microseconds, to three digits."""
         self.count += 1
         self.longest = max(self.longest, us)
         unit = 1
@@ -53,7 +58,8 @@ class Spread(msgspec.Struct):
 class Digest(msgspec.Struct, kw_only=True):
     """`outcomes` by agent, outcome and reason. `since_enqueued` and `since_typed` by level; to be
     `typed` is a level of the first. `waited` by cause, over all deliveries, in microseconds.
-    `holds`: the longest, longest first."""
+    `holds`: the longest, longest first. `commanders`: deliveries by who had them sent; empty where
+    no record says so."""
 
     deliveries: int = 0
     first_at: int | None = None
@@ -63,6 +69,7 @@ class Digest(msgspec.Struct, kw_only=True):
     since_typed: dict[str, Spread]
     waited: Counter[str]
     holds: list[Hold]
+    commanders: Counter[str]
 
     def total(self, outcome: str) -> int:
         """How many deliveries of all agents came to this."""
@@ -83,6 +90,7 @@ def digest(found: Iterable[DeliveryRecord | Hold]) -> Digest:
         since_typed={name: Spread.empty() for name in PROVEN},
         waited=Counter(),
         holds=[],
+        commanders=Counter(),
     )
     for each in found:
         match each:
@@ -105,6 +113,7 @@ def _shortness(hold: Hold) -> int:
 
 def _count(made: Digest, life: DeliveryRecord) -> None:
     made.deliveries += 1
+    made.commanders[life.commander] += 1
     made.outcomes[life.agent, life.outcome, life.reason] += 1
     at = life.enqueued_at
     made.first_at = at if made.first_at is None else min(made.first_at, at)

@@ -45,7 +45,8 @@ class Agent(msgspec.Struct, kw_only=True):
     `flowing`: the delivery that is being typed or awaits its evidence. `occupied`: the settled
     delivery whose text still stands in the input line, at most until `occupied_until`.
     `flushed`: in manual mode, what joined up to this record may be typed. `hold_until`: when a gone
-    agent's messages become dead letters; None: they wait for ever.
+    agent's messages become dead letters; None: they wait for ever. `hint_offset` and `last_offset`:
+    bytes of its output when a message last came with a hint how to answer, and at the last message.
     """
 
     name: AgentName

@@ -56,6 +56,7 @@ class Message(msgspec.Struct, gc=False):
     priority: int
     mode: Mode
     need: Level
+    commander: str = ""
 
 
 class Attempt(msgspec.Struct, gc=False):

@@ -69,6 +69,8 @@ def _broker_started(world: World, entry: Entry, fact: BrokerStarted) -> None:
     """Time without a broker is not running time; what was in flight is in doubt."""
     down = entry.at - world.at if world.at else 0
     world.epoch, world.running, world.started_at = fact.epoch, True, entry.at
+    if fact.lineage:
+        world.lineages = (*world.lineages, fact.lineage)
     for agent in world.agents.values():
         fold_agents.broker_started(world, agent, entry, down)
 

@@ -74,6 +74,7 @@ def message_of(entry: Entry, fact: MessageEnqueued) -> Message:
         fact.priority,
         fact.mode,
         fact.need,
+        intern(fact.commander),
     )
 
 
@@ -256,6 +257,7 @@ def message_again(fact: DeliveryRedelivered) -> Message:
         priority=fact.priority,
         mode=fact.mode,
         need=fact.need,
+        commander=fact.commander,
     )
 
 

@@ -78,6 +78,7 @@ class _WorldLine(msgspec.Struct, tag_field="entity", tag="world", kw_only=True, 
     generations: dict[str, int]
     leaving: list[tuple[AgentName, int, int]]
     counts: dict[str, int]
+    lineages: tuple[str, ...] = ()
 
 
 class _RedeliveredLine(msgspec.Struct, tag_field="entity", tag="redelivered"):
@@ -125,6 +126,7 @@ def dump(world: World) -> Iterator[bytes]:
             generations=world.generations,
             leaving=[(name, number, seq) for (name, number), seq in world.leaving.items()],
             counts=dict(world.counts),
+            lineages=world.lineages,
         )
     )
     for agent in world.agents.values():
@@ -154,7 +156,8 @@ def load(
     """The world of these lines, given in blocks of whole lines, as a loadable `version` of the fold
     dumped it.
 
-    Raises `UnreadableWorld` where they are no dump.
+    Raises `UnreadableWorld` where they are no dump by this version, or name what none of them
+    tells: begin with an older one, or with the first record.
     """
     world = World()
     loader = _Loader(world)
@@ -201,6 +204,7 @@ class _Loader:
         world.generations = line.generations
         world.leaving = {(name, number): seq for name, number, seq in line.leaving}
         world.counts.update(line.counts)
+        world.lineages = line.lineages
 
     def _agent(self, line: Any) -> None:
         fields = _fields(line)
@@ -213,6 +217,7 @@ class _Loader:
     def _message(self, line: Any) -> None:
         fields = _fields(line)
         fields["sender"], fields["target"] = intern(line.sender), intern(line.target)
+        fields["commander"] = intern(line.commander)
         self._messages.append(Message(**fields))
 
     def _delivery(self, line: Any) -> None:

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Final
 
 from ackbook.projections.facts import AgentName, DeliveryId, Evidence, Level, Policy, Verification
+from ackbook.projections.names import canonical
 from ackbook.projections.ways_out import EndedState
 from ackbook.projections.world.agents import Agent
 from ackbook.projections.world.deadlines import Agenda
@@ -42,8 +43,9 @@ class World:
     """The fold of all entries up to `seq`. Times are microseconds UTC.
 
     `agents` and `generations` are keyed by `key_of(name)`. `leaving`: released generations whose
-    holder has not ended yet. `counts`: deliveries by how they ended, and `enqueued`, ever.
-    """
+    holder has not ended yet. `lineages`: the tags of the histories that this one went through, the
+    present one last; empty for a journal that was never put back. `counts`: deliveries by how they
+    ended, and `enqueued`, ever."""
 
     def __init__(self) -> None:
         self.seq = 0
@@ -53,6 +55,7 @@ class World:
         self.running = False
         self.started_at = 0
         self.clock_ahead_us = 0
+        self.lineages: tuple[str, ...] = ()
         self.agents: dict[str, Agent] = {}
         self.generations: dict[str, int] = {}
         self.leaving: dict[tuple[AgentName, int], int] = {}
@@ -75,6 +78,11 @@ class World:
             self._reschedule()
         return self.deadlines
 
+    @property
+    def lineage(self) -> str:
+        """What ids that are made now end in."""
+        return self.lineages[-1] if self.lineages else ""
+
     def agent(self, name: str) -> Agent | None:
         """The agent of this name, in any case."""
         return self.agents.get(key_of(name))
@@ -86,8 +94,12 @@ class World:
 
     def recipients(self, channel: str) -> Iterator[Agent]:
         """The agents subscribed to a channel (without `#`), in the order of their names."""
+        wanted = canonical(channel)
         for key in sorted(self.agents):
-            if channel in self.agents[key].channels:
+            heard = self.agents[key].channels
+            if channel in heard or (
+                not channel.isascii() and any(canonical(each) == wanted for each in heard)
+            ):
                 yield self.agents[key]
 
     def messages(self) -> Iterator[Message]:

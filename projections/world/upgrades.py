@@ -9,6 +9,7 @@ where records are left, a start holds what it gives against a fold of them.
 | version | released with | what its step changes |
 |---|---|---|
 | 2 | 0.1.0 | the first one that was released |
+| 3 | 0.2.0 | nothing: a world may have `lineages`, and none of version 2 has any |
 """
 
 from __future__ import annotations
@@ -58,5 +59,10 @@ class FoldHistory(msgspec.Struct, frozen=True):
         return " or ".join(map(str, sorted(self.loadable)))
 
 
-RELEASED: Final = FoldHistory(oldest=2)
+def _without_lineages(lines: Iterator[bytes]) -> Iterable[bytes]:
+    """Version 2 to 3."""
+    return lines
+
+
+RELEASED: Final = FoldHistory(oldest=2, steps=(_without_lineages,))
 """Those of this fold. A snapshot of each is kept in `tests/projections/golden/snapshots`."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ackbook.broker.history.story_query import Telling, kept_of
+from ackbook.broker.history.story_query import StoryQuery, caches_of
 from ackbook.journal import Reader, verify
 from ackbook.projections.codec import decode_block
 from ackbook.projections.facts import Policy
@@ -82,7 +82,7 @@ def test_what_is_told_of_a_delivery_is_the_truth(lived: tuple[Path, World]) -> N
     for number, (delivery_id, account) in enumerate(ledger.accounts.items()):
         by_fate[account.state, account.reason, account.typed, number // 500] = delivery_id
     reader = Reader(journal)
-    telling = Telling(reader, journal, caches=kept_of(reader))
+    telling = StoryQuery(reader, journal, caches=caches_of(reader))
     assert len(by_fate) > 50
     for delivery_id in by_fate.values():
         story = telling.story(delivery_id)

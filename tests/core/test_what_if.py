@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ackbook.broker.core.commands import Cancel, Flush, Redeliver, SetMode
-from ackbook.broker.core.replay.id_mapping import Begun, Twins
+from ackbook.broker.core.replay.id_mapping import Begun, IdMapping
 from ackbook.broker.core.replay.what_if import Elsewhere
 from ackbook.projections.analysis.outcome_diff import ComparedDelivery
 from ackbook.projections.facts import AgentName, DeliveryAcked, DeliveryId, EventId, Policy
@@ -304,7 +304,7 @@ def test_what_was_in_the_way_of_an_attempt_is_not_in_the_way_at_another_time(
 
 
 def test_what_was_refused_here_has_no_twin_of_the_same_name() -> None:
-    twins = Twins()
+    twins = IdMapping()
     name, event_id = AgentName("bob"), EventId("evt_7")
     refused = Begun(name, event_id, None, 0, "queue_full")
     taken = Begun(name, event_id, DeliveryId("del_9_1"), 0)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ackbook.broker.core.attempt_report import Report
-from ackbook.broker.runtime.holder import capture_file as albums
-from ackbook.broker.runtime.holder.capture_file import Album
+from ackbook.broker.runtime.holder import capture_file
+from ackbook.broker.runtime.holder.capture_file import CaptureFile
 from ackbook.broker.wire.evidence import TerminalView
 from ackbook.broker.wire.screen_captures import Still, decode_still
 from ackbook.projections.facts import DeliveryId, Evidence
@@ -21,7 +21,7 @@ SEEN = Evidence(how="echo_line", offset_from=1, offset_to=9)
 
 
 def stills(path: Path) -> list[Still]:
-    files = [path.with_name(path.name + albums.OLD), path]
+    files = [path.with_name(path.name + capture_file.OLD), path]
     lines = [line for each in files if each.exists() for line in each.read_bytes().splitlines()]
     return [still for still in map(decode_still, lines) if still is not None]
 
@@ -85,10 +85,10 @@ def test_a_screen_that_cannot_be_kept_costs_nothing_else(screens: str) -> None:
 
 def test_a_file_never_grows_beyond_its_bounds_and_keeps_the_newest(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    album = Album(str(path), lambda: view("x" * 5_000))
+    captures = CaptureFile(str(path), lambda: view("x" * 5_000))
     for number in range(600):
-        album.told(report(number))
-        assert sum(each.stat().st_size for each in tmp_path.iterdir()) <= albums.BYTES_MAX
+        captures.told(report(number))
+        assert sum(each.stat().st_size for each in tmp_path.iterdir()) <= capture_file.BYTES_MAX
     kept = stills(path)
     assert len(kept) > 80
     assert kept[-1].delivery_id == "del_257_1"
@@ -99,42 +99,42 @@ def test_a_file_never_grows_beyond_its_bounds_and_keeps_the_newest(tmp_path: Pat
 
 def test_a_screen_too_large_for_the_file_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    Album(str(path), lambda: view("x" * albums.BYTES_MAX)).told(report(1))
+    CaptureFile(str(path), lambda: view("x" * capture_file.BYTES_MAX)).told(report(1))
     assert not path.exists()
 
 
 def test_a_torn_line_spoils_no_other(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    album = Album(str(path), view)
-    album.told(report(1))
+    captures = CaptureFile(str(path), view)
+    captures.told(report(1))
     path.chmod(0o600)
     whole = path.read_bytes()
     path.unlink()
     path.mkdir()
-    album.told(report(2))
+    captures.told(report(2))
     path.rmdir()
     path.write_bytes(whole[:20])
-    album.told(report(3))
+    captures.told(report(3))
     assert [each.delivery_id for each in stills(path)] == ["del_3_1"]
 
 
 def test_evidence_that_is_told_again_is_kept_once(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    album = Album(str(path), view)
+    captures = CaptureFile(str(path), view)
     for submitted in (False, False, True, True):
-        album.told(report(1, submitted=submitted))
+        captures.told(report(1, submitted=submitted))
     assert [each.moment for each in stills(path)] == ["seen", "submitted"]
 
 
 def test_the_files_of_old_holders_are_let_go(tmp_path: Path) -> None:
-    for number in range(albums.FILES_MAX + 10):
+    for number in range(capture_file.FILES_MAX + 10):
         old = tmp_path / f"old{number:04d}.jsonl"
         old.touch()
         os.utime(old, (number, number))
     path = tmp_path / "new.jsonl"
-    Album(str(path), view).told(report(1))
+    CaptureFile(str(path), view).told(report(1))
     names = sorted(each.name for each in tmp_path.iterdir())
-    assert len(names) < albums.FILES_MAX
+    assert len(names) < capture_file.FILES_MAX
     assert path.name in names
-    assert f"old{albums.FILES_MAX + 9:04d}.jsonl" in names
+    assert f"old{capture_file.FILES_MAX + 9:04d}.jsonl" in names
     assert "old0000.jsonl" not in names

@@ -6,6 +6,7 @@ import shutil
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ackbook.broker.core.attempt_report import Report
@@ -95,10 +96,30 @@ def test_enter_comes_late_enough_for_a_program_that_looks_for_bursts(kept: Path)
 def test_what_a_full_screen_program_showed_before_proves_nothing(kept: Path) -> None:
     with running(*program("boxed", str(kept))) as (_, link):
         first = delivered(link, message(1, "the same again"))
-        again = delivered(link, message(1, "the same again", attempt=2))
+        other = msgspec.structs.replace(message(1, "the same again"), delivery_id="del_1_2")
+        again = delivered(link, other)
         assert first.seen is not None
         assert again.seen is not None
         assert again.seen.offset_from >= first.seen.offset_to
+        becomes(lambda: len(transcript(kept)), 2)
+
+
+def test_a_text_that_reached_the_terminal_is_not_typed_for_a_later_attempt(kept: Path) -> None:
+    """Which only a broker orders whose journal was put back from a copy."""
+    with running(*program("boxed", str(kept))) as (_, link):
+        first = delivered(link, message(1, "once and for all"))
+        link.settle(message(1, "once and for all"))
+        again = delivered(link, message(1, "once and for all", attempt=2))
+        assert again == msgspec.structs.replace(first, attempt=2)
+        delivered(link, message(2, "the next one"))
+        assert [line.count("once and for all") for line in transcript(kept)] == [1, 0]
+
+
+def test_another_text_under_a_known_name_is_another_message(kept: Path) -> None:
+    with running(*program("boxed", str(kept))) as (_, link):
+        delivered(link, message(1, "of one history"))
+        link.settle(message(1, "of one history"))
+        delivered(link, message(1, "of another one"))
         becomes(lambda: len(transcript(kept)), 2)
 
 

@@ -110,7 +110,7 @@ def _act(story: Story, random: Random) -> None:
         beside = random.random() < 0.5
         for step in (lambda: story.append(sizes, reserve=random.random() < 0.2), story.commit):
             if beside and story.log is not None:
-                story.lay_ground()
+                story.begin_preallocation()
             if story.log is not None:
                 step()
 

@@ -32,7 +32,7 @@ from ackbook.journal.recovery.findings import Findings
 from ackbook.journal.recovery.survey import Survey
 from ackbook.journal.storage.files import Access, Handle
 from ackbook.journal.writing.preallocation import Room
-from ackbook.journal.writing.preallocator import Groundwork
+from ackbook.journal.writing.preallocator import Preallocator
 from ackbook.journal.writing.removal import HistoryRemover, left_over, remove, removed_by
 from ackbook.journal.writing.tail import Tail
 from ackbook.journal.writing.writer import Writer
@@ -86,28 +86,28 @@ def clean_looking_tail_kept_in_place(patch: Patch) -> None:
 def ground_laid_behind_the_seal(patch: Patch) -> None:
     """A segment ends while somebody still writes room into it."""
 
-    def end_groundwork(self: Room) -> None:
+    def end_preallocation(self: Room) -> None:
         self.follow()
 
-    patch(Room, "end_groundwork", end_groundwork)
+    patch(Room, "end_preallocation", end_preallocation)
 
 
 def ground_laid_through_the_descriptor_of_the_appends(patch: Patch) -> None:
     """What a sync of an append has to be told is told to somebody else, and forgotten there."""
 
-    class Forgetful(Groundwork):
+    class Forgetful(Preallocator):
         def step(self) -> bool:
             going_on = super().step()
             self.failure = None
             return going_on
 
-    def lay_ground(self: Tail, target: int, step: int) -> Groundwork:
+    def begin_preallocation(self: Tail, target: int, step: int) -> Preallocator:
         start, stop, running = self.room_end, self.end + target, self._hash
         return Forgetful(
             self._files, self._handle, start, stop, step=step, own=False, running=running
         )
 
-    patch(Tail, "lay_ground", lay_ground)
+    patch(Tail, "begin_preallocation", begin_preallocation)
 
 
 def seal_unsynced(patch: Patch) -> None:

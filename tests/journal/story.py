@@ -28,7 +28,7 @@ from ackbook.journal import (
 )
 from ackbook.journal.storage.clock import Clock
 from ackbook.journal.storage.files import Files
-from ackbook.journal.writing.preallocator import Groundwork
+from ackbook.journal.writing.preallocator import Preallocator
 from tests.journal.promises import DIRECTORY, KIND, Broken, Thing, Witness
 from tests.support.disk import Crash, CrashKind, SimulatedClock, SimulatedDisk, nothing
 
@@ -61,7 +61,7 @@ class Story(Witness):
         self.limits = limits
         self.log: Log | None = None
         self.numbers = 0
-        self.grounds: list[Groundwork] = []
+        self.grounds: list[Preallocator] = []
         """What a thread is still at, as far as it knows."""
         self.backup: dict[Path, bytes] = {}
         self._unsynced = False
@@ -142,13 +142,13 @@ class Story(Witness):
             self.promised += self.hoped
             self.hoped = []
 
-    def lay_ground(self) -> None:
+    def begin_preallocation(self) -> None:
         """A step of what a thread does beside the batches, begun now or at any time before."""
         assert self.log is not None
         try:
-            if (ground := self.log.lay_ground()) is not None:
+            if (preallocator := self.log.begin_preallocation()) is not None:
                 self.tally["grounds"] += 1
-                self.grounds.append(ground)
+                self.grounds.append(preallocator)
             self._step_ground()
         except Crash:
             self._died()
@@ -167,7 +167,7 @@ class Story(Witness):
         else:
             self.log = None
             self.tally["closes"] += 1
-            assert not any(ground.step() for ground in self.grounds), "it is closed"
+            assert not any(preallocator.step() for preallocator in self.grounds), "it is closed"
             if not self.backup or self.random.random() < 0.3:
                 names = [name for name in self.disk.entries(DIRECTORY) if name[0] == "0"]
                 self.backup = {DIRECTORY / n: self.disk.content(DIRECTORY / n) for n in names}
@@ -300,10 +300,10 @@ class Story(Witness):
 
     def _step_ground(self) -> None:
         if self.grounds:
-            ground = self.random.choice(self.grounds)
+            preallocator = self.random.choice(self.grounds)
             self.tally["ground_steps"] += 1
-            if not ground.step():
-                self.grounds.remove(ground)
+            if not preallocator.step():
+                self.grounds.remove(preallocator)
 
     def _look_before_sync(self) -> None:
         # The first sync of a commit is that of its batch: all of it is written, none is durable.

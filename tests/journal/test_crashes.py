@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from ackbook.journal import DiskFailed, Draft, Limits, Retention, open_log
-from ackbook.journal.writing.preallocator import Groundwork
+from ackbook.journal.writing.preallocator import Preallocator
 from tests.journal.campaign import run_history
 from tests.journal.mutations import MUTATIONS, Patch
 from tests.journal.promises import DIRECTORY, Broken
@@ -183,22 +183,22 @@ def _fail_beside_batches() -> None:
         story.append([300])
         story.commit()
         assert story.log is not None
-        ground = story.log.lay_ground()
-        assert ground is not None
+        preallocator = story.log.begin_preallocation()
+        assert preallocator is not None
         story.append([100])
-        _fail_beside(story, ground)
+        _fail_beside(story, preallocator)
         story.crash("power")
         story.finish()
 
 
-def _fail_beside(story: Story, ground: Groundwork) -> None:
-    """The batch is written; before it is synced, a sync of the ground fails and takes it along."""
+def _fail_beside(story: Story, preallocator: Preallocator) -> None:
+    """The batch is written; before it is synced, another sync fails and takes it along."""
     assert story.log is not None
 
     def step() -> None:
         story.disk.before_sync = nothing
         story.disk.fail_in(2)
-        ground.step()
+        preallocator.step()
 
     story.disk.before_sync = step
     try:
@@ -231,12 +231,12 @@ def _short_life(story: Story) -> None:
     steps: list[Callable[[], object]] = [
         story.open,
         lambda: story.append([100, 200]),
-        story.lay_ground,
+        story.begin_preallocation,
         story.commit,
         lambda: story.append([150] * 14),
-        story.lay_ground,
+        story.begin_preallocation,
         story.commit,
-        story.lay_ground,
+        story.begin_preallocation,
         story.close,
         story.open,
         lambda: story.append([10]),

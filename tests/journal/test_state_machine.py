@@ -56,10 +56,10 @@ class JournalMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.is_open)
     @rule(steps=st.integers(1, 4))
-    def lay_ground(self, steps: int) -> None:
+    def begin_preallocation(self, steps: int) -> None:
         for _ in range(steps):
             if self.is_open:
-                self.story.lay_ground()
+                self.story.begin_preallocation()
 
     @precondition(lambda self: self.is_open)
     @rule()

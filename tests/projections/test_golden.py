@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import orjson
 import pytest
 
 from ackbook.journal.format.control import CONTROL_KINDS
+from ackbook.projections import facts
 from ackbook.projections.codec import Foreign, decode, decode_block, encode, kind_of
 from ackbook.projections.events.derive import EVENTS_PER_RECORD, derive, to_json
-from ackbook.projections.facts import KINDS, MessageEnqueued
+from ackbook.projections.facts import KINDS, MessageEnqueued, Value
 from tests.projections.examples import EXAMPLES
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -72,3 +74,26 @@ def test_unknown_and_control_kinds_have_a_position_and_no_meaning() -> None:
         assert kind_of(entry) == kind
     block = b"\n".join([*FACTS[:3], foreign, *FACTS[3:]]) + b"\n"
     assert [entry.seq for entry in decode_block(block)] == [1, 2, 3, 7, *range(4, len(FACTS) + 1)]
+
+
+def defaults() -> dict[str, object]:
+    """What each field of each value of the facts is where a line leaves it out."""
+    found: dict[str, object] = {}
+    for shape in (each for each in vars(facts).values() if _is_value(each)):
+        for field in msgspec.structs.fields(shape):
+            if field.default is not msgspec.NODEFAULT:
+                found[f"{shape.__name__}.{field.name}"] = orjson.loads(
+                    msgspec.json.encode(field.default)
+                )
+    return found
+
+
+def _is_value(each: object) -> bool:
+    return isinstance(each, type) and issubclass(each, Value)
+
+
+def test_a_default_that_was_released_never_changes() -> None:
+    """Old records leave it out: another one would make their history another history."""
+    released = orjson.loads((GOLDEN / "defaults-v1.json").read_bytes())
+    now = defaults()
+    assert {name: now.get(name, "gone") for name in released} == released

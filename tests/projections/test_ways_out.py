@@ -41,6 +41,9 @@ from ackbook.projections.world.fold import World, fold_all
 from tests.projections.examples import AT, EXAMPLES
 
 BY_TYPE = {type(example): example for example in EXAMPLES}
+assert set(SETTLING) <= BY_TYPE.keys(), (
+    "a new one needs its example in tests/projections/examples.py"
+)
 SPAWNED, ENQUEUED = BY_TYPE[AgentSpawned], BY_TYPE[MessageEnqueued]
 HELD = BY_TYPE[DeliveryHeld]
 [(DELIVERY, AGENT), *_] = deliveries_of(ENQUEUED)

@@ -107,9 +107,10 @@ def test_while_a_broker_starts_only_its_health_is_answered(
 ) -> None:
     monkeypatch.setenv("RELAY_BROKER_API_KEY", "br_known")
     with idle() as broker, socket.socket() as probe:
+        # Bound and not listening, it keeps the port from everybody who takes any, not from ours.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-        probe.close()
         disk = broker.directory.parent / "disk"
         disk.write_text("slow")
         process = broker.launch("--port", str(port), "--disk", str(disk))

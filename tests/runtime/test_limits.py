@@ -7,10 +7,15 @@ everything that was acknowledged is there afterwards.
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -192,7 +197,9 @@ def test_a_broker_without_descriptors_still_takes_messages_and_recovers() -> Non
         taken = [broker.send("cat", f"number {number}")["event_id"] for number in range(20)]
         body = {"name": "dog", "cli": "cat", "cwd": str(broker.directory)}
         refused = broker.http.post("/api/spawn", json=body)
-        assert refused.status_code >= 400, refused.text
+        assert (refused.status_code, refused.json()["code"]) == (503, "no_resources"), refused.text
+        assert refused.json()["message"].startswith("dog was not started: too many files are open")
+        assert refused.json()["retryable"]
         restore()
         eventually(lambda: succeeds(broker, "/api/spawn", body), "it has descriptors again")
         assert [row["event_id"] for row in broker.get("/api/pending")["pending"]] == taken
@@ -223,3 +230,134 @@ def test_a_broker_without_memory_loses_nothing_that_it_took() -> None:
         assert len(waiting) <= len(taken) + 1, "one was on its way"
         assert broker.stop() == 0
         assert broker.verified()
+
+
+def test_a_spawn_is_refused_by_name_however_few_descriptors_are_left() -> None:
+    """Each step of it takes some; whichever is the first that gets none, nothing is left over."""
+    with running() as broker:
+        broker.spawn("cat", "cat")
+        broker.get("/api/spawned")  # over the connection that all of this takes
+        started = 0
+        for few in range(14):
+            restore = limit(broker.pid, resource.RLIMIT_NOFILE, free_descriptor(broker.pid) + few)
+            body = {"name": f"dog{few}", "cli": "cat", "cwd": str(broker.directory)}
+            answer = broker.http.post("/api/spawn", json=body)
+            restore()
+            if answer.is_success:
+                started += 1
+            else:
+                assert (answer.status_code, answer.json()["code"]) == (503, "no_resources"), few
+        assert started > 0, "some were enough"
+        living = {row["name"] for row in broker.get("/api/spawned")["agents"]}
+        assert len(living) == 1 + started
+        eventually(lambda: len(children(broker.pid)) == len(living), "no holder is left over")
+        broker.deliver("cat", "hello")
+        assert broker.stop() == 0
+        assert broker.verified()
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one started and has not collected, dead ones too."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(path.parent.name))
+    return sorted(found)
+
+
+# --- processes
+
+
+def test_a_broker_that_may_start_no_process_refuses_by_name_and_lives_on() -> None:
+    """Root may always, so that another user runs it then."""
+    with common_place() as place:
+        with broker_of(place / "broker") as (pid, http):
+            if os.geteuid() == 0:
+                os.kill(pid, signal.SIGUSR1)
+            else:
+                resource.prlimit(pid, resource.RLIMIT_NPROC, (0, 0))
+            limits = Path(f"/proc/{pid}/limits")
+            eventually(lambda: "Max processes             0" in limits.read_text(), "no more")
+            for verb, path, body in (
+                ("POST", "/api/spawn", {"name": "dog", "cli": "cat", "cwd": "/"}),
+                ("POST", "/api/spawn", {"name": "dog", "cli": "cat", "cwd": "/"}),
+            ):
+                answer = http.request(verb, path, json=body)
+                assert (answer.status_code, answer.json()["code"]) == (503, "no_resources")
+                assert "no further process or thread can be started" in answer.json()["message"]
+            assert http.get("/api/why/evt_1").status_code in (500, 503)
+            assert http.post("/api/compact", json={}).status_code < 500
+            assert http.get("/api/spawned").json()["agents"] == []
+            answer = http.post("/api/send", json={"to": "dog", "text": "hi"})
+            assert answer.json()["code"] == "agent_not_found"
+        assert verify(place / "broker" / "journal").ok
+
+
+@contextlib.contextmanager
+def common_place() -> Iterator[Path]:
+    """A place that another user can use, where we are root."""
+    directory = Path(tempfile.mkdtemp(prefix="ackbook-limits-"))
+    directory.chmod(0o1777 if os.geteuid() == 0 else 0o700)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
+@contextlib.contextmanager
+def broker_of(directory: Path) -> Iterator[tuple[int, httpx.Client]]:
+    """A broker that root's rights do not help, and a client of it."""
+    as_user = (
+        ["-m", "tests.support.as_user", str(NOBODY)] if os.geteuid() == 0 else ["-m", "ackbook"]
+    )
+    command = [sys.executable, *as_user, "up", "--json", "--dir", str(directory)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            if not said:
+                pytest.skip("another user does not reach the place for temporary files")
+            told = json.loads((directory / "connection.json").read_bytes())
+            key = {"X-API-Key": told["api_key"]}
+            with httpx.Client(base_url=told["url"], headers=key, timeout=60) as http:
+                yield int(told["pid"]), http
+        finally:
+            process.terminate()
+
+
+NOBODY = 61_357
+"""A user of nobody's: what its processes may be does not touch anybody."""
+
+
+# --- what has ended
+
+
+def test_a_holder_that_ended_is_collected_at_once() -> None:
+    with running() as broker:
+        for name in ("killed", "released", "exits"):
+            broker.spawn(name, "cat" if name != "exits" else "sh")
+        assert len(children(broker.pid)) == 3
+        holder = children(broker.pid)[0]
+        os.kill(holder, signal.SIGKILL)
+        eventually(lambda: holder not in children(broker.pid), "the killed one is collected")
+        assert broker.http.delete("/api/spawned/released").is_success
+        broker.post("/api/input/exits", data="exit\n")
+        eventually(lambda: children(broker.pid) == [], "and so are the others")
+
+
+def test_a_holder_is_collected_also_while_the_disk_is_full() -> None:
+    """What its end means cannot be recorded then, and waits; what is left of it need not."""
+    with idle() as broker:
+        mood = broker.directory.parent / "mood"
+        mood.write_text("well")
+        broker.start("--disk", str(mood))
+        broker.spawn("cat", "cat")
+        [holder] = children(broker.pid)
+        mood.write_text("full")
+        os.kill(holder, signal.SIGKILL)
+        eventually(lambda: children(broker.pid) == [], "it is collected")
+        mood.write_text("well")
+        broker.agent_is("cat", "gone")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ackbook.broker.history.cache import Cache
-from ackbook.broker.history.segment_index import Chapters
+from ackbook.broker.history.segment_index import SegmentIndex
 from ackbook.broker.history.world_cache import WorldCache
 from ackbook.broker.history.world_loading import begin_world, confirm_world, fold_rest
 from ackbook.broker.runtime.maintenance.snapshot_worker import make_snapshot
@@ -142,7 +142,7 @@ def test_no_world_with_a_hole_is_kept_for_later_questions(
     reader = Reader(journal)
     cache = Cache(tmp_path / "cache", "worlds")
     worlds = WorldCache(journal, lambda seq: next(reader.lines(seq - 1, seq), None), cache, 3)
-    kept = Chapters(reader, Cache(tmp_path / "cache", "chapters"), worlds, reader.head())
+    kept = SegmentIndex(reader, Cache(tmp_path / "cache", "segments"), worlds, reader.head())
     assert not kept.prepare(lambda _: None)
     assert all(int(name[:20]) < int(victim.name[:20]) for name in cache.names())
 

@@ -1,4 +1,4 @@
-"""The cache of chapters is worth time and nothing else: with it, without it, or with a bad one,
+"""The segment index is worth time and nothing else: with it, without it, or with a bad one,
 every question has the same answer."""
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import pytest
 
 from ackbook.broker.core.commands import Redeliver, ReportEnded
 from ackbook.broker.history.cache import Cache
-from ackbook.broker.history.segment_index import Chapter
-from ackbook.broker.history.story_query import Caches, Telling
+from ackbook.broker.history.segment_index import IndexedSegment
+from ackbook.broker.history.story_query import Caches, StoryQuery
 from ackbook.journal import Reader
 from ackbook.projections.codec import decode_block
 from ackbook.projections.facts import (
@@ -47,11 +47,11 @@ def caches(tmp_path: Path) -> Caches:
 
 
 def caches_in(root: Path) -> Caches:
-    return Caches(Cache(root, "chapters"), Cache(root, "worlds"))
+    return Caches(Cache(root, "index"), Cache(root, "worlds"))
 
 
-def telling(journal: Path, caches: Caches | None) -> Telling:
-    return Telling(Reader(journal), journal, caches=caches)
+def telling(journal: Path, caches: Caches | None) -> StoryQuery:
+    return StoryQuery(Reader(journal), journal, caches=caches)
 
 
 def ids_in(journal: Path) -> Iterator[str]:
@@ -75,7 +75,7 @@ def answers(journal: Path, caches: Caches | None) -> list[object]:
 def test_a_cache_changes_no_answer(journal: Path, caches: Caches) -> None:
     plain = answers(journal, None)
     assert answers(journal, caches) == plain, "while it is made"
-    assert len(caches.chapters.names()) == len(Reader(journal).bases) - 1
+    assert len(caches.segments.names()) == len(Reader(journal).bases) - 1
     assert answers(journal, caches) == plain, "once it is there"
 
 
@@ -84,11 +84,11 @@ def test_archives_tell_the_same_and_share_the_cache(tmp_path: Path, caches: Cach
     with closing(Recorded(journal)) as broker:
         Day(8, broker).run(STEPS)
     plain = answers(journal, caches)
-    kept = caches.chapters.names()
+    kept = caches.segments.names()
     assert ackbook("compact", "--dir", tmp_path, cwd=tmp_path).code == 0
     assert list((journal / "archive").iterdir())
     assert answers(journal, caches)[0] == plain[0]
-    assert set(caches.chapters.names()) >= set(kept)
+    assert set(caches.segments.names()) >= set(kept)
     assert answers(journal, None)[0] == plain[0]
 
 
@@ -97,7 +97,7 @@ def test_what_is_damaged_in_the_cache_is_made_again(
     harm: str, journal: Path, caches: Caches, tmp_path: Path
 ) -> None:
     plain = answers(journal, caches)
-    kept = sorted((tmp_path / "chapters").iterdir())
+    kept = sorted((tmp_path / "index").iterdir())
     for path in kept[::3]:
         content = path.read_bytes()
         match harm:
@@ -110,7 +110,7 @@ def test_what_is_damaged_in_the_cache_is_made_again(
             case _:
                 path.unlink()
     assert answers(journal, caches) == plain
-    assert {path.name for path in kept} == set(caches.chapters.names())
+    assert {path.name for path in kept} == set(caches.segments.names())
 
 
 FOREIGN = {"following": "0" * 64, "start": "0" * 64}
@@ -124,25 +124,25 @@ FOREIGN = {"following": "0" * 64, "start": "0" * 64}
         ("all of them", {"version": "of another program"}),
     ],
 )
-def test_a_chapter_of_another_history_or_version_is_not_believed(
+def test_an_index_of_another_history_or_version_is_not_believed(
     which: str, forged: dict[str, str], journal: Path, caches: Caches
 ) -> None:
     plain = answers(journal, caches)
-    chapters = chapters_in(caches)
-    most = max(chapters, key=lambda name: len(chapters[name].words))
-    for name in chapters if which == "all of them" else [most]:
-        other = msgspec.structs.replace(chapters[name], words=b"", **forged)
-        caches.chapters.put(name, msgspec.msgpack.encode(other))
+    index = indexed_in(caches)
+    most = max(index, key=lambda name: len(index[name].words))
+    for name in index if which == "all of them" else [most]:
+        other = msgspec.structs.replace(index[name], words=b"", **forged)
+        caches.segments.put(name, msgspec.msgpack.encode(other))
     assert answers(journal, caches) == plain
-    assert {name: each.words for name, each in chapters_in(caches).items()} == {
-        name: each.words for name, each in chapters.items()
+    assert {name: each.words for name, each in indexed_in(caches).items()} == {
+        name: each.words for name, each in index.items()
     }
 
 
-def chapters_in(caches: Caches) -> dict[str, Chapter]:
-    kept = {name: caches.chapters.get(name) for name in caches.chapters.names()}
+def indexed_in(caches: Caches) -> dict[str, IndexedSegment]:
+    kept = {name: caches.segments.get(name) for name in caches.segments.names()}
     return {
-        name: msgspec.msgpack.decode(content, type=Chapter)
+        name: msgspec.msgpack.decode(content, type=IndexedSegment)
         for name, content in kept.items()
         if content is not None
     }
@@ -181,22 +181,22 @@ class Watched(Reader):
             yield block
 
 
-def test_only_the_chapters_that_mention_it_are_opened(tmp_path: Path, caches: Caches) -> None:
+def test_only_the_segments_that_mention_it_are_opened(tmp_path: Path, caches: Caches) -> None:
     journal = tmp_path / "journal"
     with closing(Recorded(journal)) as broker:
         Day(9, broker).run(STEPS)
     wanted = next(iter(ids_in(journal)))
-    told = Telling(Reader(journal), journal, caches=caches, interval=7).story(wanted)
+    told = StoryQuery(Reader(journal), journal, caches=caches, interval=7).story(wanted)
     assert told is not None
     last = max(int(str(row["seq"])) for row in told.timeline)
     beyond = [base for base in Reader(journal).bases[:-2] if base > last]
     assert len(beyond) > 5
     reader = Watched(journal)
-    assert Telling(reader, journal, caches=caches, interval=7).story(wanted) == told
+    assert StoryQuery(reader, journal, caches=caches, interval=7).story(wanted) == told
     opened = {first for first, last in reader.given if last > first} & set(beyond[:-1])
     assert opened == set(), "of the others only the first line is looked at"
     plain = Watched(journal)
-    assert Telling(plain, journal, caches=None).story(wanted) == told
+    assert StoryQuery(plain, journal, caches=None).story(wanted) == told
     assert {first for first, last in plain.given if last > first} >= set(beyond[:-1])
 
 
@@ -214,7 +214,7 @@ def test_damage_in_what_is_asked_for_is_named_and_the_rest_is_told(
     wanted = list(ids_in(journal))
     for each in wanted[:: max(1, len(wanted) // 10)]:
         reader = Reader(journal)
-        told = Telling(reader, journal, caches=caches).story(each)
+        told = StoryQuery(reader, journal, caches=caches).story(each)
         assert told is not None
         plain = telling(journal, None).story(each)
         assert plain is not None
@@ -257,7 +257,7 @@ def test_where_the_beginning_was_let_go_of_the_rest_is_told(tmp_path: Path, cach
             continue  # it was queued in what is gone
         assert before is not None
         assert (story.state, story.reason) == (before.state, before.reason)
-    assert caches.chapters.names() == []
+    assert caches.segments.names() == []
     gone = ackbook("why", "evt_1", "--dir", tmp_path, cwd=tmp_path)
     assert gone.code == 3
     assert "evt_1 begins at record 1, and what is left of the journal at" in gone.err

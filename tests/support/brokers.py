@@ -25,6 +25,7 @@ from ackbook.broker.runtime.agents.holders import SOCKET_SUFFIX
 from ackbook.broker.wire.frames import EndOrder
 from ackbook.journal import Reader, verify
 from ackbook.projections.codec import decode_block
+from ackbook.projections.facts import BrokerStarted
 from ackbook.projections.world.fold import World
 from tests.support.holders import DEADLINE_S, ROOT, Link, eventually, gone
 
@@ -114,8 +115,9 @@ class Running:
             self.kill()
         for http in self._clients:
             http.close()
+        journal = Reader(self.directory / "journal")
         for path in sorted((self.directory / "holders").glob(f"*{SOCKET_SUFFIX}")):
-            end_holder(path, Reader(self.directory / "journal").journal_id or "")
+            end_holder(path, journal.journal_id or "", lineages_of(journal))
 
     # --- what tests say
 
@@ -229,7 +231,13 @@ def idle(policy: Row | None = None, name: str = "d") -> Iterator[Running]:
         shutil.rmtree(root)
 
 
-def end_holder(path: Path, journal_id: str) -> None:
+def lineages_of(journal: Reader) -> tuple[str, ...]:
+    """The histories that a journal went through."""
+    facts = (entry.fact for block in journal.blocks() for entry in decode_block(block))
+    return tuple(each.lineage for each in facts if isinstance(each, BrokerStarted) and each.lineage)
+
+
+def end_holder(path: Path, journal_id: str, lineages: tuple[str, ...] = ()) -> None:
     """End the holder that listens there, and wait until it and its program are gone."""
     try:
         link = Link(str(path))
@@ -238,7 +246,7 @@ def end_holder(path: Path, journal_id: str) -> None:
     try:
         instance = f"end-{os.getpid()}-{time.monotonic_ns()}"
         try:
-            welcome = link.hello(LAST_EPOCH, instance, journal_id)
+            welcome = link.hello(LAST_EPOCH, instance, journal_id, lineages)
         except AssertionError:
             # It was ending when it was spoken to; whatever it leaves is found by its mark.
             assert link.closed, "a holder answers or goes"

@@ -70,8 +70,14 @@ class Link:
     def send_raw(self, data: bytes) -> None:
         self._socket.sendall(data)
 
-    def hello(self, epoch: int = 1, instance: str = "one", journal_id: str = "j") -> Welcome:
-        self.send(Hello(epoch=epoch, journal_id=journal_id, instance=instance))
+    def hello(
+        self,
+        epoch: int = 1,
+        instance: str = "one",
+        journal_id: str = "j",
+        lineages: tuple[str, ...] = (),
+    ) -> Welcome:
+        self.send(Hello(epoch=epoch, journal_id=journal_id, instance=instance, lineages=lineages))
         welcome = self.wait(Welcome)
         assert self.frames[0] is welcome, "nothing is said before the welcome"
         return welcome

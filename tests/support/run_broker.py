@@ -68,6 +68,7 @@ def main() -> int:
         port=given.port,
         respawn=given.respawn,
         policy=msgspec.json.decode(given.policy, type=Policy),
+        named=msgspec.json.decode(given.policy, type=dict[str, object]).keys(),
         ready=_say,
         upkeep=upkeep,
         files=None if given.disk is None else TroubledDisk(given.disk),

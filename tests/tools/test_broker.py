@@ -342,3 +342,40 @@ def test_in_the_foreground_the_ready_line_is_json_for_programs(house: House) -> 
         assert house("down").code == 0
         assert broker.wait(PATIENCE_S) == 0
         assert broker.stdout.read() == b""
+
+
+def policy_in(house: House) -> dict[str, object]:
+    """What the journal says is in force."""
+    policies = [
+        json.loads(line)["data"]["policy"]
+        for line in house("cat", "--kind", "policy.changed").out.splitlines()
+    ]
+    return dict(policies[-1]) if policies else {}
+
+
+def test_a_start_changes_what_it_names_of_the_policy_and_nothing_else(house: House) -> None:
+    house.up()
+    house("down")
+    assert policy_in(house) == {}
+    house.up("--set", "queue_length_max=7", "--set", "window_ms=900")
+    house("down")
+    assert policy_in(house) == {"queue_length_max": 7, "window_ms": 900}
+    house.up()
+    house("down")
+    (house.root / "é policy.json").write_text('{"hold_ms": 5, "window_ms": 800}')
+    house.up("--policy", "é policy.json", "--set", "window_ms=700")
+    house("down")
+    assert policy_in(house) == {"queue_length_max": 7, "window_ms": 700, "hold_ms": 5}
+    house.up("--set", "queue_length_max=256")
+    house("down")
+    assert policy_in(house) == {"window_ms": 700, "hold_ms": 5}
+    check = house("replay", "--check", "--all", "--json").json()
+    assert (check["divergences"], check["origin_not_told"]) == ([], 0)
+
+
+def test_a_policy_that_says_nothing_starts_no_broker(house: House) -> None:
+    for option in (("--set", "hold_sm=5"), ("--set", "hold_ms=x"), ("--policy", __file__)):
+        for way in ((), ("--background",)):
+            done = house("up", *option, *way)
+            assert done.code == 2, done
+    assert not house.directory.exists()

@@ -404,3 +404,19 @@ def test_head_prints_one_token_that_verify_takes(run: Run) -> None:
     assert f"up to record {told['seq']}" in done.out
     other = run("verify", "--head", token, "--dir", CORPUS / "foreign_head")
     assert other.code == 4
+
+
+@pytest.mark.parametrize("names", [(), ("HEAD",), ("HEAD", "LOCK")])
+def test_of_an_empty_journal_nothing_is_compacted_and_nothing_salvaged(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    journal = tmp_path / "empty" / "journal"
+    journal.mkdir(parents=True)
+    for name in names:
+        (journal / name).touch()
+    told = ackbook("compact", "--dry-run", "--json", "--dir", journal.parent, cwd=tmp_path)
+    assert told.code == 0, told.err
+    assert (told.json()["removed"], told.json()["pinned"]) == ([], [])
+    saved = ackbook("salvage", "--out", "out", "--dir", journal.parent, cwd=tmp_path)
+    assert (saved.code, saved.out) == (4, "")
+    assert not (tmp_path / "out").exists()

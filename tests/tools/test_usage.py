@@ -6,12 +6,15 @@ import os
 import shlex
 import socket
 import subprocess
+import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from ptyprocess import PtyProcess
 
+from ackbook.broker.runtime.system import unix_sockets
 from ackbook.tools.main import VERBS
 from tests.support.past import Past, a_busy_day
 from tests.support.shell import ACKBOOK, ackbook, environment, wait_for_end
@@ -47,6 +50,26 @@ NEED_A_JOURNAL = {
     "verify": ("verify",),
     "why": ("why", "evt_1"),
 }
+
+
+def test_an_interrupt_while_a_command_is_still_being_loaded_is_no_traceback(tmp_path: Path) -> None:
+    """Everything that is loaded before the first line of ours runs is Python's own."""
+    module = tmp_path / "ackbook_interrupted.py"
+    module.write_text(
+        "import builtins, sys\n"
+        "load = builtins.__import__\n"
+        "def interrupted(name, *rest):\n"
+        "    if name == 'click':\n"
+        "        raise KeyboardInterrupt\n"
+        "    return load(name, *rest)\n"
+        "builtins.__import__ = interrupted\n"
+        "from ackbook.__main__ import command\n"
+        "sys.exit(command())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, module], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_the_overview_names_every_verb_with_what_it_does(tmp_path: Path) -> None:
@@ -160,13 +183,15 @@ def test_an_answer_that_comes_before_the_question_is_read_is_heard(tmp_path: Pat
     head = b"HTTP/1.1 413 x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
     def refuse(server: socket.socket) -> None:
-        connection, _ = server.accept()
-        with connection:
-            connection.recv(1024)
-            connection.sendall(head % len(answer) + answer)
+        asked = False
+        while not asked:  # who only looks who listens here says nothing
+            connection, _ = server.accept()
+            with connection:
+                if asked := bool(connection.recv(1024)):
+                    connection.sendall(head % len(answer) + answer)
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        _connection(tmp_path, pid=os.getpid(), port=server.getsockname()[1])
+    with closing(unix_sockets.listen(str(tmp_path / "broker.sock"))) as server:
+        server.setblocking(True)
         answering = threading.Thread(target=refuse, args=(server,))
         answering.start()
         done = ackbook("send", "bob", "-", "--dir", tmp_path, cwd=tmp_path, stdin=b"x" * 9_000_000)
@@ -215,16 +240,16 @@ def test_a_standard_stream_that_is_closed_does_no_harm(tmp_path: Path) -> None:
 
 
 def test_an_argument_that_is_not_utf8_is_a_wrong_use(tmp_path: Path) -> None:
-    _connection(tmp_path, pid=os.getpid(), port=1)
-    for arguments in ((b"send", b"bob", b"\xff"), (b"screen", b"\xff")):
-        done = subprocess.run(
-            [*ACKBOOK, *arguments, "--dir", tmp_path],
-            env=environment(),
-            check=False,
-            capture_output=True,
-        )
-        assert done.returncode == 2
-        assert b"not UTF-8" in done.stderr
+    with closing(unix_sockets.listen(str(tmp_path / "broker.sock"))):
+        for arguments in ((b"send", b"bob", b"\xff"), (b"screen", b"\xff")):
+            done = subprocess.run(
+                [*ACKBOOK, *arguments, "--dir", tmp_path],
+                env=environment(),
+                check=False,
+                capture_output=True,
+            )
+            assert done.returncode == 2
+            assert b"not UTF-8" in done.stderr
 
 
 @pytest.mark.parametrize(

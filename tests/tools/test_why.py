@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from ackbook.broker.core.commands import Release, Send, Sent, SetMode, Spawn
-from ackbook.broker.history.story_query import Telling
+from ackbook.broker.history.story_query import StoryQuery
 from ackbook.journal import Reader
 from ackbook.projections.facts import AgentName, RestartPolicy
 from ackbook.tools.shapes.why import DeliveryStory, DeliveryTold, MessageStory, WaitOfQueue
@@ -65,7 +65,7 @@ def test_every_key_that_is_printed_is_one_of_the_shapes(
     assert set(delivery["wait"]) == fields_of(WaitOfQueue)
     for shape, told_of in ((MessageStory, ids["amy"]), (DeliveryStory, ids["ann 19"])):
         journal = Reader(root / "journal")
-        story = Telling(journal, root / "journal", caches=None).story(told_of)
+        story = StoryQuery(journal, root / "journal", caches=None).story(told_of)
         assert story is not None
         assert set(story.to_dict()) == fields_of(shape) - {"screens"}, "a key is dropped unseen"
 
@@ -138,7 +138,7 @@ def test_the_second_question_reads_what_the_first_one_kept(
         for _ in range(2)
     )  # fmt: skip
     assert first.json() == second.json()
-    assert list(tmp_path.rglob("chapters/*/*"))
+    assert list(tmp_path.rglob("segments/*/*"))
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
 

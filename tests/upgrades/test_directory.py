@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.broker.history.world_loading import begin_world, fold_rest
+from ackbook.broker.history.world_loading import LOADABLE, begin_world, fold_rest
 from ackbook.journal import Reader, newest_snapshots, read_snapshot
 from ackbook.projections.codec import decode_block
 from ackbook.projections.facts import AgentName
 from ackbook.projections.world.fold import World, fold_all
-from ackbook.projections.world.serialization import FOLD_VERSION, dump, load
+from ackbook.projections.world.serialization import dump, load
 from tests.support.shell import House
 from tests.upgrades.versions import VERSIONS, Left, Row, only_more
 
@@ -116,13 +116,13 @@ def test_every_decision_is_made_again_or_named(left: Left, house: House) -> None
 
 def test_its_snapshots_load_and_tell_what_the_records_tell(house: House) -> None:
     journal = house.directory / "journal"
-    usable = newest_snapshots(journal, FOLD_VERSION).usable
+    usable = newest_snapshots(journal, LOADABLE).usable
     assert len(usable) == 2
     for snapshot in usable:
         whole = World()
         for block in Reader(journal).blocks(0, snapshot.seq):
             fold_all(whole, decode_block(block))
-        loaded = load(read_snapshot(journal / snapshot.name).blocks())
+        loaded = load(read_snapshot(journal / snapshot.name).blocks(), snapshot.fold_version)
         assert list(dump(loaded)) == list(dump(whole))
     head = Reader(journal).head()
     begun, snapshot_used = begin_world(journal, head)

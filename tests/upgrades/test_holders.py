@@ -33,7 +33,10 @@ from tests.upgrades.versions import VERSIONS, Left, Row
 
 AGENT = "dave"
 
-PASSING = ("delivery_id", "event_id", "epoch", "journal_id", "instance", "header", "window_ms")
+PASSING = (
+    *("delivery_id", "event_id", "header", "window_ms"),
+    *("epoch", "journal_id", "instance", "pid", "started", "lineages"),
+)
 
 
 @pytest.fixture(params=VERSIONS, ids=lambda left: left.version)

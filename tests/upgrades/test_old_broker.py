@@ -5,6 +5,7 @@ Its answers are those that it really gave; here a server of a few lines gives th
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -18,8 +19,6 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.journal import open_log
-from ackbook.projections.facts import KINDS
 from tests.support.shell import ACKBOOK, House, environment
 from tests.test_packaging import PROJECT
 from tests.upgrades.versions import VERSIONS, Left, Row
@@ -38,6 +37,8 @@ class OldBroker(House):
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
+        self._lock = open(self.directory / "journal" / "LOCK", "rb+")  # noqa: SIM115
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         connection = json.loads((self.directory / "connection.json").read_bytes())
         port = self._server.server_port
         mine = {"url": f"http://127.0.0.1:{port}", "port": port, "pid": os.getpid()}
@@ -73,6 +74,7 @@ class OldBroker(House):
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+        self._lock.close()
 
 
 @pytest.fixture(params=VERSIONS, ids=lambda left: left.version)
@@ -116,8 +118,7 @@ def test_a_program_that_it_could_not_start_again_is_not_ended(
 
 
 def test_a_compaction_that_it_cannot_make_is_explained(broker: OldBroker, left: Left) -> None:
-    with closing(open_log(broker.directory / "journal", kinds=KINDS)):  # as the broker has it
-        done = broker("compact", "--json")
+    done = broker("compact", "--json")
     assert (done.code, done.out) == (8, "")
     assert done.err.count(note(broker, left.version)) == 1
 

@@ -15,7 +15,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -49,14 +48,15 @@ class FailedStart(Exception):
 def start_detached(place: Place, options: Sequence[str]) -> Ready:
     """Run `ackbook up` with these options, detached; returns when it is ready.
 
-    Raises `FailedStart` with its exit code and its words, when it ended instead.
+    Raises `FailedStart` with its exit code and its words, when it ended instead, and `Failure`,
+    with nothing started, where its directory cannot be made.
     """
     from ackbook.broker.runtime.system.inherited import forget, settle_in
 
     settle_in()  # a caller that ignores the ends of its children would not hear how this one ended
-    log_path = _log_of(place)
+    log_handle = _log_of(place)
     read_end, write_end = os.pipe()
-    with open(log_path, "ab", opener=_private) as log, open(read_end, "rb") as answers:
+    with open(log_handle, "ab") as log, open(read_end, "rb") as answers:
         before = log.tell()
         try:
             process = subprocess.Popen(
@@ -79,7 +79,8 @@ def start_detached(place: Place, options: Sequence[str]) -> Ready:
         if answer:
             return msgspec.json.decode(answer, type=Ready)
         code = process.wait()
-    raise FailedStart(code if code > 0 else ExitCode.NO, _said_since(log_path, before))
+        said = _said_since(log.fileno(), before)
+    raise FailedStart(code if code > 0 else ExitCode.NO, said)
 
 
 def announce(ready_fd: int, ready: Ready) -> None:
@@ -99,11 +100,16 @@ def _command(place: Place, options: Sequence[str]) -> list[str]:
     return [sys.executable, "-P", "-m", "ackbook", "--dir", str(place.directory), "up", *options]
 
 
-def _log_of(place: Place) -> Path:
+def _log_of(place: Place) -> int:
+    from ackbook.broker.runtime.system.private_paths import NotPrivate, open_to_append
+
     try:
-        made = BrokerDirectory(place.directory)
-        made.make()
-        return made.logs / "broker.log"
+        here = BrokerDirectory(place.directory)
+        here.make()
+        return open_to_append(here.logs / "broker.log")
+    except NotPrivate as wrong:
+        what = f"cannot begin in {place.directory}: {wrong.what}"
+        raise Failure(ExitCode.REFUSED, what, wrong.next_step) from None
     except OSError as problem:
         raise Failure(
             ExitCode.IO_ERROR,
@@ -112,12 +118,6 @@ def _log_of(place: Place) -> Path:
         ) from None
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _said_since(log_path: Path, before: int) -> str:
-    with open(log_path, "rb") as log:
-        end = log.seek(0, os.SEEK_END)
-        log.seek(max(before, end - LOG_TAIL_BYTES_MAX))
-        return log.read().decode(errors="replace").strip()
+def _said_since(log: int, before: int) -> str:
+    start = max(before, os.fstat(log).st_size - LOG_TAIL_BYTES_MAX)
+    return os.pread(log, LOG_TAIL_BYTES_MAX, start).decode(errors="replace").strip()

@@ -1,4 +1,4 @@
-"""Questions to a running broker, over its HTTP API, and answers as typed values.
+"""Questions to the broker of a directory, over its HTTP API, and answers as typed values.
 
 One question is one short connection from the standard library: a verb lives for a tenth of a
 second, and a pooling client would take longer to import than the question takes. A broker that is
@@ -11,6 +11,7 @@ This module knows codes and shapes; it knows neither how answers are shown nor w
 from __future__ import annotations
 
 import http.client
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -21,11 +22,18 @@ from urllib.parse import quote
 import msgspec
 
 from ackbook.broker.exit_codes import ExitCode
-from ackbook.broker.wire.connection import Connection
+from ackbook.broker.wire.identity import (
+    CALLER_HEADER,
+    NAME_VARIABLE,
+    TOKEN_HEADER,
+    TOKEN_VARIABLE,
+)
 from ackbook.broker.wire.replies import HealthReply
+from ackbook.projections.commander import OPERATOR
 from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.output import poor, say
-from ackbook.tools.cli.place import Place, is_alive
+from ackbook.tools.cli.place import DIRECTORY_VARIABLE, Place, is_alive
+from ackbook.tools.cli.transport import connection, find
 from ackbook.tools.cli.versions import RESTART, other_version
 
 T = TypeVar("T")
@@ -37,6 +45,7 @@ START_S_MAX = 60.0
 """A million records are replayed within seconds; after so long somebody should look."""
 
 START_POLL_S = 0.05
+"""Between two questions to a broker that still starts."""
 
 EXIT_BY_CODE = {
     "agent_not_found": ExitCode.NOT_FOUND,
@@ -63,6 +72,7 @@ EXIT_BY_STATUS = {
     500: ExitCode.NO,
     504: ExitCode.TIMED_OUT,
 }
+"""The same by the HTTP status, where the code says nothing here."""
 
 NEXT_STEP = {
     "agent_not_found": "see who is there with: ackbook ls",
@@ -89,9 +99,11 @@ class Client:
     """The broker of one place. Nothing is opened before the first question."""
 
     def __init__(self, place: Place, *, notes: bool = True) -> None:
-        """`notes`: tell the person at this terminal, if there is one, of another version."""
+        """`notes`: tell the person at this terminal, if there is one, of another version. Raises
+        `Failure` where no broker runs in the directory."""
         self.place = place
-        self.connection: Connection = place.connection()
+        self.transport = find(place)
+        """How it is reached: it was seen to be the broker of this directory."""
         if notes and sys.stderr.isatty() and (note := self.other_version()):
             say(f"{poor('note:')} {note}")
 
@@ -105,9 +117,14 @@ class Client:
         wait_s: float = 0.0,
         starts: bool = False,
     ) -> T:
-        """The broker's answer. `wait_s`: how long it was asked to take before it answers.
-        `starts`: it has to start a process for it, which fails where the package is no more what it
-        was when the broker began."""
+        """The broker's answer. `wait_s`: how long it was asked to take before it answers, in
+        seconds. `starts`: it has to start a process for it, which fails where the package is no
+        more what it was when the broker began.
+
+        Raises `Failure`, which ends the command: the broker refuses (the exit code by the tables
+        above), is not there, still starts after `START_S_MAX`, does not answer in time, went away
+        meanwhile, or says what is not of this shape.
+        """
         content = b"" if body is None else msgspec.json.encode(body)
         deadline = time.monotonic() + START_S_MAX
         while True:
@@ -134,10 +151,11 @@ class Client:
             ) from None
 
     def stream(self, path: str, headers: dict[str, str]) -> Iterator[bytes]:
-        """The lines of an answer that has no end, as they come, until the broker closes it."""
-        with closing(self._open(timeout_s=None)) as link:
+        """The lines of an answer that has no end, as they come, until the broker closes it. Raises
+        `Failure` where it is not there or refuses; a connection that breaks later is an end."""
+        with closing(connection(self.transport, None)) as link:
             try:
-                link.request("GET", path, headers=headers | self._key())
+                link.request("GET", path, headers=headers | self.headers())
                 response = link.getresponse()
             except OSError as problem:
                 raise self.unreachable(problem) from None
@@ -150,12 +168,18 @@ class Client:
                 return
 
     def other_version(self) -> str:
-        """What is to be said where the broker is of another version than this; else empty."""
+        """What is to be said where the broker is of another version than this; else empty, also
+        where it does not say which it is."""
         from importlib.metadata import version
 
         mine = version("ackbook")
-        theirs = self.connection.version or self._asked_version()
+        theirs = self.told_version or self._asked_version()
         return "" if theirs in ("", mine) else other_version(self.place, theirs, mine)
+
+    @property
+    def told_version(self) -> str:
+        """The version that the broker wrote of itself; empty where it did not."""
+        return self.transport.told.version if self.transport.told is not None else ""
 
     def explained(self, failure: Failure) -> Failure:
         """A failure of what a broker starts processes for: with the reason, where the broker is of
@@ -170,7 +194,7 @@ class Client:
         if status == 401:
             return Failure(
                 ExitCode.REFUSED,
-                f"{self.connection.url} does not accept the key in {self.place.connection_file}",
+                f"the broker does not accept the key in {self.place.connection_file}",
                 f"start the broker again with: ackbook up {self.place.flag()}",
             )
         try:
@@ -183,11 +207,12 @@ class Client:
 
     def unreachable(self, problem: Exception) -> Failure:
         """What a connection that failed means: no broker, or one that went away meanwhile."""
-        if isinstance(problem, ConnectionRefusedError) or not is_alive(self.connection.pid):
-            return self.place.no_broker(self.connection.pid)
+        gone = isinstance(problem, ConnectionRefusedError | FileNotFoundError)
+        if gone or not is_alive(self.transport.pid):
+            return self.place.no_broker(self.transport.pid)
         return Failure(
             ExitCode.IO_ERROR,
-            f"the connection to the broker at {self.connection.url} broke ({problem})",
+            f"the connection to the broker in {self.place.directory} broke ({problem})",
             f"what was recorded is in the journal: ackbook events {self.place.flag()}",
         )
 
@@ -200,8 +225,8 @@ class Client:
     def _exchange(
         self, method: str, path: str, content: bytes, timeout_s: float
     ) -> tuple[int, bytes, str]:
-        headers = self._key() | {"Content-Type": "application/json"}
-        with closing(self._open(timeout_s)) as link:
+        headers = self.headers() | {"Content-Type": "application/json"}
+        with closing(connection(self.transport, timeout_s)) as link:
             try:
                 # A body over the limit is answered before it was read to its end: the answer is
                 # already there, unless the broker is gone.
@@ -212,18 +237,26 @@ class Client:
             except TimeoutError:
                 raise Failure(
                     ExitCode.TIMED_OUT,
-                    f"the broker at {self.connection.url} did not answer",
+                    f"the broker in {self.place.directory} did not answer",
                     f"see {self.place.directory}/logs/broker.log",
                 ) from None
             except (OSError, http.client.HTTPException) as problem:
                 raise self.unreachable(problem) from None
 
-    def _open(self, timeout_s: float | None) -> http.client.HTTPConnection:
-        host = self.connection.url.partition("//")[2].rpartition(":")[0] or "127.0.0.1"
-        return http.client.HTTPConnection(host.strip("[]"), self.connection.port, timeout_s)
+    def headers(self) -> dict[str, str]:
+        """What every request shows: the key, where one is asked for, and who asks."""
+        return {**self.transport.headers(), **identity_here(self.place)}
 
-    def _key(self) -> dict[str, str]:
-        return {"X-API-Key": self.connection.api_key}
+
+def identity_here(place: Place) -> dict[str, str]:
+    """Who asks a broker from here. Inside a program that it started that is the program's agent,
+    whose token is no other broker's business; everywhere else it is the operator."""
+    own = os.environ.get(DIRECTORY_VARIABLE)
+    if own is None or os.path.abspath(own) != str(place.directory):
+        return {CALLER_HEADER: OPERATOR}
+    if token := os.environ.get(TOKEN_VARIABLE):
+        return {TOKEN_HEADER: token}
+    return {} if os.environ.get(NAME_VARIABLE) else {CALLER_HEADER: OPERATOR}
 
 
 def agent_path(name: str, rest: str = "") -> str:

@@ -24,8 +24,10 @@ GONE_S_MAX = 3.0
 """Who was told to end, or is just about to, is gone by then; who is not, runs on."""
 
 LOOK_S = 0.05
+"""Between two looks at who still runs."""
 
 COMMAND_CHARS_MAX = 200
+"""Of a command line: several are told in one sentence."""
 
 
 class LeftOver(msgspec.Struct, frozen=True):

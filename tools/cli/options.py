@@ -16,7 +16,8 @@ from ackbook.tools.cli.place import Place, place_of
 
 F = TypeVar("F", bound=Callable[..., object])
 
-_DIRECTORY = click.Path(path_type=Path)
+_DIRECTORY = click.Path(path_type=Path, readable=False)
+"""Whose it is says more about one that cannot be read."""
 DIRECTORY_HELP = "Where the broker lives: $ACKBOOK_DIR, else ./.ackbook."
 
 
@@ -82,6 +83,7 @@ def recipient_argument(function: F) -> F:
 
 def _complete_agent(context: click.Context, _: click.Parameter, begun: str) -> list[str]:
     """The agents that a running broker knows; none where there is no broker to ask."""
+    from ackbook.projections.names import match_key
     from ackbook.tools.cli.client import Client
     from ackbook.tools.cli.failures import Failure
     from ackbook.tools.shapes.broker import Names
@@ -91,4 +93,5 @@ def _complete_agent(context: click.Context, _: click.Parameter, begun: str) -> l
         known = Client(place, notes=False).ask("GET", "/api/spawned", Names)
     except (Failure, OSError):
         return []
-    return [one.name for one in known.agents if one.name.lower().startswith(begun.lower())]
+    wanted = match_key(begun)
+    return [one.name for one in known.agents if match_key(one.name).startswith(wanted)]

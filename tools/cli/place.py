@@ -18,7 +18,8 @@ from pathlib import Path
 import msgspec
 
 from ackbook.broker.exit_codes import ExitCode
-from ackbook.broker.wire.connection import CONNECTION_FILE, Connection
+from ackbook.broker.runtime.system.private_paths import NotPrivate, check_private, read_private
+from ackbook.broker.wire.connection import CONNECTION_FILE, SOCKET_FILE, Connection
 from ackbook.tools.cli.failures import Failure
 
 DIRECTORY_VARIABLE = "ACKBOOK_DIR"
@@ -54,6 +55,11 @@ class Place:
         return self.directory / CONNECTION_FILE
 
     @property
+    def socket(self) -> Path:
+        """Where the broker listens for the owner of the directory."""
+        return self.directory / SOCKET_FILE
+
+    @property
     def named(self) -> Path:
         """What a person would call it: the bundle, where it is one."""
         return self.directory if self.bundle is None else self.bundle.path
@@ -62,19 +68,17 @@ class Place:
         """`--dir DIR`, to be pasted into a shell."""
         return f"--dir {shlex.quote(str(self.named))}"
 
-    def connection(self) -> Connection:
-        """The broker that says it runs here. Raises `Failure` when there is none alive."""
-        connection = self.written()
-        if not is_alive(connection.pid):
-            raise self.no_broker(connection.pid)
-        return connection
-
     def written(self) -> Connection:
-        """The broker that was last here and has not said goodbye. Raises `Failure` for none."""
+        """What the broker wrote that was last here and has not said goodbye, or that of a directory
+        of which this is a copy: it proves nothing. Raises `Failure` where there is no such file,
+        where it cannot be read as one, and where it may be somebody else's."""
+        self.check_private()
         try:
-            written = self.connection_file.read_bytes()
+            written = read_private(self.connection_file)
         except (FileNotFoundError, NotADirectoryError):
             raise self.no_broker() from None
+        except NotPrivate as wrong:
+            raise Failure(ExitCode.REFUSED, wrong.what, wrong.next_step) from None
         try:
             return msgspec.json.decode(written, type=Connection)
         except msgspec.DecodeError as problem:
@@ -84,9 +88,19 @@ class Place:
                 f"remove it and start the broker again with: ackbook up {self.flag()}",
             ) from None
 
-    def no_broker(self, dead_pid: int | None = None) -> Failure:
-        """The failure that says that nobody serves this directory."""
-        stale = f" (process {dead_pid} ended without saying goodbye)" if dead_pid else ""
+    def check_private(self) -> None:
+        """Raises `Failure` where somebody else could have put here what is not ours: a broker to
+        speak to, or a journal to change."""
+        try:
+            check_private(self.directory)
+        except NotPrivate as wrong:
+            raise Failure(ExitCode.REFUSED, wrong.what, wrong.next_step) from None
+
+    def no_broker(self, said_pid: int | None = None) -> Failure:
+        """The failure that says that nobody serves this directory. `said_pid`: who does, if one
+        were to believe its files."""
+        gone = said_pid is not None and not is_alive(said_pid)
+        stale = f" (process {said_pid} ended without saying goodbye)" if gone else ""
         return Failure(
             ExitCode.NOT_FOUND,
             f"no broker is running in {self.directory}{stale}",
@@ -94,7 +108,8 @@ class Place:
         )
 
     def journal(self) -> Path:
-        """The journal here: `journal/` of this directory, or the directory itself."""
+        """The journal here: `journal/` of this directory, or the directory itself. Raises `Failure`
+        where neither is one: another `--dir` is needed."""
         inside = self.directory / "journal"
         if inside.is_dir():
             return inside
@@ -116,11 +131,7 @@ def place_of(directory: Path | None) -> Place:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process with this number exists, whoever owns it."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    """Whether a process with this number does something still, whoever owns it."""
+    from ackbook.broker.runtime.system.processes import stat
+
+    return stat(pid) is not None

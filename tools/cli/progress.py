@@ -18,6 +18,7 @@ EVERY_RECORDS = 4_096
 """The clock is asked only this often: a record takes microseconds."""
 
 EVERY_S = 0.1
+"""Between two words."""
 
 
 class Progress:

@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ackbook.projections.analysis.row_shapes import AgentRow, DeadLetterRow, WaitingRow
+from ackbook.projections.commander import commander_told
 from ackbook.tools.cli.output import console, dim, duration, plain, tell
 
-LONG = frozenset({"agent", "from", "error"})
+LONG = frozenset({"agent", "from", "error", "started by"})
 """Columns that take more lines where the terminal is narrow; ids, states and numbers never do."""
 
 STATE_STYLES = {
@@ -37,7 +38,7 @@ def show_agents(rows: Sequence[AgentRow]) -> None:
     if not rows:
         tell(dim("no agents"))
         return
-    table = table_of("agent", "state", "pid", "mode", "pending", "oldest", "held")
+    table = table_of("agent", "state", "pid", "mode", "pending", "oldest", "held", "started by")
     for row in rows:
         table.add_row(
             cell(row.name, "bold"),
@@ -47,6 +48,7 @@ def show_agents(rows: Sequence[AgentRow]) -> None:
             cell(str(row.pending) if row.pending else "-"),
             cell("-" if row.oldest_ms is None else _age(row.oldest_ms)),
             cell(row.held or "-", "yellow" if row.held else ""),
+            cell(commander_told(row.commander or "") or "-", "dim"),
         )
     console().print(table)
 

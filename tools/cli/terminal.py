@@ -31,6 +31,7 @@ TITLE_KEPT, TITLE_BACK = b"\x1b[22;2t", b"\x1b[23;2t"
 """Put the window's title on a stack, and take it from there again."""
 
 READ_BYTES_MAX = 64 * 1024
+"""Keys that are taken at once; a larger paste comes in pieces."""
 
 
 @contextmanager

@@ -26,7 +26,11 @@ PACE_S = 0.04
 """Between two messages of one sender, so that the burst lasts long enough to be interrupted."""
 
 ANSWER_S_MAX = 10.0
+"""Of one question; then it is asked again."""
+
 BROKER_BACK_S_MAX = 60.0
+"""How long a sender asks again while there is no broker."""
+
 STARTING = HTTPStatus.SERVICE_UNAVAILABLE
 
 

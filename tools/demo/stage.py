@@ -86,11 +86,12 @@ class Stage:
             raise Broken(f"'{line}' ended with exit code {done.returncode}")
 
     def ask(self, answer: type[AnswerT], *command: str) -> AnswerT:
-        """Run a command with `--json`, unseen, for the object that it answers."""
+        """Run a command with `--json`, unseen, for the object that it answers. Raises `Broken`
+        when it does not end with 0."""
         return msgspec.json.decode(self._answer(command), type=answer)
 
     def ask_lines(self, answer: type[AnswerT], *command: str) -> list[AnswerT]:
-        """The same for a command that answers one object a line."""
+        """The same for a command that answers one object a line. Raises `Broken`, too."""
         return msgspec.json.Decoder(answer).decode_lines(self._answer(command))
 
     def broker(self) -> BrokerAddress:

@@ -16,11 +16,15 @@ from ackbook.tools.demo.stage import Broken, Stage
 
 BURST = 200
 KILL_AFTER = BURST // 2
+"""Messages of all senders together, and how many are acknowledged when the broker is killed."""
+
 QUEUE_LENGTH_MAX = 256
 """The default cap of a queue: one message more, and the oldest has to go."""
 
 ADOPTIONS = ("--kind", AgentAdopted.KIND)
 SETTLED_S_MAX = 90.0
+"""How long the story waits for anything before it says that it does not hold."""
+
 PATIENCE_S = "20"
 
 

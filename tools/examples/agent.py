@@ -11,7 +11,7 @@ import re
 import subprocess
 
 MESSAGE = re.compile(
-    r"Relay message from (?P<sender>\S+).*? \[(?P<event>evt_\w+)\]: (?P<body>.*?)"
+    r"Relay message from (?P<sender>\S+).*? \[(?P<event>evt_[\w.]+)\]: (?P<body>.*?)"
     r"(?: \(reply with: .*\))?$",
     re.IGNORECASE,
 )

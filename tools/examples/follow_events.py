@@ -16,9 +16,13 @@ from pathlib import Path
 
 
 def events(since: str) -> Iterator[tuple[str, str]]:
-    """Every event after a cursor, and each new one: its cursor, and its JSON."""
+    """Every event after a cursor, and each new one: its cursor, and its JSON. Raises `SystemExit`
+    where no broker runs."""
     directory = Path(os.environ.get("ACKBOOK_DIR") or ".ackbook")
-    told = json.loads((directory / "connection.json").read_bytes())
+    try:
+        told = json.loads((directory / "connection.json").read_bytes())
+    except FileNotFoundError:
+        raise SystemExit(f"no broker runs in {directory}; start one with: ackbook up") from None
     headers = {"X-API-Key": told["api_key"], "Last-Event-ID": since}
     request = urllib.request.Request(f"{told['url']}/api/events", headers=headers)
     cursor = since

@@ -16,18 +16,25 @@ import uuid
 from pathlib import Path
 
 WAIT_MS = 20_000
+"""How long the broker waits for the outcome before it answers."""
+
 TRIES_MAX = 3
+"""Connections that may break before an answer came."""
 
 
 def connection() -> tuple[str, str]:
-    """Address and key of the broker that runs here."""
+    """Address and key of the broker that runs here. Raises `SystemExit` where none does."""
     directory = Path(os.environ.get("ACKBOOK_DIR") or ".ackbook")
-    told = json.loads((directory / "connection.json").read_bytes())
+    try:
+        told = json.loads((directory / "connection.json").read_bytes())
+    except FileNotFoundError:
+        raise SystemExit(f"no broker runs in {directory}; start one with: ackbook up") from None
     return told["url"], told["api_key"]
 
 
 def send(to: str, text: str) -> str:
-    """What became of it: `confirmed`, `unconfirmed`, `failed`, `timed_out`."""
+    """What became of it: `confirmed`, `unconfirmed`, `failed`, `timed_out`. Raises `SystemExit`
+    with the answer when it was refused, and OSError when no broker answered the last try either."""
     body = {"to": to, "text": text, "wait_ms": WAIT_MS, "idempotency_key": uuid.uuid4().hex}
     for left in reversed(range(TRIES_MAX)):
         url, key = connection()
@@ -46,6 +53,8 @@ def send(to: str, text: str) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise SystemExit(f"usage: {sys.argv[0]} TO TEXT")
     outcome = send(sys.argv[1], sys.argv[2])
     print(outcome)
     sys.exit(outcome != "confirmed")

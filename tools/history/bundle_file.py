@@ -35,11 +35,14 @@ from ackbook.tools.history.captures import SCREENS
 from ackbook.tools.history.journal import as_failure
 
 BUNDLE_FORMAT = 1
+"""A version that reads a higher one in a manifest says that a newer version made the bundle."""
+
 MANIFEST, SLICE, WORLD = "manifest.json", "slice.jsonl", "world.jsonl"
 MEMBER_BYTES_MAX = 4 * 1024**3
 """More than anybody passes on, and less than fills a disk unseen."""
 
 MANIFEST_BYTES_MAX = 16 * 1024**2
+"""It is read whole, and a bundle may come from strangers."""
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -125,7 +128,11 @@ def _header(name: str, size: int, manifest: Manifest) -> tarfile.TarInfo:
 
 
 def unpack_bundle(path: Path, directory: Path) -> Manifest:
-    """The members as files in `directory`, each as the manifest says. Raises `Failure`."""
+    """The members as files in `directory`, each as the manifest says.
+
+    Raises `Failure` where the file is no bundle, is not what its manifest says, or was made by a
+    newer version, and OSError where it or the directory cannot be used at all.
+    """
     try:
         with tarfile.open(path, "r:gz") as tar:
             first = tar.next()
@@ -153,7 +160,8 @@ def unpack_bundle(path: Path, directory: Path) -> Manifest:
 
 
 def open_bundle(path: Path, directory: Path) -> Manifest:
-    """The same, and `journal/` beside them. Raises `Failure`."""
+    """The same, and `journal/` beside them. Raises what `unpack_bundle` raises, and
+    `Failure` where its records make no journal."""
     manifest = unpack_bundle(path, directory)
     world = directory / WORLD
     try:
@@ -177,7 +185,8 @@ def opened_slice(directory: Path) -> tuple[World, Iterator[Entry]]:
 
 
 def slice_lines(manifest: Manifest, directory: Path) -> Iterator[Line]:
-    """The lines of an unpacked slice, each checked. Raises `Corrupt`."""
+    """The lines of an unpacked slice, each checked. Raises `Corrupt` at the first that is not good
+    or not there, so what was taken till then is good."""
     return check_slice(manifest.part, _lines(directory / SLICE), SLICE)
 
 

@@ -18,6 +18,7 @@ from ackbook.projections.analysis.audit import audit
 from ackbook.projections.analysis.delivery_record import PROVEN, DeliveryRecord
 from ackbook.projections.analysis.wait_times import CAUSES, Hold
 from ackbook.projections.facts import Level
+from ackbook.projections.names import match_key
 from ackbook.projections.world.fold import World
 from ackbook.tools.cli.output import poor, say
 from ackbook.tools.history.journal import JournalHistory
@@ -57,7 +58,7 @@ class DeliveryFilter:
 
     def wants_agent(self, name: str) -> bool:
         """Whether what concerns this agent belongs to the answer. Names compare without case."""
-        return not self.agents or name.casefold() in self.agents
+        return not self.agents or match_key(name) in self.agents
 
 
 def read_audit(
@@ -66,7 +67,8 @@ def read_audit(
     """The lives and holds that are wanted.
 
     Reading begins at the newest snapshot that lies before everything wanted: a delivery that was
-    enqueued earlier is not asked for, and a hold begins in no world in which one lasts.
+    enqueued earlier is not asked for, and a hold begins in no world in which one lasts. Raises
+    `Failure` as `JournalHistory` does.
     """
     world = _world_before(history, wanted.since)
     known = SnapshotWorlds(history.directory, history.head())
@@ -92,13 +94,15 @@ def row_of(life: DeliveryRecord) -> TableRow:
 
 
 def first_kept(history: JournalHistory) -> int:
-    """The first record of which anything is left, whatever is missing behind it; 0 for none."""
+    """The first record of which anything is left, whatever is missing behind it; 0 for none. Raises
+    `Failure` as `JournalHistory` does."""
     with history.reading() as reader:
         return min(reader.bases, default=0)
 
 
 def missing_of(history: JournalHistory) -> list[tuple[int, int]]:
-    """The records that a reading that has ended could not give, as pairs of first and last."""
+    """The records that a reading that has ended could not give, as pairs of first and last. Raises
+    `Failure` as `JournalHistory` does."""
     first = first_kept(history)
     with history.reading() as reader:
         gaps = {(gap.first, gap.last) for gap in reader.gaps}
@@ -164,6 +168,7 @@ COLUMNS: dict[str, Callable[[DeliveryRecord], Cell]] = {
     "delivery_id": lambda life: life.delivery_id,
     "event_id": lambda life: life.event_id,
     "sender": lambda life: life.sender,
+    "commander": lambda life: life.commander or None,
     "target": lambda life: life.target,
     "agent": lambda life: life.agent,
     "thread": lambda life: life.thread,

@@ -29,7 +29,8 @@ class Skipped(msgspec.Struct, frozen=True):
 
 
 def known_from(history: JournalHistory) -> int | None:
-    """The first record at which a world is known; None where there is none."""
+    """The first record at which a world is known; None where there is none. Raises `Failure` as
+    `JournalHistory` does."""
     if history.oldest() <= 1 and history.line(1) is not None:
         return 1
     world = Stretches(history).begin_behind(0)

@@ -31,7 +31,12 @@ class RecordBlock(NamedTuple):
 
 
 class JournalHistory:
-    """The journal of one place."""
+    """The journal of one place. Where there is none, `Place.journal` raises `Failure`.
+
+    Whatever reads raises `Failure`, which ends the command with the journal's own words and next
+    step: damage that nothing can be read beyond, or a record of a newer version. Damage that it can
+    read beyond is said on standard error, once.
+    """
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -42,37 +47,42 @@ class JournalHistory:
         self._gaps: set[int] = set()
 
     def head(self) -> int:
-        """The last position that may be shown; 0 for a journal without a record."""
+        """The last position that may be shown; 0 for a journal without a record. `Failure` as the
+        class says."""
         with self._failing():
             return self._reader.head()
 
     def journal_id(self) -> str | None:
-        """The id of the journal, which every copy of it has, too; None where nothing says it."""
+        """The id of the journal, which every copy of it has, too; None where nothing says it.
+        `Failure` as the class says."""
         with self._failing():
             return self._reader.journal_id
 
     def oldest(self) -> int:
-        """The oldest position from which on nothing is missing, archives included; 0 for none."""
+        """The oldest position from which on nothing is missing, archives included; 0 for none.
+        `Failure` as the class says."""
         with self._failing():
             return self._reader.first_seq
 
     def lines(self, after: int = 0, through: int | None = None) -> Iterator[Line]:
-        """The verified lines with `after < seq <= through`, in order."""
+        """The verified lines with `after < seq <= through`, in order. `Failure` as the class
+        says."""
         with self._failing():
             yield from self._reader.lines(self._meant(after), through)
 
     def line(self, seq: int) -> Line | None:
-        """The verified line of this record; None where there is none, or it cannot be read."""
+        """The verified line of this record; None where there is none, or it cannot be read.
+        `Failure` as the class says."""
         return next(self.lines(seq - 1, seq), None) if seq > 0 else None
 
     def blocks(self, after: int = 0, through: int | None = None) -> Iterator[RecordBlock]:
-        """The same by the block, as bytes and as typed entries."""
+        """The same by the block, as bytes and as typed entries. `Failure` as the class says."""
         with self._failing():
             for block in self._reader.blocks(self._meant(after), through):
                 yield RecordBlock(block, decode_block(block))
 
     def entries(self, after: int = 0, through: int | None = None) -> Iterator[Entry]:
-        """The same as typed entries."""
+        """The same as typed entries. `Failure` as the class says."""
         for block in self.blocks(after, through):
             yield from block.entries
 
@@ -85,13 +95,15 @@ class JournalHistory:
         say(dim(f"{bundle}: what came before is in the journal that it was made from"))
 
     def position_at(self, at: int) -> Position | None:
-        """The last record at or before this time (microseconds UTC); None where all are later."""
+        """The last record at or before this time (microseconds UTC); None where all are later.
+        `Failure` as the class says."""
         with self._failing():
             return position_at(self.directory, at)
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:
-        """The reader itself; what is wrong with the journal ends the command, or is said."""
+        """The reader itself; what is wrong with the journal ends the command, or is said: raises
+        `Failure` as the class says, also for what is read inside the block."""
         with self._failing():
             yield self._reader
 

@@ -109,7 +109,8 @@ def bound_of(history: JournalHistory, text: str | None) -> Bound | None:
 
 
 def moment_of(history: JournalHistory, text: str) -> Moment:
-    """The record that is meant by a position, a time or `end`."""
+    """The record that is meant by a position, a time or `end`. Raises `Failure` as `at_seq` and
+    `at_time` do."""
     if _SEQ.fullmatch(text):
         return at_seq(history, int(text))
     return at_time(history, text)
@@ -125,7 +126,8 @@ def at_seq(history: JournalHistory, seq: int) -> Moment:
 
 
 def at_time(history: JournalHistory, text: str) -> Moment:
-    """The last record at or before this time. Raises `Failure` for what is no time."""
+    """The last record at or before this time. Raises `Failure` for what is no time, and for one
+    before all that is kept: which record was the last one then is not known any more."""
     head = history.head()
     if not head:
         return Moment(0, 0)

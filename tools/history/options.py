@@ -22,7 +22,8 @@ def past_option(function: F) -> F:
 
 
 def past_of(context: click.Context, named: Path | None) -> Place:
-    """The place of a directory, or of a bundle that is open as long as the context."""
+    """The place of a directory, or of a bundle that is open as long as the context. Raises what
+    `open_bundle` raises for a file that is no good bundle."""
     place = place_of(named)
     if not place.directory.is_file():
         return place

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from ackbook.journal import Line
+from ackbook.projections.names import match_key
 from ackbook.tools.cli.output import evidence_text, field_time, plain
 
 AGENT_KEYS = ("agent", "name", "worker_name")
@@ -38,7 +39,7 @@ class RecordFilter(msgspec.Struct, frozen=True, kw_only=True):
         if self.identity is not None and self.identity.encode() not in line.raw:
             return False
         data = _decode(line.data)
-        if self.agent is not None and not _names(data, self.agent.casefold()):
+        if self.agent is not None and not _names(data, match_key(self.agent)):
             return False
         return self.identity is None or self.identity in _texts(data)
 
@@ -93,7 +94,7 @@ def _names(data: object, agent: str) -> bool:
     """Whether an agent is named by this value or by one inside it."""
     if isinstance(data, dict):
         named = (data.get(key) for key in AGENT_KEYS)
-        if any(isinstance(name, str) and name.casefold() == agent for name in named):
+        if any(isinstance(name, str) and match_key(name) == agent for name in named):
             return True
         return any(_names(value, agent) for value in data.values())
     return isinstance(data, list) and any(_names(value, agent) for value in data)

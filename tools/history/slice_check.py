@@ -28,7 +28,9 @@ from ackbook.tools.history.journal import as_failure
 
 
 def verify_slice(path: Path, against: Place | None, *, as_json: bool) -> int:
-    """Check it and say so. Raises `Failure` with what is wrong."""
+    """Check it and say so; the exit code. Raises `Failure` with what is wrong: with the file, with
+    a record in it, or with how it differs from the journal that it is put `against`; OSError where
+    the file cannot be read at all."""
     with tempfile.TemporaryDirectory(prefix="ackbook-") as name:
         directory = Path(name)
         manifest = unpack_bundle(path, directory)

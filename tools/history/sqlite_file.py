@@ -36,7 +36,8 @@ CREATE VIEW by_hour AS
 def write_table(
     path: Path, columns: Iterable[str], rows: Iterable[TableRow], meta: Mapping[str, Cell]
 ) -> int:
-    """Write the file, in the place of one that is there; how many rows it has. Raises OSError."""
+    """Write the file, in the place of one that is there; how many rows it has. Raises
+    OSError where it cannot be written; then what was there is there still."""
     names = list(columns)
     try:
         with whole_file(path) as partial:

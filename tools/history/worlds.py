@@ -36,7 +36,8 @@ class Reached(NamedTuple):
 
 
 class Worlds:
-    """The worlds of one journal. Each that is given belongs to whoever asked."""
+    """The worlds of one journal. Each that is given belongs to whoever asked. All of it reads, and
+    raises `Failure` as `JournalHistory` does."""
 
     def __init__(
         self, history: JournalHistory, *, cache: Cache | None = None, interval: int = INTERVAL

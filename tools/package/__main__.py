@@ -1,9 +1,25 @@
-"""`python -m ackbook`: the same as `ackbook`, for a process that starts itself again."""
+"""`ackbook`, and `python -m ackbook`, for a process that starts itself again.
+
+Python looks for modules in the working directory first: `python -P -m ackbook` does not.
+"""
 
 from __future__ import annotations
 
 import sys
 
-from ackbook.tools.main import main
+INTERRUPTED = 130
+"""`ExitCode.INTERRUPTED`, which cannot be imported yet when Ctrl-C comes while that is done."""
 
-sys.exit(main())
+
+def command() -> int:
+    """Run the command of this process, and return its exit code."""
+    try:
+        from ackbook.tools.main import main
+
+        return main()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(command())

@@ -54,7 +54,7 @@ def bisect(since: str, through: str, as_json: bool, place: Place, **asked: objec
 
     A MOMENT is a position, a time (2026-01-31T18:32:05, 18:32), so long before the last record
     (-5m) or before now (12h), or 'end'. The exit code is 0 where it held somewhere, 1 where it held
-    nowhere.
+    nowhere, 3 where no world in the range is known.
     """
     condition = _condition(asked)
     if not condition.asks():

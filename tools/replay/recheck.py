@@ -52,7 +52,8 @@ ABSENT = "-"
 
 
 def check(place: Place, show_all: bool, as_json: bool) -> int:
-    """Decide everything again and say what differs; the exit code."""
+    """Decide everything again and say what differs; the exit code. Raises `Failure` where nothing
+    could be decided again, which is no proof that all is the same."""
     stretches = Stretches(JournalHistory(place))
     counts: Counter[str] = Counter()
     rows: list[DivergenceRow] = []

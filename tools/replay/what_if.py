@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from typing import get_args
 
 import msgspec
@@ -20,6 +19,7 @@ from ackbook.broker.core.replay.recheck import decisions
 from ackbook.broker.core.replay.recorded_replies import Reactions
 from ackbook.broker.core.replay.what_if import Elsewhere
 from ackbook.broker.exit_codes import ExitCode
+from ackbook.broker.wire import policy_text
 from ackbook.projections.analysis.outcome_diff import (
     ComparedDelivery,
     ComparedOutcome,
@@ -46,7 +46,7 @@ from ackbook.tools.cli.progress import Progress
 from ackbook.tools.history.gapless_ranges import Stretches
 from ackbook.tools.history.journal import JournalHistory
 from ackbook.tools.replay.recheck import nothing_decided
-from ackbook.tools.shapes.replay import ChangedRow, FateRow, UncheckedRow, WhatIfReport
+from ackbook.tools.shapes.replay import ChangedRow, OutcomeRow, UncheckedRow, WhatIfReport
 
 MOVED_US_MIN = 100_000
 """A settling that moves by less is called the same: a broker that wakes for a deadline is late by
@@ -76,7 +76,8 @@ PEOPLES_WORDS: dict[str, str] = {
 
 
 def what_if(place: Place, settings: Sequence[str], show_all: bool, as_json: bool) -> int:
-    """Tell the difference; the exit code."""
+    """Tell the difference; the exit code. Raises `Failure` for settings that no policy has, and
+    where nothing could be decided again."""
     changes = read_settings(settings)
     made, stretches = _elsewhere(JournalHistory(place), changes)
     report = _report(made, changes, stretches)
@@ -91,28 +92,10 @@ def what_if(place: Place, settings: Sequence[str], show_all: bool, as_json: bool
 
 def read_settings(settings: Sequence[str]) -> dict[str, object]:
     """`KEY=VALUE` of a policy, checked. Raises `Failure` where it is none, and says which are."""
-    changes: dict[str, object] = {}
-    for setting in settings:
-        key, found, text = setting.partition("=")
-        if not found or key not in Policy.__struct_fields__:
-            close = get_close_matches(key, Policy.__struct_fields__, 1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            raise Failure(
-                ExitCode.USAGE,
-                f"--set {plain(setting)} names nothing that a policy has; {hint}"
-                f"write KEY=VALUE with one of {', '.join(Policy.__struct_fields__)}",
-            )
-        if key in changes:
-            raise Failure(ExitCode.USAGE, f"--set {key} is there twice; a policy has it once")
-        try:
-            policy = msgspec.convert({key: text}, Policy, strict=False)
-        except msgspec.ValidationError as problem:
-            raise Failure(ExitCode.USAGE, f"--set {plain(setting)}: {problem}") from None
-        value = getattr(policy, key)
-        if isinstance(value, int) and value < 0:
-            raise Failure(ExitCode.USAGE, f"--set {plain(setting)}: it must not be negative")
-        changes[key] = value
-    return changes
+    try:
+        return policy_text.read_settings(settings)
+    except policy_text.NoPolicy as wrong:
+        raise Failure(ExitCode.USAGE, f"--set {plain(str(wrong))}") from None
 
 
 def _elsewhere(history: JournalHistory, changes: dict[str, object]) -> tuple[Elsewhere, Stretches]:
@@ -181,9 +164,9 @@ def _row(found: Difference) -> ChangedRow:
     )
 
 
-def _fate(fate: ComparedDelivery) -> FateRow:
+def _fate(fate: ComparedDelivery) -> OutcomeRow:
     ended = fate.outcome not in ("open", "absent")
-    return FateRow(fate.outcome, fate.reason or None, fate.at if ended else None, fate.attempts)
+    return OutcomeRow(fate.outcome, fate.reason or None, fate.at if ended else None, fate.attempts)
 
 
 # --- for people
@@ -266,7 +249,7 @@ def _show_rows(report: WhatIfReport, show_all: bool) -> None:
         tell(dim(f"and {len(rows) - len(shown):,} more; --all shows each of them"))
 
 
-def _told(fate: FateRow) -> str:
+def _told(fate: OutcomeRow) -> str:
     words = _words(fate.outcome)
     return f"{words}: {fate.reason}" if fate.outcome in ("dead_letter", "refused") else words
 

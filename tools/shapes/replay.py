@@ -63,7 +63,7 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     not_checked: list[UncheckedRow]
 
 
-class FateRow(msgspec.Struct, frozen=True):
+class OutcomeRow(msgspec.Struct, frozen=True):
     """How a delivery fared: `verified` `unverified` `evicted` `expired` `cancelled` `released`
     `dead_letter` `refused`, `open` (not settled at the end) or `absent` (it never was), since
     `at`."""
@@ -83,8 +83,8 @@ class ChangedRow(msgspec.Struct, frozen=True, kw_only=True):
     delivery_id: str | None
     agent: str
     redelivery_of: str | None
-    recorded: FateRow
-    what_if: FateRow
+    recorded: OutcomeRow
+    what_if: OutcomeRow
     moved_ms: int | None
 
 

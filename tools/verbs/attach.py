@@ -32,6 +32,7 @@ from ackbook.tools.cli.terminal import (
     until_detach,
     write_all,
 )
+from ackbook.tools.cli.transport import SERVED
 
 SIGNALLED = 128
 """The exit code of a command that a signal ended is this and the signal's number."""
@@ -44,14 +45,17 @@ INTERRUPT = b"\x03"
 @click.option("--view", is_flag=True, help="Look only: no key goes to the program.")
 @place_option
 def attach(name: str, view: bool, place: Place) -> ExitCode:
-    """Join your terminal to the one of NAME. Ctrl-] detaches; the program goes on."""
+    """Join your terminal to the one of NAME. Ctrl-] detaches; the program goes on.
+
+    The exit code is 0 when you left or the program ended, and 74 when the connection broke.
+    """
     if not view:
         require_terminal(name)
     return join(Client(place), name, view=view)
 
 
 def require_terminal(name: str) -> None:
-    """Raises `Failure` where nobody could type."""
+    """Raises `Failure` where nobody could type: standard input is no terminal."""
     if not sys.stdin.isatty():
         raise Failure(
             ExitCode.USAGE,
@@ -61,7 +65,10 @@ def require_terminal(name: str) -> None:
 
 
 def join(client: Client, name: str, *, view: bool) -> ExitCode:
-    """Join the terminals until the way out is taken or the program ends."""
+    """Join the terminals until the way out is taken or the program ends; the exit code.
+
+    Raises `Failure` where a signal ended it or the connection broke, and as `Client.ask` does.
+    """
     keyboard, display = sys.stdin.fileno(), sys.stdout.fileno()
     row = client.ask("GET", agent_path(name), AgentRow)
     say(f"[{'watching' if view else 'joined to'} {row.name}; Ctrl-] detaches]")
@@ -92,7 +99,8 @@ class Bridge:
         self.signal: int | None = None
 
     async def run(self) -> None:
-        """Carry output and keys until one side is over."""
+        """Carry output and keys until one side is over. Raises `Failure` where the broker refuses
+        or is not there; a connection that breaks later is an end."""
         async with await self._connect() as link, anyio.create_task_group() as flows:
             flows.start_soon(self._heed_signals, link, flows.cancel_scope)
             if os.isatty(self._keyboard):
@@ -103,12 +111,13 @@ class Bridge:
             flows.cancel_scope.cancel()
 
     async def _connect(self) -> ClientConnection:
-        connection = self._client.connection
+        transport = self._client.transport
         route = "/attach?view=true" if self._view else "/attach"
         try:
             return await connect(
-                connection.url.replace("http", "ws", 1) + agent_path(self._name, route),
-                additional_headers={"X-API-Key": connection.api_key},
+                f"ws://{SERVED}{agent_path(self._name, route)}",
+                sock=transport.link(),
+                additional_headers=self._client.headers(),
                 proxy=None,
                 compression=None,
                 max_size=None,

@@ -90,8 +90,9 @@ def bundle(
     """Put what explains a message or delivery into FILE: records, the state before them, the
     policy, versions, and the screens that evidence was taken from. Needs no broker.
 
-    It opens with --dir FILE in why, replay, cat, report and export, and is checked by
-    `ackbook verify --slice FILE`.
+    It opens with --dir FILE in why, replay, cat, report and export, and is checked by `ackbook
+    verify --slice FILE`. The exit code is 3 when no record names ID, 7 when one of the records or
+    the state before them is no longer known, and 8 when FILE is there already.
     """
     if (id is None) == (asked_range is None):
         raise click.UsageError("name an ID, or records with --range A..B")

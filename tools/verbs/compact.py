@@ -39,7 +39,6 @@ from ackbook.journal import (
 )
 from ackbook.journal import compact as compact_log
 from ackbook.projections.facts import KINDS
-from ackbook.projections.world.serialization import FOLD_VERSION
 from ackbook.tools.cli.client import Client
 from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import json_option, place_option
@@ -74,6 +73,8 @@ def compact(dry_run: bool, keep_audit: str, as_json: bool, place: Place) -> None
     finished, and 4, 7 or 10 when the journal is damaged or newer.
     """
     directory = place.journal()
+    if not dry_run:
+        place.check_private()
     keep = parse_retention(keep_audit)
     assert keep is not None, "it was checked"
     with _failing():
@@ -91,7 +92,9 @@ def compact(dry_run: bool, keep_audit: str, as_json: bool, place: Place) -> None
 
 
 def compact_here(directory: Path, keep: Retention) -> CompactionReport:
-    """Compact a journal that nobody has open. Raises `JournalError`."""
+    """Compact a journal that nobody has open. Raises `JournalError`: `Locked` where somebody has,
+    what `open_log` raises for a journal that is damaged, and what `compact` of the journal raises;
+    what was removed before stays removed."""
     log = open_log(directory, kinds=KINDS, fold_version=LOADABLE)
     with closing(log):
         plan = _plan(directory, keep)
@@ -103,7 +106,7 @@ def compact_here(directory: Path, keep: Retention) -> CompactionReport:
                 break
             _make_snapshot(log)
             plan = _plan(directory, keep)
-        return compact_log(log, fold_version=FOLD_VERSION, keep_audit=keep, progress=_say_progress)
+        return compact_log(log, fold_version=LOADABLE, keep_audit=keep, progress=_say_progress)
 
 
 def _make_snapshot(log: Log) -> None:
@@ -113,7 +116,7 @@ def _make_snapshot(log: Log) -> None:
 
 def _plan(directory: Path, keep: Retention) -> CompactionPlan:
     now = OsClock().wall()
-    return plan_compaction(directory, fold_version=FOLD_VERSION, keep_audit=keep, now=now)
+    return plan_compaction(directory, fold_version=LOADABLE, keep_audit=keep, now=now)
 
 
 def _say_progress(progress: CompactionProgress) -> None:

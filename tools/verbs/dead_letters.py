@@ -33,7 +33,11 @@ def dead(as_json: bool, place: Place) -> None:
 @json_option
 @place_option
 def redeliver(id: str | None, everything: bool, as_json: bool, place: Place) -> None:  # noqa: A002
-    """Queue a delivery that ended without being seen again: ID, or all dead letters."""
+    """Queue a delivery that ended without being seen again: ID, or all dead letters.
+
+    The exit code is 8 when there were some and none could be queued again, and 3 when nothing that
+    ended has this ID.
+    """
     if (id is None) is not everything:
         raise click.UsageError("give one ID, or --all")
     command: dict[str, object] = {"all": True} if everything else {"id": id}

@@ -35,10 +35,11 @@ END_S_MAX = 60.0
 def down(keep_agents: bool, as_json: bool, place: Place) -> None:
     """End the broker. What is pending is kept, and typed after the next start.
 
-    The exit code is 1 when something that its agents started runs on; it is named.
+    The exit code is 1 when something that its agents started runs on, which is named, or when the
+    broker was killed before its end, and 6 when it has not ended after a minute.
     """
     client = Client(place, notes=False)
-    pid = client.connection.pid
+    pid = client.transport.pid
     rows = client.ask("GET", "/api/spawned", AgentsReply).agents
     with closing(Process(pid)) as process:
         client.ask("POST", "/api/shutdown", DoneReply, {"keep_agents": keep_agents})
@@ -48,18 +49,14 @@ def down(keep_agents: bool, as_json: bool, place: Place) -> None:
                 f"the broker (pid {pid}) has not ended after {END_S_MAX:.0f} s",
                 f"see {place.directory}/logs/broker.log",
             )
-        if place.connection_file.exists() and client.connection == place.written():
+        if place.connection_file.exists() and place.written().pid == pid:
             raise Failure(
                 ExitCode.NO,
                 f"the broker (pid {pid}) was killed before its end; programs may run on",
                 f"start it again, then end it: ackbook up --background {place.flag()}",
             )
     sessions = {row.pid: row.name for row in rows if row.pid is not None}
-    left = (
-        []
-        if keep_agents
-        else left_over(client.connection.directory or str(place.directory), sessions)
-    )
+    left = [] if keep_agents else left_over(_as_agents_know_it(client), sessions)
     if as_json:
         named = left[:NAMED_MAX]
         emit({"stopped": True, "pid": pid, "agents_kept": keep_agents, "left_over": named})
@@ -68,6 +65,12 @@ def down(keep_agents: bool, as_json: bool, place: Place) -> None:
         tell(f"the broker in {place.directory} ended{kept}")
     if left:
         raise _runs_on(left)
+
+
+def _as_agents_know_it(client: Client) -> str:
+    """The directory by the name that it had when the broker began: agents were given that."""
+    told = client.transport.told
+    return (told and told.directory) or str(client.place.directory)
 
 
 def _runs_on(left: list[LeftOver]) -> Failure:
@@ -96,6 +99,7 @@ class Process:
             self._handle = None
 
     def ended_within(self, seconds: float) -> bool:
+        """Wait at most so long for its end; whether it has ended."""
         if self._handle is None:
             return True
         return bool(select.select([self._handle], [], [], seconds)[0])

@@ -19,6 +19,7 @@ import click
 import msgspec
 
 from ackbook.projections.analysis.delivery_record import RecordedOutcome
+from ackbook.projections.names import match_key
 from ackbook.tools.cli.atomic_file import check_free, whole_file
 from ackbook.tools.cli.output import say
 from ackbook.tools.cli.place import Place
@@ -99,7 +100,7 @@ def export(
     wanted = DeliveryFilter(
         since=bound_of(history, since),
         until=bound_of(history, until),
-        agents=frozenset(name.casefold() for name in agents),
+        agents=frozenset(match_key(name) for name in agents),
         outcomes=frozenset(outcomes),
     )
     columns = [*COLUMNS, "body"] if bodies else [*COLUMNS]

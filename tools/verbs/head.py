@@ -24,7 +24,8 @@ def head(as_json: bool, place: Place) -> None:
     that the journal was neither rolled back behind it nor rewritten before it.
 
     A token vouches for all history, so all of it is checked first, archives included: where
-    something is damaged or missing there is no token, and the exit code is 4, 7 or 10.
+    something is damaged or missing there is no token, and the exit code is 4, 7 or 10. It is 3
+    where there is no record yet.
     """
     directory = place.journal()
     try:

@@ -74,7 +74,10 @@ def flush(name: str, as_json: bool, place: Place) -> None:
 @json_option
 @place_option
 def cancel(id: str, as_json: bool, place: Place) -> None:  # noqa: A002 - as the argument is called
-    """Take back what was not typed yet: one delivery, or all of a message."""
+    """Take back what was not typed yet: one delivery, or all of a message.
+
+    The exit code is 8 when it is too late for all of it, and 3 when nothing has this ID.
+    """
     done = Client(place).ask("POST", id_path("/api/cancel", id), CancelReply)
     if as_json:
         emit(done)

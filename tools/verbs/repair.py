@@ -25,6 +25,8 @@ def repair(dry_run: bool, as_json: bool, place: Place) -> None:
     `ackbook salvage` is the way out. It is 5 while a broker runs.
     """
     directory = place.journal()
+    if not dry_run:
+        place.check_private()
     try:
         found = repair_journal(directory, kinds=KINDS, dry_run=dry_run)
     except JournalError as problem:

@@ -9,6 +9,8 @@ import click
 from ackbook.projections.analysis.delivery_record import PROVEN
 from ackbook.projections.analysis.summary import QUANTILES, Digest, Spread, digest, length
 from ackbook.projections.analysis.wait_times import CAUSES, Hold
+from ackbook.projections.commander import commander_told
+from ackbook.projections.names import match_key
 from ackbook.tools.cli.options import json_option
 from ackbook.tools.cli.output import (
     bad,
@@ -20,6 +22,7 @@ from ackbook.tools.cli.output import (
     emit,
     full_time,
     good,
+    plain,
     poor,
     tell,
 )
@@ -60,7 +63,7 @@ def report(
     wanted = DeliveryFilter(
         since=bound_of(history, since),
         until=bound_of(history, until),
-        agents=frozenset(name.casefold() for name in agents),
+        agents=frozenset(match_key(name) for name in agents),
     )
     found = digest(read_audit(history, wanted))
     missing = missing_of(history)
@@ -84,6 +87,10 @@ def _as_json(found: Digest) -> dict[str, object]:
         ],
         "since_enqueued": _spreads(found.since_enqueued),
         "since_typed": _spreads(found.since_typed),
+        "commanders": [
+            {"commander": commander or None, "deliveries": count}
+            for commander, count in found.commanders.most_common()
+        ],
         "waited_ms": {cause: us / 1_000 for cause, us in sorted(found.waited.items())},
         "holds": [
             {
@@ -127,6 +134,8 @@ def _show(found: Digest) -> None:
         return
     tell(f"{bold(f'{found.deliveries} deliveries')}  {dim(_extent(found.first_at, found.last_at))}")
     tell(_totals(found))
+    if any(found.commanders.keys()):
+        tell(f"sent by  {_commanders(found)}")
     tell()
     _show_outcomes(found)
     if any(spread.count for spread in found.since_enqueued.values()):
@@ -160,6 +169,14 @@ def _totals(found: Digest) -> str:
     if found.total("unknown"):
         parts.append(poor(f"{found.total('unknown')} unknown"))
     return "  ".join(parts)
+
+
+def _commanders(found: Digest) -> str:
+    """Who had them sent, the most frequent first."""
+    return ", ".join(
+        f"{plain(commander_told(commander)) or 'not said'}: {count}"
+        for commander, count in found.commanders.most_common()
+    )
 
 
 def _show_outcomes(found: Digest) -> None:

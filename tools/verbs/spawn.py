@@ -107,7 +107,8 @@ def run(
 ) -> ExitCode:
     """Start a program and join your terminal to it: ackbook run bob -- bash --norc
 
-    Ctrl-] detaches; the program goes on.
+    Ctrl-] detaches; the program goes on. The exit code is 0 when you left or the program ended, and
+    74 when the connection broke.
     """
     from ackbook.tools.cli.terminal import size
     from ackbook.tools.verbs.attach import join, require_terminal
@@ -125,9 +126,13 @@ def run(
 @json_option
 @place_option
 def restart(name: str, wait: float, as_json: bool, place: Place) -> ExitCode:
-    """End the program of NAME and start it again, with the command that was recorded."""
+    """End the program of NAME and start it again, with the command that was recorded.
+
+    The exit code is 0 when it is ready, 6 when it was not in time, 1 when it ended first, and 8
+    when the broker is of another version than what it would have to start.
+    """
     client = Client(place)
-    if not client.connection.version and (note := client.other_version()):
+    if not client.told_version and (note := client.other_version()):
         # It would end the program before it finds out that it cannot start it again.
         raise Failure(ExitCode.REFUSED, note)
     body = {"wait_ms": round(wait * 1000)}
@@ -147,7 +152,8 @@ def start(
     size: tuple[int, int] = SIZE,
     profile: str | None = None,
 ) -> AgentMet:
-    """Ask the broker to start a program; the answer comes when it is ready or the time is over."""
+    """Ask the broker to start a program; the answer comes when it is ready or the time (`wait_s`,
+    seconds) is over. `size`: rows and columns. Raises `Failure` as `Client.ask` does."""
     rows, cols = size
     directory = os.path.abspath(cwd or Path.cwd())
     harness = {

@@ -7,8 +7,8 @@ from bisect import bisect_left, bisect_right
 import click
 from rich.table import Table
 
+from ackbook.broker.history.world_loading import LOADABLE
 from ackbook.journal import JournalError, SegmentStatistics, statistics
-from ackbook.projections.world.serialization import FOLD_VERSION
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import console, emit, full_time
 from ackbook.tools.cli.place import Place
@@ -22,6 +22,9 @@ from ackbook.tools.history.worlds import world_at
 def stat(as_json: bool, place: Place) -> None:
     """Show each segment: its records and bytes, how many of its messages are not settled yet, and
     what keeps a compaction from taking it. Needs no broker and changes nothing.
+
+    A damaged file has its damage in its row. The exit code is 4 when a file stands where a
+    directory belongs or the other way round, and 10 when a newer version wrote one of the records.
     """
     history = JournalHistory(place)
     world = world_at(history, history.head())
@@ -31,7 +34,7 @@ def stat(as_json: bool, place: Place) -> None:
         return bisect_right(unsettled, last) - bisect_left(unsettled, first)
 
     try:
-        rows = statistics(history.directory, live=live, fold_version=FOLD_VERSION)
+        rows = statistics(history.directory, live=live, fold_version=LOADABLE)
     except JournalError as problem:
         raise as_failure(problem) from None
     if as_json:

@@ -13,10 +13,14 @@ import shutil
 import signal
 import sys
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
 from ackbook.broker.wire.frames import UMASK
+from ackbook.broker.wire.identity import TOKEN_HEADER
 from ackbook.broker.wire.replies import AgentsReply
 from ackbook.projections.analysis.row_shapes import AgentRow
 from ackbook.tools.cli.background import (
@@ -26,7 +30,7 @@ from ackbook.tools.cli.background import (
     keep_from_children,
     start_detached,
 )
-from ackbook.tools.cli.client import Client
+from ackbook.tools.cli.client import Client, identity_here
 from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import bold, dim, emit, plain, say, tell
@@ -34,6 +38,16 @@ from ackbook.tools.cli.place import Place
 
 ENDED_WITH_BROKER = ("ended_with_broker", "broker_stopped")
 LOCALHOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class StartOptions:
+    """What was asked for. `policy`: the keys that are named, with their values."""
+
+    port: int
+    respawn: bool
+    umask: int
+    policy: dict[str, object]
 
 
 def _mask(_: click.Context, __: click.Parameter, value: str) -> int:
@@ -63,6 +77,20 @@ def _mask(_: click.Context, __: click.Parameter, value: str) -> int:
     metavar="MODE",
     help="What programs begin with, whatever it is here.",
 )
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the policy: this key, from this start on.",
+)
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The same for each key of a JSON object; --set has the last word.",
+)
 @click.option("--ready-fd", type=int, hidden=True)
 @json_option
 @place_option
@@ -71,24 +99,48 @@ def up(
     port: int,
     respawn: bool,
     umask: int,
+    settings: tuple[str, ...],
+    policy_file: Path | None,
     ready_fd: int | None,
     as_json: bool,
     place: Place,
 ) -> int:
     """Run the broker of a directory.
 
+    The policy is the journal's: a start changes the keys that --set or --policy names, and all
+    others stay as they are.
+
     The exit code is 5 when another broker runs there, 1 when the port is in use, 4, 7 or 10 when
     the journal is damaged or newer, and 74 when the disk refuses.
     """
+    start = StartOptions(port, respawn, umask, _policy(settings, policy_file))
     if background:
-        return _in_background(place, port, respawn, umask, as_json)
+        return _in_background(place, start, as_json)
     if ready_fd is not None:
         keep_from_children(ready_fd)
-    return _in_this_process(place, port, respawn, umask, ready_fd, as_json)
+    return _in_this_process(place, start, ready_fd, as_json)
 
 
-def _in_background(place: Place, port: int, respawn: bool, umask: int, as_json: bool) -> int:
-    options = ["--port", str(port), "--umask", f"{umask:03o}", *(["--respawn"] if respawn else [])]
+def _policy(settings: Sequence[str], file: Path | None) -> dict[str, object]:
+    """The keys that are named, with their values."""
+    from ackbook.broker.wire import policy_text
+
+    try:
+        named = {} if file is None else policy_text.read_file(file.read_bytes())
+        named |= policy_text.read_settings(settings)
+        policy_text.policy_of(named)
+    except policy_text.NoPolicy as wrong:
+        raise click.UsageError(plain(str(wrong))) from None
+    return named
+
+
+def _in_background(place: Place, start: StartOptions, as_json: bool) -> int:
+    from ackbook.broker.wire import policy_text
+
+    options = ["--port", str(start.port), "--umask", f"{start.umask:03o}"]
+    options += ["--respawn"] if start.respawn else []
+    for key, value in start.policy.items():
+        options += ["--set", policy_text.written(key, value)]
     try:
         ready = start_detached(place, options)
     except FailedStart as failed:
@@ -99,10 +151,9 @@ def _in_background(place: Place, port: int, respawn: bool, umask: int, as_json: 
     return 0
 
 
-def _in_this_process(
-    place: Place, port: int, respawn: bool, umask: int, ready_fd: int | None, as_json: bool
-) -> int:
+def _in_this_process(place: Place, start: StartOptions, ready_fd: int | None, as_json: bool) -> int:
     from ackbook.broker.runtime.app import serve
+    from ackbook.broker.wire import policy_text
     from ackbook.broker.wire.connection import Connection
 
     def on_ready(connection: Connection) -> None:
@@ -117,7 +168,15 @@ def _in_this_process(
     _be_found_by_agents()
     _end_with_the_terminal()
     return serve(
-        place.directory, host=LOCALHOST, port=port, respawn=respawn, ready=on_ready, umask=umask
+        place.directory,
+        host=LOCALHOST,
+        port=start.port,
+        respawn=start.respawn,
+        policy=policy_text.policy_of(start.policy),
+        named=start.policy.keys(),
+        ready=on_ready,
+        umask=start.umask,
+        token=identity_here(place).get(TOKEN_HEADER, ""),
     )
 
 

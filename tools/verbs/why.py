@@ -14,10 +14,11 @@ import click
 import msgspec
 
 from ackbook.broker.exit_codes import ExitCode
-from ackbook.broker.history.story_query import Telling, kept_of
+from ackbook.broker.history.story_query import StoryQuery, caches_of
 from ackbook.broker.history.why_question import LAST_MAX, Misasked, NothingKnown, WhyQuestion
 from ackbook.broker.wire.screen_captures import Still
 from ackbook.journal import Reader
+from ackbook.projections.commander import commander_told
 from ackbook.projections.facts import DeliveryAttempted, MessageEnqueued
 from ackbook.projections.ids import position_of
 from ackbook.projections.ways_out import is_loss
@@ -50,7 +51,7 @@ from ackbook.tools.shapes.why import DeliveryStory, MessageStory
 LEFT_OUT = frozenset(
     "seq at kind cause event_id agent from target content salt salted_body salted_typed throttle "
     "deliveries generation window_ms settle_ms window_until body_bytes offset hint queued_at "
-    "hold_ms hold_until occupied previous_mode enter until key_until holder".split()
+    "hold_ms hold_until occupied previous_mode enter until key_until holder token_sha256".split()
 )
 """What every line would repeat, and what only rules and programs read."""
 
@@ -62,6 +63,7 @@ PHRASES = {
     "bytes_written": "{} bytes",
     "form": "as {}",
     "by": "by {}",
+    "commander": "commanded by {}",
     "code": "exit code {}",
     "undone": "not begun",
     **dict.fromkeys(("delivery_id", "name", "level", "reason", "error", "mode", "how"), "{}"),
@@ -69,6 +71,7 @@ PHRASES = {
 """How a field is said; any other one by its name and value."""
 
 KIND_WIDTH = 22
+"""Columns that the kind of a record gets."""
 
 
 class StoryRow(msgspec.Struct, frozen=True):
@@ -113,7 +116,8 @@ def why(
     """Why a message or delivery is where it is. Needs no broker.
 
     ID is that of a message or a delivery, or an idempotency key. The first answer about a long
-    journal reads all of it; what that finds out is kept in the user's cache for the next ones.
+    journal reads all of it; what that finds out is kept in the user's cache for the next ones. The
+    exit code is 3 when no record that can be read is about it.
     """
     asked = WhyQuestion(id=id, key=key, sender=sender, agent=agent, last=last)
     with _misasking():
@@ -121,10 +125,10 @@ def why(
     history = JournalHistory(place)
     with _misasking(), history.reading() as reader:
         head = reader.head()
-        telling = Telling(
+        telling = StoryQuery(
             reader,
             place.journal(),
-            caches=kept_of(reader),
+            caches=caches_of(reader),
             head=head,
             first=1 if place.bundle is None else place.bundle.first,
             progress=_progress(head),
@@ -286,5 +290,7 @@ def _details(row: StoryRow, fields: dict[str, object], alone: bool) -> str:
 def _said(key: str, value: object) -> str:
     if key == "dropped" and isinstance(value, list):
         return f"{len(value)} deliveries" if len(value) != 1 else "one delivery"
+    if key == "commander" and isinstance(value, str):
+        return commander_told(value)
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     return field_time(key, value) or text

@@ -81,7 +81,7 @@ def begun(entries: Iterable[Entry]) -> list[Begun]:
     return found
 
 
-class Twins:
+class IdMapping:
     """Translates between the recorded history, here, and the other one, there."""
 
     def __init__(self) -> None:

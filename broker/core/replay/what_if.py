@@ -22,7 +22,7 @@ import msgspec
 from ackbook.broker.core.commands import AnyCommand, ReportAttempt, StartBroker, Tick
 from ackbook.broker.core.decide import carry_out
 from ackbook.broker.core.recorded_command import command_of
-from ackbook.broker.core.replay.id_mapping import Twins, begun
+from ackbook.broker.core.replay.id_mapping import IdMapping, begun
 from ackbook.broker.core.replay.recheck import is_decision
 from ackbook.broker.core.replay.recorded_replies import Reactions
 from ackbook.projections.analysis.outcome_diff import ComparedDelivery, Comparison
@@ -52,7 +52,7 @@ class Elsewhere:
         self.decisions = 0
         self._change = change
         self._reactions = reactions
-        self._twins = Twins()
+        self._twins = IdMapping()
         self._owed: list[tuple[int, int, ReportAttempt]] = []
         self._count = 0
         for side, world in ((self.fates.recorded, here), (self.fates.other, there)):

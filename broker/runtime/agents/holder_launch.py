@@ -16,11 +16,16 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from ackbook.broker.runtime.system.private_paths import open_to_append
+from ackbook.broker.runtime.system.shortage import shortage
 from ackbook.broker.wire import frames
-from ackbook.broker.wire.frames import Launch
+from ackbook.broker.wire.frames import SHORT, Launch
 
 START_S_MAX = 20.0
 """A holder needs about 0.2 s; this is for a machine that is busy with something else."""
+
+LOOK_S = 0.05
+"""How often an end is looked for where nothing tells of it."""
 
 ANSWER_BYTES_MAX = 64 * 1024
 """The one line that a holder says on standard output."""
@@ -48,94 +53,112 @@ class NoHolder(LaunchFailed):
     """Not even the holder's own process came to life, whatever the program is."""
 
 
+class NoResources(LaunchFailed):
+    """The machine has nothing to run it with now; later it may. The message says what is short."""
+
+
 class Launched:
-    """A holder's process that was started here, and the pipe that keeps it while unnamed."""
+    """A holder's process that was started here, and the pipe that keeps it while unnamed.
+
+    It is our child, and is collected at once when it has ended, whatever else has to wait then.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
+        self.process = process
+        self._ended = asyncio.Event()
         self.pid = process.pid
+        self._watch()
 
     def release(self) -> None:
         """Let go of the pipe. A holder that was not named ends itself."""
-        assert self._process.stdin is not None
+        assert self.process.stdin is not None
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
+            self.process.stdin.close()
 
     async def abandon(self) -> None:
         """The agent is not to be: end the holder, and with it its program."""
         self.release()
-        self._process.terminate()
+        self.process.terminate()
         try:
-            await asyncio.wait_for(wait_for_end(self.pid), START_S_MAX)
+            await asyncio.wait_for(self._ended.wait(), START_S_MAX)
         except TimeoutError:
-            self._process.kill()
-        self.reap()
+            self.process.kill()
+            await self._ended.wait()
 
-    def reap(self) -> None:
-        """Leave no zombie of a holder that has ended."""
-        self._process.poll()
+    def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            handle = os.pidfd_open(self.pid)
+        except OSError:  # no descriptor is free now
+            loop.call_later(LOOK_S, self._look)
+        else:
+            loop.add_reader(handle, self._over, handle)
+
+    def _look(self) -> None:
+        if self.process.poll() is None:
+            self._watch()
+        else:
+            self._ended.set()
+
+    def _over(self, handle: int) -> None:
+        asyncio.get_running_loop().remove_reader(handle)
+        os.close(handle)
+        self.process.poll()
+        self._ended.set()
 
 
 async def launch(order: Launch, log: Path) -> Launched:
     """Start a holder and wait until it says that its program runs and its socket listens.
 
-    Raises `LaunchFailed` with the holder's own words (`command not found: ...`), and `NoHolder`
-    where it had none.
+    Raises `LaunchFailed` with the holder's own words (`command not found: ...`), `NoHolder` where
+    it had none, and `NoResources`.
     """
-    with log.open("ab") as errors:
-        os.chmod(log, 0o600)
-        process = subprocess.Popen(  # noqa: ASYNC220 - microseconds, see the module
-            [sys.executable, "-P", "-m", "ackbook.broker.runtime.holder"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            cwd="/",
-            env=clean_environment(os.environ),
-            start_new_session=True,
-            close_fds=True,
-        )
-    launched = Launched(process)
+    launched = Launched(_begin(log))
+    process = launched.process
     try:
         await asyncio.to_thread(_tell, process, frames.encode(order))
         answer = await asyncio.wait_for(_first_line(process), START_S_MAX)
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, RuntimeError) as error:
         await launched.abandon()
+        if what := shortage(error):
+            raise NoResources(what) from error
         raise NoHolder(f"the holder did not start; see {log}") from error
     except BaseException:
         await asyncio.shield(launched.abandon())
         raise
     if answer != "ready":
         await launched.abandon()
+        if answer.startswith(SHORT):
+            raise NoResources(answer.removeprefix(SHORT))
         if not answer.startswith("error:"):
             raise NoHolder(f"the holder died; see {log}")
         raise LaunchFailed(answer.removeprefix("error:").strip())
     return launched
 
 
-async def wait_for_end(pid: int) -> None:
-    """Return once this process is no more, be it our child or not."""
+def _begin(log: Path) -> subprocess.Popen[bytes]:
+    """The process, which waits for its order."""
     try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(handle, _done, ended)
-    try:
-        await ended
-    finally:
-        loop.remove_reader(handle)
-        os.close(handle)
+        with open(open_to_append(log), "ab") as errors:
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "ackbook.broker.runtime.holder"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                cwd="/",
+                env=clean_environment(os.environ),
+                start_new_session=True,
+                close_fds=True,
+            )
+    except OSError as error:
+        if what := shortage(error):
+            raise NoResources(what) from error
+        raise NoHolder(f"the holder did not start: {error}") from error
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """What programs may inherit: all but the keys and the identity that are this broker's own."""
     return {name: value for name, value in environment.items() if name not in PRIVATE_NAMES}
-
-
-def _done(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _tell(process: subprocess.Popen[bytes], order: bytes) -> None:

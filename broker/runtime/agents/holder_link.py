@@ -32,15 +32,20 @@ UNSENT_BYTES_MAX = 4 * 1024 * 1024
 
 
 class LinkLost(Exception):
-    """The connection to the holder ended."""
+    """The connection to the holder ended; a holder that lives can be reached again."""
 
 
 class LinkRefused(Exception):
-    """The holder does not obey this broker: another one with a higher epoch has spoken to it."""
+    """The holder does not obey this broker: another one with a higher epoch has spoken to it, which
+    was the last one's `epoch`. Its program lives."""
+
+    def __init__(self, why: str, epoch: int = 0) -> None:
+        super().__init__(why)
+        self.epoch = epoch
 
 
 class LinkBusy(Exception):
-    """The holder does not take what it is sent."""
+    """The holder does not take what it is sent; nothing of this was, so try again later."""
 
 
 class HolderLink:
@@ -58,7 +63,12 @@ class HolderLink:
             self._writer.write(frames.encode(frame))
 
     async def write_input(self, data: bytes) -> InputDone:
-        """Give keystrokes to the terminal; answered after they were written."""
+        """Give keystrokes to the terminal; answered after they were written.
+
+        Raises `LinkBusy`, with nothing sent, where the holder does not take what it was sent
+        before, and `LinkLost` where the connection ends: then they were typed or not, and only the
+        screen can tell.
+        """
         transport = self._writer.transport
         if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
             raise LinkBusy
@@ -69,7 +79,8 @@ class HolderLink:
         return done
 
     async def screen(self, form: Literal["plain", "ansi"]) -> ScreenShown:
-        """What stands on the terminal's screen now."""
+        """What stands on the terminal's screen now. Raises `LinkLost` where the connection ends
+        before the answer: ask the next link."""
         request, answer = self._request()
         self.send(frames.ScreenAsked(request=request, format=form))
         shown = await answer
@@ -130,7 +141,7 @@ async def connect(path: str, hello: Hello) -> tuple[HolderLink, Welcome]:
             raise LinkLost
         answer = frames.decode_holder(line)
         if isinstance(answer, frames.EpochRefusal):
-            raise LinkRefused(answer.detail or answer.reason)
+            raise LinkRefused(answer.detail or answer.reason, answer.epoch)
         if not isinstance(answer, Welcome):
             raise LinkLost
     except (TimeoutError, ValueError, msgspec.DecodeError) as error:

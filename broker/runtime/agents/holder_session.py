@@ -19,8 +19,10 @@ from ackbook.broker.core.attempt_report import Phase, Report
 from ackbook.broker.core.commands import AnyCommand, Refused, ReportAttempt, ReportEnded, Verdict
 from ackbook.broker.runtime.agents.holder_launch import Launched
 from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkLost, LinkRefused, connect
+from ackbook.broker.runtime.agents.restored import to_record
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
+from ackbook.broker.runtime.system.shortage import shortage
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.frames import Hello, HolderFrame, ProgramEnded, TerminalCondition, Welcome
 from ackbook.broker.wire.holder_commands import Speaker
@@ -84,22 +86,24 @@ class HolderSession:
         self._offset = 0
         self._named = False
         self._ended = False
+        self.refused = ""
+        """Why its holder does not obey this broker, while that is so. Its program lives."""
 
     async def run(self, first: tuple[HolderLink, Welcome] | None = None) -> None:
-        """Live with the holder. `first`: the link over which it was spawned; none: adopt it."""
-        adopting = first is None
-        met = first is not None
+        """Live with the holder. `first`: the link to it, where there is one already."""
+        adopting = self._launched is None
+        met = not adopting
         self._named = self._named or adopting
         try:
             while True:
-                link, welcome = first or await self._reach()
+                link, welcome = first if first and self._is_mine(first[1]) else await self._reach()
                 first = None
                 self.link = link
-                self._meet(welcome, adopting=adopting)
+                await self._meet(welcome, adopting=adopting)
                 met, adopting = True, False
                 await link.pump(self._hear)
                 self.link = None
-        except (OSError, LinkRefused) as gone:
+        except OSError as gone:
             log.info("holder of %s (generation %d) is gone: %s", self.name, self.generation, gone)
         finally:
             self.link = None
@@ -108,8 +112,6 @@ class HolderSession:
                 self._launched.release()
         if not self._ended:
             await self._carry(self._speaker.lost("holder_lost" if met else "ended_with_broker"))
-        if self._launched is not None:
-            self._launched.reap()
 
     # --- to the holder
 
@@ -149,24 +151,44 @@ class HolderSession:
     # --- from the holder
 
     async def _reach(self) -> tuple[HolderLink, Welcome]:
-        """Connect, however long it takes, while somebody listens."""
+        """Connect, however long it takes, while somebody listens. One who refuses lives: the agent
+        is not ours to end, and may be ours again when whom it obeys is gone."""
         delay = AGAIN_S_MIN
         while True:
             try:
                 link, welcome = await connect(self.path, self._hello)
-            except (LinkLost, TimeoutError, BlockingIOError):
+            except (LinkLost, OSError) as error:
+                if isinstance(error, OSError) and not _says_nothing(error):
+                    raise
                 await asyncio.sleep(delay)
-                delay = min(delay * 2, AGAIN_S_MAX)
-                continue
-            if (welcome.name, welcome.generation) != (self.name, self.generation):
-                link.send(frames.EndOrder())
+            except LinkRefused as refused:
+                self._refused(str(refused))
+                await asyncio.sleep(AGAIN_S_MAX)
+            else:
+                if self._is_mine(welcome):
+                    self.refused = ""
+                    return link, welcome
                 link.close()
-                raise LinkRefused("another agent's holder listens there")
-            return link, welcome
+                self._refused(f"the holder of {welcome.name} listens at its socket")
+                await asyncio.sleep(AGAIN_S_MAX)
+            delay = min(delay * 2, AGAIN_S_MAX)
 
-    def _meet(self, welcome: Welcome, *, adopting: bool) -> None:
+    def _is_mine(self, welcome: Welcome) -> bool:
+        return (welcome.name, welcome.generation) == (self.name, self.generation)
+
+    def _refused(self, why: str) -> None:
+        if why != self.refused:
+            log.error("the holder of %s does not obey: %s", self.name, why)
+        self.refused = why
+        self.settled_in.set()
+
+    async def _meet(self, welcome: Welcome, *, adopting: bool) -> None:
         """Say all that the holder knows as one group, then what the agent is owed."""
-        commands = self._speaker.welcome(welcome, adopting=adopting)
+        settled: list[Report] = []
+        if adopting and welcome.settled:
+            with contextlib.suppress(Stopped):
+                settled = await self._engine.ask(lambda world, at: to_record(world, welcome))
+        commands = self._speaker.welcome(welcome, adopting=adopting, settled=settled)
         self._open = {(report.delivery_id, report.attempt): report for report in welcome.reports}
         self._ended = welcome.ended is not None
         self.pid = welcome.pid
@@ -255,3 +277,9 @@ class HolderSession:
         """Put a command to the rules. When the engine has ended, the next start finds out."""
         with contextlib.suppress(Stopped, OutcomeUnknown):
             await self._engine.carry(command)
+
+
+def _says_nothing(error: OSError) -> bool:
+    """Whether the holder may be there all the same: it is slow, or the machine is short of what a
+    connection takes."""
+    return isinstance(error, TimeoutError | BlockingIOError) or shortage(error) is not None

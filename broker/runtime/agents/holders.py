@@ -19,11 +19,13 @@ from ackbook.broker.history.journal_entries import body_at
 from ackbook.broker.runtime.agents.holder_launch import Launched
 from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkLost, LinkRefused, connect
 from ackbook.broker.runtime.agents.holder_session import Audience, HolderSession
+from ackbook.broker.runtime.agents.restored import Witnesses
 from ackbook.broker.runtime.engine.effect_dispatch import EffectDispatch
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
 from ackbook.broker.runtime.system import unix_sockets
 from ackbook.broker.runtime.system.processes import kill_session
+from ackbook.broker.runtime.system.shortage import shortage
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.frames import Hello, Welcome
 from ackbook.projections.world.fold import World, key_of
@@ -36,6 +38,10 @@ END_S_MAX = 15.0
 """A holder kills its program after 2 s; one that has not gone by now hangs, and is killed."""
 
 KILLED_S_MAX = 5.0
+"""How long an end waits for what was killed to be gone."""
+
+SHORT_S = 1.0
+"""How soon a text is read again that could not be read for lack of a descriptor."""
 
 SETTLE_S_MAX = 10.0
 """How long a start waits for holders that are there and do not answer."""
@@ -44,7 +50,11 @@ SETTLE_S_MAX = 10.0
 class Holders:
     """The sessions by agent and generation. Implements `EffectHandler`."""
 
+    strangers: dict[str, Welcome]
+    """Programs that no record of this journal names, by the sockets of their holders."""
+
     def __init__(self, directory: Path, journal: Path, hello: Hello, audience: Audience) -> None:
+        self.strangers = {}
         self.directory = directory
         self.dispatch = EffectDispatch(self)
         self.restart: Callable[[Start], None] = lambda start: None
@@ -72,7 +82,7 @@ class Holders:
     # --- coming and going
 
     async def meet(self, path: str) -> tuple[HolderLink, Welcome]:
-        """The first words with the holder that listens at `path`."""
+        """The first words with the holder that listens at `path`. Raises what `connect` raises."""
         return await connect(path, self._hello)
 
     def keep(
@@ -83,7 +93,8 @@ class Holders:
         first: tuple[HolderLink, Welcome] | None = None,
         launched: Launched | None = None,
     ) -> HolderSession:
-        """Keep a holder from here on. Without `first` it is one to adopt."""
+        """Keep a holder from here on. One that was not `launched` by this broker is
+        adopted; `first` is the link to it, where there is one already."""
         assert self._engine is not None
         assert self._tasks is not None
         session = HolderSession(
@@ -100,26 +111,26 @@ class Holders:
         self._tasks.create_task(self._keep(session, first))
         return session
 
-    async def adopt(self) -> None:
-        """Find the holders that an earlier broker left: adopt those of living agents, end others.
-        Returns when each agent is known to live or to have ended."""
+    async def adopt(self, met: Witnesses) -> None:
+        """Find the holders that an earlier broker left: adopt those of living agents, end those
+        that were to end. One of a later generation than any that is recorded here was named by
+        another history: its program is somebody's work, and is left and listed. Returns when each
+        agent is known to live or to have ended."""
         assert self._engine is not None
         living = await self._engine.ask(_living)
         for name, generation, holder in living:
-            self.keep(name, generation, str(self.directory / (holder or "none")))
+            path = self.directory / (holder or "none")
+            self.keep(name, generation, str(path), met.take(path))
         named = {holder for _, _, holder in living}
-        strays = [
-            path
-            for path in sorted(self.directory.glob(f"*{SOCKET_SUFFIX}"))
-            if path.name not in named
-        ]
+        strays = [path for path in sockets_in(self.directory) if path.name not in named]
         async with asyncio.TaskGroup() as tasks:
             for path in strays:
-                tasks.create_task(self._end_stray(path))
+                tasks.create_task(self._end_stray(path, met.take(path)))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_S_MAX):
                 for session in self:
                     await session.settled_in.wait()
+        met.close()
 
     async def end_all(self, reason: str) -> None:
         """End every program, and wait until each end is durable.
@@ -129,7 +140,7 @@ class Holders:
         for session in self:
             session.end(reason)
         await self._all_gone(END_S_MAX)
-        for session in self:
+        for session in self._obedient():
             log.error("the holder of %s does not end; killing it", session.name)
             with contextlib.suppress(OSError):
                 if session.pid is not None:  # while the holder is there the pid is its program's
@@ -137,11 +148,15 @@ class Holders:
                 unix_sockets.kill_listener(session.path)
         await self._all_gone(KILLED_S_MAX)
 
+    def _obedient(self) -> list[HolderSession]:
+        """All but those whose holders obey somebody else: they are not ours to end."""
+        return [session for session in self if not session.refused]
+
     async def _all_gone(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._sessions:
-                    await asyncio.gather(*(session.gone.wait() for session in self))
+                while sessions := self._obedient():
+                    await asyncio.gather(*(session.gone.wait() for session in sessions))
 
     # --- what the world owes
 
@@ -149,9 +164,7 @@ class Holders:
         """Begin an effect; what cannot be begun now is owed again when its holder is back."""
         match effect:
             case Type():
-                session = self.session(effect.agent, effect.generation)
-                if session is not None:
-                    session.type(self._order(effect))
+                self._type(effect)
             case Ask() | Find():
                 # `adopt` looks for all holders at once, and each link begins with an answer to
                 # every question: the holder says all that it knows, and then what changes.
@@ -160,6 +173,18 @@ class Holders:
                 self.restart(effect)
             case End():
                 self._end(effect)
+
+    def _type(self, effect: Type) -> None:
+        session = self.session(effect.agent, effect.generation)
+        if session is None:
+            return
+        try:
+            session.type(self._order(effect))
+        except OSError as error:
+            if (what := shortage(error)) is None:
+                raise
+            log.error("%s is not typed to now: %s", effect.agent, what)
+            asyncio.get_running_loop().call_later(SHORT_S, self._again, effect.agent)
 
     def _order(self, effect: Type) -> frames.TypeOrder:
         return frames.TypeOrder(
@@ -207,15 +232,20 @@ class Holders:
         with contextlib.suppress(Stopped, OutcomeUnknown):
             await self._engine.ask(lambda world, at: self.dispatch.again(world, name))
 
-    async def _end_stray(self, path: Path) -> None:
+    async def _end_stray(self, path: Path, met: tuple[HolderLink, Welcome] | None) -> None:
         """End a holder that no durable record names, and wait until it has gone."""
         try:
-            link, welcome = await self.meet(str(path))
+            link, welcome = met or await self.meet(str(path))
         except OSError:
             _remove(path)
             return
         except (LinkLost, LinkRefused) as error:
             log.error("a holder at %s answers to somebody else: %s", path, error)
+            return
+        if welcome.named and await self._never_heard_of(welcome):
+            log.error("the program of %s (%d) is of another history", welcome.name, welcome.pid)
+            self.strangers[path.name] = welcome
+            link.close()
             return
         log.info("ending the holder of %s (%d), which nobody named", welcome.name, welcome.pid)
         link.send(frames.EndOrder())
@@ -223,13 +253,22 @@ class Holders:
             await asyncio.wait_for(link.pump(lambda frame: None), END_S_MAX)
         link.close()
 
+    async def _never_heard_of(self, welcome: Welcome) -> bool:
+        assert self._engine is not None
+        return await self._engine.ask(
+            lambda world, at: world.generations.get(key_of(welcome.name), 0) < welcome.generation
+        )
+
+
+def sockets_in(directory: Path) -> list[Path]:
+    """The sockets of holders there, whether or not anybody listens."""
+    return sorted(directory.glob(f"*{SOCKET_SUFFIX}"))
+
 
 def _remove(path: Path) -> None:
     """A socket on which nobody listens any more; one on which somebody does is the only way to
     whoever that is."""
-    try:
-        unix_sockets.connect(str(path)).close()
-    except OSError:
+    if unix_sockets.is_left(str(path)):
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
 

@@ -13,18 +13,20 @@ import msgspec
 
 from ackbook.broker.core.commands import Spawn
 from ackbook.broker.wire.frames import Launch
+from ackbook.broker.wire.identity import TOKEN_VARIABLE, hash_of
 from ackbook.projections.facts import AgentSpawned, Program
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What to run, under which name. `env` are values of its own, which are never recorded.
 
-    A program whose `cwd` is empty runs where its broker does.
+    A program whose `cwd` is empty runs where its broker does. Without a `token` it gets a new one.
     """
 
     program: Program
     env: dict[str, str] = {}
     idle_threshold_s: int = 30
+    token: str = ""
 
 
 def command_line(cli: str, args: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
@@ -36,9 +38,14 @@ def command_line(cli: str, args: tuple[str, ...]) -> tuple[str, tuple[str, ...]]
     return cli, args
 
 
-def again(spawned: AgentSpawned, values: dict[str, str], source: str, count: int) -> Order:
-    """The order that a record tells of, with the values of its environment that are known."""
-    program = msgspec.structs.replace(spawned, source=source, restart_count=count)
+def again(
+    spawned: AgentSpawned, values: dict[str, str], source: str, count: int, commander: str = ""
+) -> Order:
+    """The order that a record tells of, with the values of its environment that are known.
+    `commander`: who wishes for it this time; the rules, where it is empty."""
+    program = msgspec.structs.replace(
+        spawned, source=source, restart_count=count, commander=commander
+    )
     return Order(program=program, env=values)
 
 
@@ -52,5 +59,6 @@ def recorded(order: Order, frame: Launch, path: Path, pid: int) -> Spawn:
         cwd=frame.cwd,
         env_names=tuple(sorted(order.env)),
         holder=path.name,
+        token_sha256=hash_of(frame.env[TOKEN_VARIABLE]),
     )
     return Spawn(program=program)

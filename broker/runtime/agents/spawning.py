@@ -20,27 +20,40 @@ import msgspec
 from ackbook.broker.core.commands import Refused
 from ackbook.broker.core.effects import Start
 from ackbook.broker.core.lifecycle import wrong_name
+from ackbook.broker.core.spelling import agent_called, spelled
 from ackbook.broker.runtime.agents.holder_launch import (
     Launched,
     LaunchFailed,
     NoHolder,
+    NoResources,
     clean_environment,
     launch,
 )
 from ackbook.broker.runtime.agents.holder_link import LinkLost, LinkRefused
+from ackbook.broker.runtime.agents.holder_session import HolderSession
 from ackbook.broker.runtime.agents.holders import SOCKET_SUFFIX, Holders
 from ackbook.broker.runtime.agents.launch_spec import Order, again, recorded
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.state_waiter import QUIET_S_MAX, StateWaiter
 from ackbook.broker.runtime.system import package_version
+from ackbook.broker.runtime.system.shortage import shortage
 from ackbook.broker.wire import frames
+from ackbook.broker.wire.identity import NAME_VARIABLE, TOKEN_VARIABLE
 from ackbook.projections.facts import AgentName, AgentSpawned
+from ackbook.projections.names import match_key
 from ackbook.projections.world.fold import World, key_of
 
 log = logging.getLogger("ackbook.spawning")
 
 RESTART_S_MAX = 20.0
 """How long a restart waits for the old program to end; its holder kills it after 2 s."""
+
+
+TOKEN_BYTES = 16
+"""Of chance in a token: nobody guesses it."""
+
+SHORT_S = 2.0
+"""How soon a restart is tried again where the machine had nothing to run it with."""
 
 
 class Spawned(msgspec.Struct, frozen=True):
@@ -53,7 +66,11 @@ class Spawned(msgspec.Struct, frozen=True):
 
 class Spawner:
     """Carries out orders. `environment` is what programs inherit besides their own values, and
-    `umask` what they begin with."""
+    `umask` what they begin with.
+
+    What cannot be done is a `Refused`, with the reason. Whatever asks the engine raises what
+    `Engine.post` raises; no program runs then that was not named.
+    """
 
     def __init__(
         self,
@@ -78,7 +95,7 @@ class Spawner:
         async with self._turn(order.program.name):
             return await self._spawn(order)
 
-    async def restart(self, name: str) -> Spawned | Refused:
+    async def restart(self, name: str, commander: str = "") -> Spawned | Refused:
         """End the program, where it runs, and start it with its recorded command.
 
         A program that might not come back is not ended: with another version of the package on
@@ -92,7 +109,10 @@ class Spawner:
             if spawned is None:
                 message = f'Agent "{name}" not found; `ackbook ls` lists those there are'
                 return Refused(reason="agent_not_found", message=message)
+            name = spawned.name
             session = self._holders.session(name, spawned.generation)
+            if session is not None and session.refused:
+                return Refused(reason="elsewhere", message=elsewhere(session))
             if session is not None:
                 await session.leave("restarted")
                 await self._waiter.until_quiet(self._engine, name, QUIET_S_MAX)
@@ -102,15 +122,23 @@ class Spawner:
                 except TimeoutError:
                     message = f"{name} does not end: its holder is silent"
                     return Refused(reason="invalid", message=message)
-            return await self._spawn(self._again(spawned, "human", 0))
+            return await self._spawn(self._again(spawned, "human", 0, commander))
 
     async def start_again(self, start: Start, now: int) -> None:
         """Carry out a restart that the world owes, once it is due and if it is still owed."""
         await asyncio.sleep(max(0, start.due_at - now) / 1_000_000)
+        while not await self._started_again(start):  # noqa: ASYNC110 - the machine tells nobody
+            await asyncio.sleep(SHORT_S)
+
+    async def _started_again(self, start: Start) -> bool:
+        """Whether nothing is left to be tried: only a shortage passes by itself."""
         async with self._turn(start.agent):
-            if await self._engine.ask(lambda world, at: _still_owed(world, start)):
-                order = self._again(start.spawned, "restart", start.restart_count)
-                _tell_failure(order, await self._spawn(order))
+            if not await self._engine.ask(lambda world, at: _still_owed(world, start)):
+                return True
+            order = self._again(start.spawned, "restart", start.restart_count)
+            spawned = await self._spawn(order)
+            _tell_failure(order, spawned)
+            return not isinstance(spawned, Refused) or spawned.reason != "no_resources"
 
     async def respawn(self) -> None:
         """Start again every agent that ended with its broker or machine."""
@@ -119,14 +147,14 @@ class Spawner:
             _tell_failure(order, await self.spawn(order))
 
     def _turn(self, name: str) -> asyncio.Lock:
-        return self._busy.setdefault(key_of(name), asyncio.Lock())
+        return self._busy.setdefault(match_key(name), asyncio.Lock())
 
-    def _again(self, spawned: AgentSpawned, source: str, count: int) -> Order:
+    def _again(self, spawned: AgentSpawned, source: str, count: int, commander: str = "") -> Order:
         """The recorded command. Values of its environment are in memory if anywhere."""
         values = self._values.get(key_of(spawned.name))
         if values is None:
             values = {n: os.environ[n] for n in spawned.env_names if n in os.environ}
-        return again(spawned, values, source, count)
+        return again(spawned, values, source, count, commander)
 
     async def _spawn(self, order: Order) -> Spawned | Refused:
         program = order.program
@@ -144,6 +172,8 @@ class Spawner:
             launched = await launch(frame, self._directory / "logs" / f"{path.stem}.log")
         except NoHolder as error:
             return _no_holder(str(error))
+        except NoResources as short:
+            return _no_resources(program.name, str(short))
         except LaunchFailed as error:
             return Refused(reason="invalid", message=str(error))
         return await self._name(order, frame, path, launched)
@@ -155,8 +185,10 @@ class Spawner:
         try:
             link, welcome = await self._holders.meet(str(path))
             verdict = await self._engine.carry(recorded(order, frame, path, welcome.pid))
-        except (OSError, LinkLost, LinkRefused):
+        except (OSError, LinkLost, LinkRefused) as error:
             await launched.abandon()
+            if what := shortage(error):
+                return _no_resources(order.program.name, what)
             return _no_holder(f"the program of {order.program.name} ended at once")
         except BaseException:
             await asyncio.shield(launched.abandon())
@@ -174,7 +206,12 @@ class Spawner:
         self, order: Order, name: str, generation: int, cwd: str, path: Path
     ) -> frames.Launch:
         program = order.program
-        own = {"ACKBOOK_DIR": str(self._directory), "RELAY_AGENT_NAME": name}
+        token = order.token or f"agt_{secrets.token_hex(TOKEN_BYTES)}"
+        own = {
+            "ACKBOOK_DIR": str(self._directory),
+            NAME_VARIABLE: name,
+            TOKEN_VARIABLE: token,
+        }
         terminal = {"TERM": "xterm-256color"}
         return frames.Launch(
             name=AgentName(name),
@@ -194,6 +231,14 @@ class Spawner:
         )
 
 
+def elsewhere(session: HolderSession) -> str:
+    """What is to be said of an agent whose holder obeys somebody else."""
+    return (
+        f"the program of {session.name} runs, and its holder does not obey this broker"
+        f" ({session.refused}); end the broker that it obeys, or release {session.name}"
+    )
+
+
 def socket_name(name: str, generation: int) -> str:
     """A file name that says whose it is, and that no two holders ever share."""
     plain = re.sub(r"[^a-z0-9_-]+", "_", key_of(name))[:40]
@@ -209,6 +254,10 @@ def _no_holder(why: str) -> Refused:
     return Refused(reason="version_changed", message=explanation)
 
 
+def _no_resources(name: str, what: str) -> Refused:
+    return Refused(reason="no_resources", message=f"{name} was not started: {what}")
+
+
 def _tell_failure(order: Order, spawned: Spawned | Refused) -> None:
     """Nobody waits for this answer but the operator."""
     if isinstance(spawned, Refused):
@@ -220,18 +269,18 @@ def _wrong_directory(cwd: str) -> str | None:
 
 
 def _place(world: World, name: str) -> tuple[str, int] | Refused:
-    agent = world.agent(name)
+    agent = agent_called(world, name)
     if agent is not None and agent.alive:
         return Refused(
             reason="agent_exists",
             message=f'Agent "{agent.name}" already exists; release it first, or take another name',
         )
-    known = name if agent is None else agent.name
-    return known, world.generations.get(key_of(name), 0) + 1
+    known = spelled(world, name)
+    return known, world.generations.get(key_of(known), 0) + 1
 
 
 def _last(world: World, name: str) -> AgentSpawned | None:
-    agent = world.agent(name)
+    agent = agent_called(world, name)
     return None if agent is None else agent.spawned
 
 

@@ -17,9 +17,11 @@ from ackbook.broker.core.commands import (
     Subscribe,
     Unsubscribe,
 )
+from ackbook.broker.core.spelling import agent_called
 from ackbook.broker.history.journal_entries import body_at
 from ackbook.broker.runtime.agents.launch_spec import Order, command_line
 from ackbook.broker.runtime.agents.spawning import Spawned
+from ackbook.broker.runtime.api.callers import caller_of, check_claim, check_door
 from ackbook.broker.runtime.api.handler import name_of, no_agent
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.wire import requests, views
@@ -42,8 +44,17 @@ from ackbook.projections.world.fold import World, key_of
 
 
 async def spawn(service: Service, request: Request) -> StartedBody | VanishedBody:
-    """Start a program under a name; with `wait_ms`, answer once it is ready."""
-    asked = requests.spawn_request(await request.body())
+    """Start a program under a name; with `wait_ms`, answer once it is ready.
+
+    Raises `Problem`: `invalid_request` for a body or a command line that cannot be read, and where
+    the program cannot be started; `agent_exists` where one of this name runs; `version_changed`
+    where only a restart of the broker helps; `no_resources` where the machine has nothing to run it
+    with; `not_allowed` for another's name as `parent`, and what `caller_of` raises. A task that is
+    refused is a warning in the answer.
+    """
+    asked, who = requests.spawn_request(await request.body()), caller_of(service, request)
+    if asked.parent is not None:
+        check_claim(who, "parent", asked.parent)
     try:
         command, args = (
             (asked.cli, asked.args) if asked.exact else command_line(asked.cli, asked.args)
@@ -62,32 +73,46 @@ async def spawn(service: Service, request: Request) -> StartedBody | VanishedBod
         model=asked.model,
         session_id=asked.session_id,
         team=asked.team,
-        parent=asked.parent,
+        parent=asked.parent or who.agent or None,
         source=asked.source,
         profile=asked.profile,
         rows=asked.rows,
         cols=asked.cols,
         restart=asked.restart,
+        commander=who.commander,
     )
-    order = Order(program=program, env=asked.env, idle_threshold_s=asked.idle_threshold_s)
+    order = Order(
+        program=program,
+        env=asked.env,
+        idle_threshold_s=asked.idle_threshold_s,
+        token=asked.token or "",
+    )
     spawned = await service.spawner.spawn(order)
     if isinstance(spawned, Refused):
         raise refusal(spawned)
     warning = None
     if asked.task:
-        sender = asked.parent or "human"
-        verdict = await service.engine.carry(
-            Send(sender=sender, target=spawned.name, body=asked.task)
+        task = Send(
+            sender=program.parent or "human",
+            target=spawned.name,
+            body=asked.task,
+            commander=who.commander,
         )
+        verdict = await service.engine.carry(task)
         warning = verdict.message if isinstance(verdict, Refused) else None
     return await _spawned(service, spawned, asked.wait_ms, warning)
 
 
 async def restart(service: Service, request: Request) -> StartedBody | VanishedBody:
-    """End the program and start it with its recorded command."""
+    """End the program and start it with its recorded command.
+
+    Raises `Problem`: `agent_not_found`; `version_changed`, and then the program runs on; and
+    `invalid_request` for a body that cannot be read, a program that does not end, or one that
+    cannot be started again.
+    """
     fields = Fields(await request.body())
     wait_ms = fields.number("wait_ms", "waitMs", most=requests.WAIT_MS_MAX) or 0
-    spawned = await service.spawner.restart(name_of(request))
+    spawned = await service.spawner.restart(name_of(request), caller_of(service, request).commander)
     if isinstance(spawned, Refused):
         raise refusal(spawned)
     return await _spawned(service, spawned, wait_ms, None)
@@ -123,11 +148,11 @@ async def list_spawned(service: Service, request: Request) -> AgentsReply:
 
 
 async def show_spawned(service: Service, request: Request) -> SpawnedRow:
-    """One agent."""
+    """One agent. Raises `Problem` (`agent_not_found`)."""
     name = name_of(request)
 
     def row(world: World, at: int) -> SpawnedRow | None:
-        agent = world.agent(name)
+        agent = agent_called(world, name)
         return None if agent is None else views.spawned_row(agent, at)
 
     row_of = await service.engine.ask(row)
@@ -137,21 +162,26 @@ async def show_spawned(service: Service, request: Request) -> SpawnedRow:
 
 
 async def release(service: Service, request: Request) -> ReleaseBody:
-    """Let an agent go. One that is not there is gone already, which is no error."""
+    """Let an agent go. One that is not there is gone already, which is no error. Raises `Problem`
+    for a body that cannot be read, and where the rules refuse it for another reason."""
     name = name_of(request)
     reason = Fields(await request.body()).text("reason") or ""
-    verdict = await service.engine.carry(Release(name=AgentName(name), reason=reason))
+    verdict = await service.engine.carry(
+        Release(
+            name=AgentName(name), reason=reason, commander=caller_of(service, request).commander
+        )
+    )
     if isinstance(verdict, Refused) and verdict.reason != "agent_not_found":
         raise refusal(verdict)
     return ReleaseBody(name=name, released=not isinstance(verdict, Refused))
 
 
 async def show_mode(service: Service, request: Request) -> ModeBody:
-    """Whether messages are typed as they come."""
+    """Whether messages are typed as they come. Raises `Problem` (`agent_not_found`)."""
     name = name_of(request)
 
     def ask(world: World, at: int) -> ModeAnswer | None:
-        agent = world.agent(name)
+        agent = agent_called(world, name)
         if agent is None:
             return None
         return ModeAnswer(mode=agent.mode, revision=agent.revision, matched=True)
@@ -163,27 +193,34 @@ async def show_mode(service: Service, request: Request) -> ModeBody:
 
 
 async def set_mode(service: Service, request: Request) -> ModeBody:
-    """Change that. An expectation that is not met is an answer, not an error."""
-    asked = requests.mode_request(await request.body())
+    """Change that. An expectation that is not met is an answer, not an error. Raises `Problem`:
+    `agent_not_found`, `not_allowed`, for a body as `mode_request` does, and what `caller_of`
+    raises."""
+    asked, who = requests.mode_request(await request.body()), caller_of(service, request)
+    await check_door(service, who, "hold", name_of(request))
+    said = request.headers.get("x-relay-agent", who.agent)
+    if said:
+        check_claim(who, "X-Relay-Agent", said)
     answer = await service.carry(
         SetMode(
             name=AgentName(name_of(request)),
             mode=asked.mode,
             expected_mode=asked.expected_mode,
             expected_revision=asked.expected_revision,
-            by=request.headers.get("x-relay-agent", ""),
-        )
+            by=said,
+        ),
+        who,
     )
     assert isinstance(answer, ModeAnswer)
     return views.mode(answer)
 
 
 async def pending_of(service: Service, request: Request) -> ParkedBody:
-    """What waits for one agent, with the bodies."""
+    """What waits for one agent, with the bodies. Raises `Problem` (`agent_not_found`)."""
     name = name_of(request)
 
     def waiting(world: World, at: int) -> list[ParkedRow] | None:
-        agent = world.agent(name)
+        agent = agent_called(world, name)
         if agent is None:
             return None
         return [views.parked_row(d, _body(service, d.message)) for d in agent.queue]
@@ -199,23 +236,30 @@ def _body(service: Service, message: Message) -> str:
 
 
 async def flush(service: Service, request: Request) -> FlushReply:
-    """Type what waits now."""
-    answer = await service.carry(Flush(name=AgentName(name_of(request))))
+    """Type what waits now. Raises `Problem`: `agent_not_found`, `not_allowed`, and what `caller_of`
+    raises."""
+    who, name = caller_of(service, request), name_of(request)
+    await check_door(service, who, "flush", name)
+    answer = await service.carry(Flush(name=AgentName(name)), who)
     assert isinstance(answer, Flushed)
     return FlushReply(flushed=answer.count)
 
 
 async def subscribe(service: Service, request: Request) -> ChannelsBody:
-    """Add channels."""
-    name, channels = name_of(request), Fields(await request.body()).texts("channels") or ()
-    answer = await service.carry(Subscribe(name=AgentName(name), channels=channels))
+    """Add channels. Raises `Problem`: `agent_not_found`, `invalid_request` for a body that cannot
+    be read or a name that no channel can have, and what `caller_of` raises."""
+    name, channels = name_of(request), requests.channels_request(await request.body())
+    who = caller_of(service, request)
+    answer = await service.carry(Subscribe(name=AgentName(name), channels=channels), who)
     assert isinstance(answer, Channels)
     return ChannelsBody(name=name, channels=list(answer.channels))
 
 
 async def unsubscribe(service: Service, request: Request) -> ChannelsBody:
-    """Take channels away."""
+    """Take channels away. Raises `Problem`: `agent_not_found`, and `invalid_request` for a body
+    that cannot be read."""
     name, channels = name_of(request), Fields(await request.body()).texts("channels") or ()
-    answer = await service.carry(Unsubscribe(name=AgentName(name), channels=channels))
+    who = caller_of(service, request)
+    answer = await service.carry(Unsubscribe(name=AgentName(name), channels=channels), who)
     assert isinstance(answer, Channels)
     return ChannelsBody(name=name, channels=list(answer.channels))

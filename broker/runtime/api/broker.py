@@ -7,6 +7,7 @@ import contextlib
 
 from starlette.requests import Request
 
+from ackbook.broker.runtime.api.callers import caller_of, check_door
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.runtime.maintenance.compaction_schedule import CompactionRequest, Run
 from ackbook.broker.wire import views
@@ -57,9 +58,12 @@ async def status(service: Service, request: Request) -> StatusBody:
 
 
 async def shutdown(service: Service, request: Request) -> ShutdownBody:
-    """Begin a graceful end, and say so before it happens."""
+    """Begin a graceful end, and say so before it happens. Raises `Problem`, with nothing begun:
+    `invalid_request` for a body that cannot be read, `not_allowed` to an agent, and what
+    `caller_of` raises."""
+    await check_door(service, caller_of(service, request), "shutdown")
     keep = Fields(await request.body()).flag("keep_agents", "keepAgents")
-    service.shutdown(keep)
+    service.shutdown(keep, caller_of(service, request).commander)
     return ShutdownBody()
 
 
@@ -68,7 +72,9 @@ WATCH_S = 1.0
 
 
 async def compact(service: Service, request: Request) -> CompactionBody:
-    """Begin a compaction; the answer names the run to ask about."""
+    """Begin a compaction; the answer names the run to ask about. Raises `Problem`
+    (`invalid_request`), with nothing begun, for a body that cannot be read and for a `keep_audit`
+    that is none of the `SPELLINGS`."""
     fields = Fields(await request.body())
     said = fields.text("keep_audit", "keepAudit") or "forever"
     keep = parse_retention(said)
@@ -78,7 +84,8 @@ async def compact(service: Service, request: Request) -> CompactionBody:
 
 
 async def show_compaction(service: Service, request: Request) -> CompactionBody:
-    """How far a run came, told when it is over or after a second."""
+    """How far a run came, told when it is over or after `WATCH_S`. Raises `Problem` (`not_found`)
+    for a number that no run has, or had: only the last few are remembered."""
     number = request.query_params.get("run", "")
     run = service.compactor.find(int(number)) if number.isdecimal() else None
     if run is None:

@@ -1,8 +1,8 @@
 """The guard: what every request passes before anything looks at its path.
 
 In this order: the address that the client believes it talks to (against DNS rebinding), the key (in
-constant time), whether the broker is ready, the size of the body. So an unknown path without a key
-is a 401 and says nothing about what exists.
+constant time), whether the broker is ready, whether the path can be read in one way only, the size
+of the body. So an unknown path without a key is a 401 and says nothing about what exists.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ class Guard:
     """The outermost application. `closed` says why nothing but `/health` is served, where that is
     so: the broker is starting, or shutting down."""
 
-    def __init__(self, app: ASGIApp, key: str, hosts: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, key: str | None, hosts: Iterable[str]) -> None:
+        """`key` is None where only the owner of the directory can be heard, on its socket."""
         self._app = app
-        self._key = key.encode()
+        self._key = None if key is None else key.encode()
         self._hosts = frozenset(host.lower() for host in hosts) | {"localhost"}
         self.closed = "starting"
 
@@ -49,6 +50,9 @@ class Guard:
             await _answer(scope, receive, send, 401, UNAUTHORIZED)
         elif self.closed:
             await self._answer_closed(scope, receive, send, is_open=is_open)
+        elif b"%2f" in scope.get("raw_path", b"").partition(b"?")[0].lower():
+            problem = Problem("invalid_request", "a path has no encoded slash: no name has one")
+            await _answer(scope, receive, send, problem.status, problem.body())
         else:
             await self._pass(scope, receive, send, headers)
 
@@ -85,6 +89,8 @@ class Guard:
         return False
 
     def _has_key(self, headers: dict[bytes, bytes]) -> bool:
+        if self._key is None:
+            return True
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         given = headers.get(b"x-api-key") or (token if scheme.lower() == b"bearer" else b"")
         return hmac.compare_digest(given.strip(), self._key)

@@ -2,7 +2,9 @@
 
 A handler takes the service and a request and answers with a reply or a body (`broker.wire`); a
 streamer answers with a response of its own, and a socket speaks until one side leaves. What cannot
-be done is raised as a `Problem`, which `server` turns into the answer of that name.
+be done is raised as a `Problem`, which `server` turns into the answer of that name; each handler
+says which codes its own can have. What the engine raises goes through all of them unchanged and is
+an answer, too: `Stopped` is `shutting_down`, `OutcomeUnknown` is `outcome_unknown`.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ def no_agent(name: str) -> Problem:
 
 
 def cursor_of_text(text: str) -> int:
-    """A cursor as it stands in a query or a header. Raises `Problem`."""
+    """A cursor as it stands in a query or a header. Raises `Problem` (`invalid_request`) for what
+    is no decimal number, or a larger one than a journal ever reaches."""
     if not text.isdecimal() or int(text) > INTEGER_MAX:
         raise Problem("invalid_request", f"{text!r} is no cursor")
     return int(text)

@@ -36,7 +36,12 @@ from ackbook.projections.ids import position_in, position_of
 
 
 async def why(service: Service, asked: WhyQuestion) -> list[dict[str, object]]:
-    """The stories that are asked for, at least one, as `ackbook why --json` tells them."""
+    """The stories that are asked for, at least one, as `ackbook why --json` tells them.
+
+    Raises `Problem`: `invalid_request` for a question that means nothing or several things,
+    `not_found` where no record is about it, and `internal_error` where the journal could not be
+    read, with the reason.
+    """
     head = service.feed.head
     async with service.historians:
         try:

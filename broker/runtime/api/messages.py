@@ -7,6 +7,7 @@ from starlette.requests import Request
 from ackbook.broker.core.commands import Cancel, Cancelled, Redeliver, Redelivery, Sent
 from ackbook.broker.history.why_question import WhyQuestion
 from ackbook.broker.runtime.api import history
+from ackbook.broker.runtime.api.callers import caller_of, check_claim
 from ackbook.broker.runtime.api.handler import cursor_of_text
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.wire import requests, views
@@ -22,10 +23,16 @@ EVENTS_MAX = 10_000
 
 
 async def send(service: Service, request: Request) -> SendReply:
-    """Send a message; with `wait_ms`, answer once its outcome is known or the time is over."""
+    """Send a message; with `wait_ms`, answer once its outcome is known or the time is over.
+
+    Raises `Problem` for a body that means nothing (see `send_request`) and where the rules refuse,
+    which `STATUS` lists; a code in `RETRYABLE` is worth sending the same once more.
+    """
     key = request.headers.get("idempotency-key")
-    asked = requests.send_request(await request.body(), key)
-    answer = await service.carry(asked.command)
+    who = caller_of(service, request)
+    asked = requests.send_request(await request.body(), key, who.agent or "human")
+    check_claim(who, "from", asked.command.sender)
+    answer = await service.carry(asked.command, who)
     assert isinstance(answer, Sent)
     if not asked.wait_ms:
         rows = [views.just_queued(each, agent) for each, agent in answer.deliveries]
@@ -52,8 +59,11 @@ async def pending(service: Service, request: Request) -> WaitingReply:
 
 
 async def cancel(service: Service, request: Request) -> CancelBody:
-    """Take back what was not typed yet."""
-    answer = await service.carry(Cancel(id=request.path_params["id"], by="api"))
+    """Take back what was not typed yet. Raises `Problem`: `not_cancellable` where all of it was
+    typed or has ended, `delivery_not_found` where nothing in a queue has this id, and what
+    `caller_of` raises."""
+    who = caller_of(service, request)
+    answer = await service.carry(Cancel(id=request.path_params["id"], by="api"), who)
     assert isinstance(answer, Cancelled)
     kept = [KeptRow(delivery_id=each, state=state) for each, state in answer.kept]
     return CancelBody(cancelled=list(answer.cancelled), kept=kept)
@@ -65,7 +75,12 @@ async def dead_letters(service: Service, request: Request) -> DeadLettersBody:
 
 
 async def redeliver(service: Service, request: Request) -> RedeliveryBody:
-    """Queue again what ended unseen; what the world forgot is read back from the journal."""
+    """Queue again what ended unseen; what the world forgot is read back from the journal.
+
+    Raises `Problem`: `invalid_request` where neither `id` nor `all` is there, and
+    `dead_letter_not_found` where nothing that ended has the id. What was found and is not queued
+    again is no error: the answer says why.
+    """
     fields = Fields(await request.body())
     wanted = fields.text("id", "delivery_id", "deliveryId")
     if wanted is None and not fields.flag("all"):
@@ -73,7 +88,8 @@ async def redeliver(service: Service, request: Request) -> RedeliveryBody:
     ids = () if wanted is None else (DeliveryId(wanted),)
     missing = await service.engine.ask(lambda world, at: [i for i in ids if _ended(world, i)])
     originals = [o for i in missing if (o := await history.original(service, i)) is not None]
-    answer = await service.carry(Redeliver(ids=ids, originals=tuple(originals)))
+    who = caller_of(service, request)
+    answer = await service.carry(Redeliver(ids=ids, originals=tuple(originals)), who)
     assert isinstance(answer, Redelivery)
     if wanted is not None and not answer.redelivered:
         reasons = [reason for _, _, reason in answer.skipped]
@@ -83,20 +99,25 @@ async def redeliver(service: Service, request: Request) -> RedeliveryBody:
 
 
 async def replay_events(service: Service, request: Request) -> EventsBody:
-    """Events after a cursor, as one answer."""
+    """Events after a cursor, as one answer. Raises `Problem` (`invalid_request`) for what is no
+    cursor; one ahead of the journal is answered with no events and where it ends."""
     since = cursor_of_text(request.query_params.get("sinceSeq", "0"))
     return await history.replay(service, since, EVENTS_MAX)
 
 
 async def why(service: Service, request: Request) -> dict[str, object]:
-    """The story of a message or a delivery, by its id or its idempotency key."""
+    """The story of a message or a delivery, by its id or its idempotency key. Raises `Problem` as
+    `history.why` does."""
     sender = request.query_params.get("from")
     [story] = await history.why(service, WhyQuestion(id=request.path_params["id"], sender=sender))
     return story
 
 
 async def why_asked(service: Service, request: Request) -> dict[str, object]:
-    """The stories of what a query names: `id`, `key` (and `from`), or `agent` and `last`."""
+    """The stories of what a query names: `id`, `key` (and `from`), or `agent` and `last`.
+
+    Raises `Problem` as `history.why` does, and `invalid_request` where `last` is no number.
+    """
     said = request.query_params
     last = said.get("last")
     if last is not None and not (last.isascii() and last.isdecimal() and len(last) < 8):

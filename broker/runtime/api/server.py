@@ -26,6 +26,7 @@ from ackbook.broker.runtime.api import routes
 from ackbook.broker.runtime.api.handler import Handler, Socket, Streamer
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
+from ackbook.broker.runtime.system.shortage import shortage
 from ackbook.broker.wire.problems import Problem
 
 log = logging.getLogger("ackbook.server")
@@ -153,6 +154,10 @@ def _refusing(
         except OutcomeUnknown:
             said = "outcome unknown: the disk failed while this was being written"
             problem = Problem("outcome_unknown", said)
+        except (OSError, RuntimeError, MemoryError) as error:
+            if (what := shortage(error)) is None:
+                raise
+            problem = Problem("no_resources", what)
         return _json(problem.body(), problem.status)
 
     return refusing

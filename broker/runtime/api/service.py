@@ -14,23 +14,27 @@ from pathlib import Path
 import msgspec
 
 from ackbook.broker.core.commands import Answer, AnyCommand, Refused
+from ackbook.broker.core.spelling import agent_called
 from ackbook.broker.runtime.agents.holder_link import HolderLink
 from ackbook.broker.runtime.agents.holder_session import HolderSession
 from ackbook.broker.runtime.agents.holders import Holders
 from ackbook.broker.runtime.agents.spawning import Spawner
 from ackbook.broker.runtime.agents.viewers import Attachments, Viewer
+from ackbook.broker.runtime.engine.agent_tokens import AgentTokens
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.feed import Feed, Subscription
 from ackbook.broker.runtime.engine.state_waiter import StateWaiter
 from ackbook.broker.runtime.maintenance.compaction_schedule import Compactor
 from ackbook.broker.runtime.maintenance.health import HealthSources
+from ackbook.broker.wire.identity import Caller
 from ackbook.broker.wire.problems import Problem, refusal
 from ackbook.projections.world.fold import World
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """`directory` holds `journal/`. `shutdown(keep_agents)` begins a graceful end and returns.
-    `historians` bounds the processes that look back for somebody."""
+    """`directory` holds `journal/`. `shutdown(keep_agents, commander)` begins a graceful end and
+    returns. `historians` bounds the processes that look back for somebody. `started` is a time of
+    `time.monotonic`, in seconds."""
 
     engine: Engine
     feed: Feed
@@ -38,13 +42,14 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     holders: Holders
     spawner: Spawner
     attachments: Attachments
+    tokens: AgentTokens
     compactor: Compactor
     historians: asyncio.Semaphore
     health: HealthSources
     directory: Path
     version: str
     started: float
-    shutdown: Callable[[bool], None]
+    shutdown: Callable[[bool, str], None]
 
     @property
     def journal(self) -> Path:
@@ -55,25 +60,28 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         """Milliseconds since this broker began to serve."""
         return int((time.monotonic() - self.started) * 1_000)
 
-    async def carry(self, command: AnyCommand) -> Answer:
-        """The answer to a command that was accepted and is durable. Raises `Problem`."""
-        verdict = await self.engine.carry(command)
+    async def carry(self, command: AnyCommand, who: Caller) -> Answer:
+        """The answer to a command that was accepted and is durable. Raises `Problem` where the
+        rules refuse it, with the code of their reason, and what `Engine.post` raises."""
+        verdict = await self.engine.carry(msgspec.structs.replace(command, commander=who.commander))
         if isinstance(verdict, Refused):
             raise refusal(verdict)
         return verdict.answer
 
     async def living(self, name: str) -> HolderSession:
-        """The session of an agent that runs. Raises `Problem`."""
-        generation = await self.engine.ask(lambda world, at: _generation(world, name))
-        if generation is None:
+        """The session of an agent that runs. Raises `Problem`: `agent_not_found` where there is
+        none of this name, and `worker_disappeared` where its program does not run now."""
+        known = await self.engine.ask(lambda world, at: _generation(world, name))
+        if known is None:
             raise Problem("agent_not_found", f'Agent "{name}" not found')
-        session = self.holders.session(name, generation)
+        session = self.holders.session(*known)
         if session is None:
             raise Problem("worker_disappeared", f'Agent "{name}" does not run now')
         return session
 
     async def link(self, name: str) -> HolderLink:
-        """The link to the holder of an agent that runs. Raises `Problem`."""
+        """The link to the holder of an agent that runs. Raises `Problem` as `living` does, and
+        `worker_disappeared` where its holder cannot be reached now: it may be a moment later."""
         session = await self.living(name)
         if session.link is None:
             raise Problem("worker_disappeared", f'the holder of "{name}" cannot be reached now')
@@ -110,6 +118,6 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
             session.watch(on=on, human=human)
 
 
-def _generation(world: World, name: str) -> int | None:
-    agent = world.agent(name)
-    return None if agent is None else agent.generation
+def _generation(world: World, name: str) -> tuple[str, int] | None:
+    agent = agent_called(world, name)
+    return None if agent is None else (agent.name, agent.generation)

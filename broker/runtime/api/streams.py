@@ -20,6 +20,7 @@ from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkBusy, Link
 from ackbook.broker.runtime.agents.holder_session import HolderSession
 from ackbook.broker.runtime.agents.viewers import Viewer
 from ackbook.broker.runtime.api import history
+from ackbook.broker.runtime.api.callers import caller_of, check_door
 from ackbook.broker.runtime.api.handler import cursor_of_text
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.runtime.engine.feed import Subscription
@@ -46,7 +47,11 @@ GOING_AWAY = 1001
 
 
 async def stream_events(service: Service, request: Request) -> Response:
-    """The feed as SSE; `id:` is the cursor, `Last-Event-ID` or `sinceSeq` where to go on."""
+    """The feed as SSE; `id:` is the cursor, `Last-Event-ID` or `sinceSeq` where to go on.
+
+    Raises `Problem`: `invalid_request` for what is no cursor, and `cursor_ahead` for one that this
+    journal has not reached: it belongs to another one, or to what was there before a restore.
+    """
     asked = request.headers.get("last-event-id") or request.query_params.get("sinceSeq", "0")
     since = cursor_of_text(asked)
     if service.feed.ahead(since):
@@ -128,13 +133,16 @@ async def attach(service: Service, socket: WebSocket) -> None:
     """A terminal: a repaint and then its output as binary frames; keystrokes come as binary frames,
     and `{"type":"resize","rows":R,"cols":C}` as text."""
     name = socket.path_params["name"]
+    human = socket.query_params.get("view", "false") != "true"
     try:
+        if human:
+            await check_door(service, caller_of(service, socket), "input")
         session = await service.living(name)
     except Problem as problem:
         await socket.send_denial_response(_denial(problem))
         return
     await socket.accept()
-    viewer = Viewer(name, human=socket.query_params.get("view", "false") != "true")
+    viewer = Viewer(session.name, human=human)
     service.attach(viewer)
     try:
         await _together(_show(socket, session, viewer), _type(socket, session, viewer))
@@ -202,7 +210,8 @@ def _control(link: HolderLink, text: bytes) -> None:
 
 
 async def journal(service: Service, request: Request) -> Response:
-    """The records from a seq through what is durable now, one a line, byte for byte."""
+    """The records from a seq through what is durable now, one a line, byte for byte. Raises
+    `Problem` (`invalid_request`) where `from` is no position."""
     first = cursor_of_text(request.query_params.get("from", "1"))
     through = service.feed.head
     return StreamingResponse(

@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from starlette.requests import Request
 
 from ackbook.broker.runtime.agents.holder_link import LinkBusy, LinkLost
+from ackbook.broker.runtime.api.callers import caller_of, check_door
 from ackbook.broker.runtime.api.handler import name_of
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.wire import frames, views
@@ -23,15 +24,25 @@ TERMINAL_S_MAX = 10.0
 
 
 async def snapshot(service: Service, request: Request) -> ScreenBody:
-    """What stands on the screen."""
+    """What stands on the screen.
+
+    Raises `Problem`: `invalid_format` for another than `plain` and `ansi`; `agent_not_found`,
+    `worker_disappeared` and `worker_timeout` where there is no terminal that could show it.
+    """
     form = _screen_form(request.query_params.get("format", "plain"))
     link = await service.link(name_of(request))
     return views.screen(await _from_terminal(link.screen(form)))
 
 
 async def write_input(service: Service, request: Request) -> InputBody:
-    """Give keystrokes to the terminal; answered after they were written."""
+    """Give keystrokes to the terminal; answered after they were written.
+
+    Raises `Problem` as `snapshot` does for a terminal that is not there, `invalid_request` where
+    there are none, and `pty_write_queue_full` where the program does not read: then some of them
+    may have been typed.
+    """
     name = name_of(request)
+    await check_door(service, caller_of(service, request), "input")
     data = Fields(await request.body()).need_text("data").encode()
     link = await service.link(name)
     done = await _from_terminal(link.write_input(data))
@@ -41,7 +52,8 @@ async def write_input(service: Service, request: Request) -> InputBody:
 
 
 async def resize(service: Service, request: Request) -> ResizeBody:
-    """Change the size of the terminal."""
+    """Change the size of the terminal, in characters. Raises `Problem`: `invalid_request` where
+    `rows` or `cols` is missing or not from 1 to 1000, and as `Service.link` does."""
     name, fields = name_of(request), Fields(await request.body())
     rows = fields.number("rows", least=1, most=1_000)
     cols = fields.number("cols", least=1, most=1_000)
@@ -60,7 +72,7 @@ def _screen_form(text: str) -> Literal["plain", "ansi"]:
 
 
 async def _from_terminal(answer: Awaitable[T]) -> T:
-    """What a holder answers. Raises `Problem` where it does not."""
+    """What a holder answers. Raises `Problem` where it does not, or takes too long for it."""
     try:
         return await asyncio.wait_for(answer, TERMINAL_S_MAX)
     except TimeoutError as error:

@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from ackbook.broker.core.commands import AnyCommand, Refused, Tick, Verdict
 from ackbook.broker.core.decide import carry_out, room_needed
+from ackbook.broker.core.spelling import respelled
 from ackbook.broker.runtime.engine.inbox import (
     CommandGroup,
     CommandProgress,
@@ -79,7 +80,7 @@ class Engine:
         return done
 
     async def carry(self, command: AnyCommand) -> Verdict:
-        """The verdict on one command, once it is durable."""
+        """The verdict on one command, once it is durable. Raises what `post` raises."""
         return (await asyncio.shield(self.post(command)))[0]
 
     def mention(self, command: AnyCommand) -> None:
@@ -88,8 +89,8 @@ class Engine:
             self.post(command).add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def ask(self, question: Callable[[World, int], T]) -> T:
-        """`question(world, at)` at a moment when world and disk agree. It must keep no reference
-        to the world and not change it."""
+        """`question(world, at)` at a moment when world and disk agree. It keeps no reference to the
+        world and does not change it. Raises what it raises; `OutcomeUnknown`: the disk failed."""
         if self._failed:
             raise OutcomeUnknown
         if not self._committing:
@@ -99,8 +100,8 @@ class Engine:
         return await answer
 
     async def attend(self, care: Callable[[Log], T]) -> T:
-        """`care(log)` between two batches, for what the journal records about itself. What it
-        raises about the disk has to end the process, like a failed commit."""
+        """`care(log)` between two batches, for what the journal records about itself. Raises what
+        `ask` raises; what `care` raises about the disk has to end the process, as a commit does."""
 
         def between(world: World, at: int) -> T:
             result = care(self._log)
@@ -205,7 +206,7 @@ class Engine:
         return not batch.drafts and self._log.secure(size, reserve=essential)
 
     def _carry_out(self, command: AnyCommand, batch: DecidedBatch) -> Verdict:
-        outcome = carry_out(self._world, command, batch.at)
+        outcome = carry_out(self._world, respelled(self._world, command), batch.at)
         batch.add(outcome)
         return outcome.verdict
 

@@ -55,7 +55,8 @@ class StateWaiter:
     ) -> T | None:
         """The first answer that is not None; None when the time is over or the broker ends.
 
-        `keys` are delivery ids, and agents' names as `key_of` gives them.
+        `keys` are delivery ids, and agents' names as `key_of` gives them. Raises what `Engine.ask`
+        raises.
         """
         event = asyncio.Event()
         names = tuple(keys)

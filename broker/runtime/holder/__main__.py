@@ -1,8 +1,8 @@
 """The holder: `python -m ackbook.broker.runtime.holder`, one `Launch` line on standard input.
 
 It says `ready` on standard output once the program runs and the socket listens, or one line that
-begins with `error: `, and then lets go of standard output. Whoever started it keeps its standard
-input open until the holder is named. Standard error is a log for operators.
+begins with `error: ` or `short: `, and then lets go of standard output. Whoever started it keeps
+its standard input open until the holder is named. Standard error is a log for operators.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import msgspec
 
 from ackbook.broker.runtime.holder.process import CannotStart, TerminalProgram
 from ackbook.broker.runtime.system import inherited, unix_sockets
-from ackbook.broker.wire.frames import FRAME_BYTES_MAX, Launch, decode_launch
+from ackbook.broker.runtime.system.shortage import shortage
+from ackbook.broker.wire.frames import FRAME_BYTES_MAX, SHORT, Launch, decode_launch
 
 
 def main() -> int:
@@ -33,7 +34,8 @@ def main() -> int:
             os.unlink(launch.socket)
             raise
     except (CannotStart, OSError, msgspec.DecodeError) as error:
-        say(f"error: {error}".replace("\n", " "))
+        what = shortage(error) or shortage(error.__cause__ or error)
+        say(f"{SHORT}{what}" if what else f"error: {error}".replace("\n", " "))
         return 1
     say("ready")
     try:

@@ -14,8 +14,10 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 
 from ackbook.broker.core.attempt_report import Report
+from ackbook.broker.runtime.system.private_paths import make_private
 from ackbook.broker.wire.attempts import AttemptKey
 from ackbook.broker.wire.evidence import TerminalView
 from ackbook.broker.wire.frames import TypeOrder
@@ -33,7 +35,7 @@ _ATTEMPTS_MAX = 64
 """Attempts of which it is remembered what was kept; later evidence comes for the newest ones."""
 
 
-class Album:
+class CaptureFile:
     """The pictures of one holder, in the file `path`; none are kept where that is empty."""
 
     def __init__(self, path: str, view: Callable[[], TerminalView]) -> None:
@@ -95,6 +97,7 @@ class Album:
     def _write(self, line: bytes) -> None:
         if not self._begun:
             os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+            make_private(Path(os.path.dirname(self._path)))
             _remove_oldest(os.path.dirname(self._path))
             self._begun = True
         with contextlib.suppress(FileNotFoundError):

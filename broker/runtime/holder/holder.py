@@ -21,7 +21,7 @@ import sys
 import msgspec
 
 from ackbook.broker.core.attempt_report import Report
-from ackbook.broker.runtime.holder.capture_file import Album
+from ackbook.broker.runtime.holder.capture_file import CaptureFile
 from ackbook.broker.runtime.holder.process import ProgramExit, TerminalProgram
 from ackbook.broker.runtime.holder.server import HolderServer
 from ackbook.broker.runtime.holder.spool import Spool
@@ -52,9 +52,10 @@ GRACE_MS = 2_000
 
 KILLED_LOOK_S = 0.02
 KILLED_LOOKS_MAX = 150
-"""Who is not gone so long after the kill hangs in the kernel, or is another user's (`sudo`)."""
+"""Who is not gone after so many looks (3 s) hangs in the kernel, or is another user's (`sudo`)."""
 
 IDLE_CHECK_S = 1.0
+"""A silence is told in whole seconds."""
 
 
 class Holder:
@@ -70,7 +71,7 @@ class Holder:
         self._tty = Tty(program, launch.rows, launch.cols)
         self._keyboard = Keyboard()
         self._spool = Spool(launch.spool)
-        self._album = Album(launch.screens, self._tty.view)
+        self._captures = CaptureFile(launch.screens, self._tty.view)
         self._watch = TerminalWatch(self._tty, self._profile)
         self.server = HolderServer(self)
         self._typist = Typist(
@@ -135,6 +136,7 @@ class Holder:
             offset=self._tty.offset,
             condition=self._watch.told,
             reports=self._typist.attempts.unsettled(),
+            settled=self._typist.attempts.settled(),
             ended=self._ended,
         )
 
@@ -149,7 +151,7 @@ class Holder:
             case frames.Named():
                 self._named = True
             case frames.TypeOrder():
-                self._album.ordered(frame)
+                self._captures.ordered(frame)
                 self._typist.take(frame)
             case frames.AttemptSettled():
                 self._typist.settle((frame.delivery_id, frame.attempt))
@@ -180,7 +182,7 @@ class Holder:
     def _tell_report(self, report: Report) -> None:
         """The broker first: what is kept for later must not hold it up."""
         self.server.tell(report)
-        self._album.told(report)
+        self._captures.told(report)
 
     def _screen(self, asked: frames.ScreenAsked) -> frames.ScreenShown:
         screen = self._tty.screen

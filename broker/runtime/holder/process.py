@@ -28,6 +28,8 @@ from ackbook.broker.runtime.system.processes import kill_session, send_signal, s
 from ackbook.broker.wire.frames import Launch
 
 PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that comes when the parent dies; Python has no name for it."""
+
 IUTF8 = 0o40000
 """Lets the terminal itself delete a whole character; `termios` has no name for it here."""
 
@@ -35,6 +37,7 @@ TIOCGPTPEER = 0x5441
 """Opens the other side of a terminal without its name, which another mount may hide."""
 
 READ_BYTES = 65_536
+"""What is asked for at once; a terminal gives 4 KiB, whatever is asked for."""
 
 _libc = ctypes.CDLL(None)
 
@@ -58,7 +61,11 @@ class ProgramExit(msgspec.Struct, frozen=True):
 
 
 class TerminalProgram:
-    """A running program and its terminal. `fd` is the terminal's master side, non-blocking."""
+    """A running program and its terminal. `fd` is the terminal's master side, non-blocking.
+
+    Making one starts the program. Raises `CannotStart` where the directory is not there, the
+    command is no program, or the system does not start it.
+    """
 
     def __init__(self, launch: Launch) -> None:
         argv = [_executable(launch), *launch.args]
@@ -91,7 +98,8 @@ class TerminalProgram:
         os.set_blocking(self.fd, False)
 
     def read(self) -> bytes | None:
-        """Some output, empty when there is none now; None when nobody has the terminal open."""
+        """Some output, empty when there is none now; None when nobody has the terminal open. At
+        most `READ_BYTES` at once. Raises OSError for any other failure than a closed terminal."""
         try:
             return os.read(self.fd, READ_BYTES) or None
         except BlockingIOError:
@@ -102,7 +110,8 @@ class TerminalProgram:
             return None
 
     def write(self, data: bytes) -> int:
-        """How many of the bytes the terminal took now; 0 when it takes none, or is closed."""
+        """How many of the bytes the terminal took now; 0 when it takes none, or is closed. Raises
+        OSError for any other failure."""
         try:
             return os.write(self.fd, data)
         except BlockingIOError:

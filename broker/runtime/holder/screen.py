@@ -16,6 +16,7 @@ SCROLLBACK_LINES = 0
 """Nobody asks for what has left the screen: output streams to whoever watches."""
 
 BRACKETED_PASTE = 2004
+"""The mode in which a program asks for pastes between two marks."""
 
 
 class Screen(Protocol):

@@ -23,6 +23,7 @@ from typing import Protocol
 
 import msgspec
 
+from ackbook.broker.runtime.system.processes import stat
 from ackbook.broker.wire.frames import (
     FRAME_BYTES_MAX,
     PROTOCOL,
@@ -69,6 +70,8 @@ class HolderServer:
         self._epoch = 0
         self._instance = ""
         self._journal_id = ""
+        self._lineages: tuple[str, ...] = ()
+        self._process = (0, 0)
         self._listener: asyncio.Server | None = None
         self._links: set[BrokerLink] = set()
 
@@ -128,7 +131,8 @@ class HolderServer:
             link.refuse(EpochRefusal(reason="older_epoch", epoch=self._epoch, detail=why))
             return
         self._epoch, self._instance = hello.epoch, hello.instance
-        self._journal_id = hello.journal_id
+        self._journal_id, self._lineages = hello.journal_id, hello.lineages
+        self._process = (hello.pid, hello.started)
         self._obeyed = None
         for other in list(self._links):
             if other is not link:
@@ -139,10 +143,24 @@ class HolderServer:
     def _older(self, hello: Hello) -> str | None:
         if self._journal_id and hello.journal_id != self._journal_id:
             return "this holder belongs to another journal"
+        if hello.lineages != self._lineages:
+            return self._other_history(hello)
         if hello.epoch < self._epoch:
             return f"epoch {self._epoch} was seen"
         if hello.epoch == self._epoch and hello.instance != self._instance:
             return f"epoch {self._epoch} belongs to another instance"
+        return None
+
+    def _other_history(self, hello: Hello) -> str | None:
+        """A journal that was put back goes on from ours, or it is none of ours."""
+        if hello.lineages[: len(self._lineages)] != self._lineages:
+            return "this holder went on in another history of this journal"
+        if (hello.pid, hello.started) == self._process:
+            return None  # it found out after its first words
+        pid, started = self._process
+        running = stat(pid) if pid else None
+        if self.connected or (running is not None and running.started == started):
+            return f"the broker that it obeys still runs (pid {pid})"
         return None
 
 

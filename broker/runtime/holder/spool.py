@@ -9,6 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
+from pathlib import Path
+
+from ackbook.broker.runtime.system.private_paths import make_private
 
 FILES_MAX = 256
 """An agent that has not read a message after this many later ones will not."""
@@ -28,6 +31,7 @@ class Spool:
     def write(self, path: str, content: bytes) -> None:
         """Make the file. Raises OSError; then there is no file."""
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
+        make_private(Path(self._directory))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(path, "wb", opener=lambda name, _: os.open(name, flags, 0o600)) as file:
             self._made.append(path)

@@ -23,6 +23,7 @@ LOOK_DELAY_S = 0.015
 
 POLL_BUSY_S = 0.05
 POLL_IDLE_S = 0.25
+"""Between two looks without output: while it is not ready or something is typed, and at rest."""
 
 
 class TerminalWatch:

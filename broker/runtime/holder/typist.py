@@ -23,7 +23,7 @@ from ackbook.broker.runtime.holder.attempt import RunningAttempt
 from ackbook.broker.runtime.holder.spool import Spool
 from ackbook.broker.runtime.holder.tty import Tty
 from ackbook.broker.wire import human_input
-from ackbook.broker.wire.attempts import AttemptKey, Attempts
+from ackbook.broker.wire.attempts import AttemptKey, Attempts, digest_of
 from ackbook.broker.wire.evidence import TerminalView
 from ackbook.broker.wire.frames import TerminalCondition, TypeOrder
 from ackbook.broker.wire.keystrokes import Limit, Manner, keystrokes
@@ -86,7 +86,7 @@ class Typist:
     def take(self, order: TypeOrder) -> None:
         """Obey an order, or answer why not. Nothing is begun twice."""
         key = (order.delivery_id, order.attempt)
-        known = self.attempts.known(key)
+        known = self.attempts.ordered(key, digest_of(order.event_id, order.body))
         if known is not None:
             self._tell(known)
         elif order.generation != self._generation:

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from ackbook.broker.core.commands import NoteUpkeep
+from ackbook.broker.history.world_loading import LOADABLE
 from ackbook.broker.journal_endings import error_at_a_shell
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.maintenance.snapshot_schedule import SnapshotSchedule, Upkeep
@@ -37,7 +38,6 @@ from ackbook.journal import (
     plan_compaction,
 )
 from ackbook.journal.maintenance.archive_worker import read_answer, worker_command
-from ackbook.projections.world.serialization import FOLD_VERSION
 
 log = logging.getLogger("ackbook")
 
@@ -63,7 +63,7 @@ class CompactionRequest(msgspec.Struct, frozen=True):
 
 
 class Run:
-    """One compaction: what was wished, how far it came (`done` of `total` segments), what it did
+    """One compaction: what was asked for, how far it came (`done` of `total` segments), what it did
     once it is `over`, and why where it `failed`."""
 
     def __init__(self, number: int, command: CompactionRequest) -> None:
@@ -172,7 +172,7 @@ class Compactor:
         return await asyncio.to_thread(
             plan_compaction,
             self._journal.directory,
-            fold_version=FOLD_VERSION,
+            fold_version=LOADABLE,
             keep_audit=command.keep_audit,
             now=self._journal.now(),
         )
@@ -201,7 +201,9 @@ def is_held_back(plan: CompactionPlan) -> bool:
 
 
 def is_worth_sealing(journal: Path, plan: CompactionPlan) -> bool:
-    """Whether the segment in use holds enough to be let go."""
+    """Whether the segment in use, if there is one, holds enough to be let go."""
+    if not plan.pinned:
+        return False
     base = int(Path(plan.pinned[-1].name).stem)
     held = 0
     for block in Reader(journal).blocks(base - 1):

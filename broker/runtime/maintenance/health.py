@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import msgspec
 
 from ackbook.broker.journal_endings import step_at_a_shell
+from ackbook.broker.runtime.agents.holders import Holders
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.maintenance.compaction_schedule import Compactor
 from ackbook.broker.runtime.maintenance.scrub_schedule import Checker
@@ -33,13 +34,25 @@ class HealthSources(msgspec.Struct, frozen=True):
     snapshots: SnapshotSchedule
     compactor: Compactor
     checker: Checker
+    holders: Holders
 
     async def reasons(self) -> tuple[Reason, ...]:
         """Why the broker is degraded; none when it is well."""
         full = await self.engine.attend(_full)
         package = await asyncio.to_thread(_other_version)
         told = [reason for reason in (full, package) if reason is not None]
-        return (*told, *self._of_history(), *self._of_upkeep())
+        return (*told, *self._of_agents(), *self._of_history(), *self._of_upkeep())
+
+    def _of_agents(self) -> Iterator[Reason]:
+        for session in self.holders:
+            if session.refused:
+                what = f"the holder of {session.name} does not obey this broker: {session.refused}"
+                step = f"end the broker that it obeys, or: ackbook release {session.name}"
+                yield Reason("agent_elsewhere", what, step)
+        for stranger in self.holders.strangers.values():
+            what = f"{stranger.name} runs (pid {stranger.pid}), and no record here names it"
+            step = f"end it with: kill {stranger.holder_pid}"
+            yield Reason("agent_of_another_history", what, step)
 
     def _of_history(self) -> Iterator[Reason]:
         for damage in self.checker.wrong:

@@ -82,7 +82,8 @@ class SnapshotSchedule:
                     self._engine.mention(NoteUpkeep(what="snapshot", error=wording(failed)))
 
     async def make(self) -> SnapshotFile:
-        """A new one, verified and recorded. Raises `WorkFailed`."""
+        """A new one, verified and recorded. Raises `WorkFailed` where it could not be made, read
+        back or recorded; the journal is unharmed, and another attempt may succeed."""
         async with self._making:
             written = self._journal.statistics().written_bytes
             answer = await work(snapshotter_command(self._journal.directory))

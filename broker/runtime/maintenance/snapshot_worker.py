@@ -57,8 +57,12 @@ def _always() -> bool:
 def make_snapshot(
     journal: Path, through: int | None = None, *, is_wanted: Callable[[], bool] = _always
 ) -> SnapshotFile:
-    """Fold, write, read back. Raises `JournalError`; the journal itself is unharmed. `is_wanted`
-    is asked as it goes: no ends it."""
+    """Fold, write, read back. `is_wanted` is asked as it goes: no ends it.
+
+    Raises `JournalError`, and the journal itself is unharmed: `AttemptFailed` where there is no
+    record, it was not wanted any more or could not be written, `Corrupt` and `NewerFormat` where
+    what is there cannot be folded.
+    """
     reader = Reader(journal)
     head = reader.head() if through is None else through
     journal_id = reader.journal_id

@@ -26,6 +26,7 @@ WORK_S_MAX = 900.0
 """A snapshot of ten million records takes minutes where it is the first one."""
 
 ANSWER_BYTES_MAX = 1024 * 1024
+"""Buffered of an answer; a worker that says more waits until it is read."""
 
 SAID_CHARS_MAX = 500
 """Of what a worker said on standard error before it failed."""
@@ -41,7 +42,8 @@ def wording(error: object) -> str:
 
 
 async def work(command: Sequence[str]) -> bytes:
-    """Run a worker to its end; its answer. Raises `WorkFailed`."""
+    """Run a worker to its end; its answer. Raises `WorkFailed` where it could not be started, was
+    not done in time (`WORK_S_MAX`), or failed, with what it said; nothing of it runs on then."""
     try:
         process = await asyncio.create_subprocess_exec(
             *command,

@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
 from ackbook.broker.wire.profiles import SHELLS
 
+_LISTENS = "0A"
+"""The state of a listening socket in `/proc/net/tcp` (TCP_LISTEN of the kernel's tcp_states.h)."""
+
 
 class Stat(msgspec.Struct, frozen=True):
-    """What `/proc/PID/stat` says of a process. `started` tells it from a later one of its pid."""
+    """What `/proc/PID/stat` says of a process. `started`, in clock ticks since the machine was
+    booted (proc(5), field 22), tells it from a later one of its pid."""
 
     pid: int
     name: str
@@ -41,6 +47,12 @@ def stat(pid: int) -> Stat | None:
     return Stat(
         pid, name, fields[0], int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19])
     )
+
+
+def started_at(pid: int) -> int:
+    """When a process began, which tells it from a later one of its pid; 0 when there is none."""
+    found = stat(pid)
+    return 0 if found is None else found.started
 
 
 def everyone() -> list[Stat]:
@@ -73,6 +85,39 @@ def kill_session(leader: int) -> bool:
             members += 1
             send_signal(signal.SIGKILL, [each.pid])
     return members > 0
+
+
+def holds_lock(pid: int, path: Path) -> bool:
+    """Whether this process has a lock (`flock`) on this very file, whatever is its path by now.
+    False for a process that may not be looked at: it is another user's."""
+    try:
+        wanted = os.stat(path)
+        for number in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(f"/proc/{pid}/fd/{number}"), wanted):
+                    about = Path(f"/proc/{pid}/fdinfo/{number}").read_text()
+                    if re.search(r"^lock:.*\bFLOCK\b.*\bWRITE\b", about, re.MULTILINE):
+                        return True
+    except OSError:
+        return False
+    return False
+
+
+def listens_at(pid: int, port: int) -> bool:
+    """Whether this process listens at this TCP port. False for one that may not be looked at."""
+    found: set[str] = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError):
+            for row in Path(table).read_text().splitlines()[1:]:
+                fields = row.split()
+                if fields[3] == _LISTENS and int(fields[1].rpartition(":")[2], 16) == port:
+                    found.add(f"socket:[{fields[9]}]")
+    with contextlib.suppress(OSError):
+        for number in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                if os.readlink(f"/proc/{pid}/fd/{number}") in found:
+                    return True
+    return False
 
 
 def in_front(group: int) -> Stat | None:

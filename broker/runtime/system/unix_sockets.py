@@ -8,32 +8,37 @@ A socket address holds 107 bytes. A longer path is reached through a descriptor 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
-import sys
+import struct
 from collections.abc import Iterator
 
 ADDRESS_BYTES_MAX = 107
 """`sun_path` has 108 bytes on Linux, the last one a NUL."""
 
 BACKLOG = 8
+"""Connections that wait to be accepted; a holder has one broker at a time."""
+
 _INT = 4
+"""Of `struct ucred` in bytes: a pid, a user and a group."""
 
 
-def listen(path: str) -> socket.socket:
+def listen(path: str, backlog: int = BACKLOG) -> socket.socket:
     """A listening socket at `path`, for its owner only. Raises OSError when somebody is there.
 
-    The remains of a holder that is gone are removed: nobody listens there, so nobody misses them.
+    `backlog`: who may wait there to be let in; others are turned away. The remains of a holder that
+    is gone are removed: nobody listens there, so nobody misses them.
     """
-    if os.path.exists(path) and not _answers(path):
+    if is_left(path):
         os.unlink(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         os.fchmod(listener.fileno(), 0o600)
         with address(path) as name:
             listener.bind(name)
-        listener.listen(BACKLOG)
+        listener.listen(backlog)
         listener.setblocking(False)
     except BaseException:
         listener.close()
@@ -58,14 +63,20 @@ def connect(path: str) -> socket.socket:
     return link
 
 
+def listener_of(path: str) -> int:
+    """The pid of the process that began to listen at `path`, as the kernel knows it. Raises
+    OSError: nobody is there, or it is another user (EPERM), who could have put it there for us."""
+    with contextlib.closing(connect(path)) as link:
+        answer = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 3 * _INT)
+        pid, user, _ = struct.unpack("iII", answer)
+    if user not in (os.geteuid(), 0):
+        raise PermissionError(errno.EPERM, "another user listens here", path)
+    return int(pid)
+
+
 def kill_listener(path: str) -> None:
     """Kill the process that listens at `path`, whether or not it answers. Raises OSError."""
-    link = connect(path)
-    try:
-        answer = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 3 * _INT)
-        os.kill(int.from_bytes(answer[:_INT], sys.byteorder), signal.SIGKILL)
-    finally:
-        link.close()
+    os.kill(listener_of(path), signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -82,9 +93,12 @@ def address(path: str) -> Iterator[str]:
         os.close(held)
 
 
-def _answers(path: str) -> bool:
+def is_left(path: str) -> bool:
+    """Whether a socket is there on which nobody listens any more. Who could not be asked may."""
     try:
         connect(path).close()
+    except ConnectionRefusedError:
+        return True
     except OSError:
         return False
-    return True
+    return False

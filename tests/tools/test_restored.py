@@ -1,0 +1,180 @@
+"""A journal that was put back from a copy, under agents that lived on: nothing twice, nothing made
+up, nobody left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ackbook.broker.wire.frames import EndOrder
+from ackbook.journal import Reader
+from tests.support.holders import Link
+from tests.support.shell import House, wait_for_end, wait_until
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    house = House(tmp_path)
+    house.up()
+    yield house
+    house.close()
+
+
+def spawn(house: House, name: str) -> tuple[int, Path]:
+    """An agent that writes down each line that it reads."""
+    heard = house.root / f"{name}.heard"
+    heard.touch()
+    script = 'while IFS= read -r line; do printf "%s\\n" "$line" >> "$HEARD"; done'
+    given = ("--env", f"HEARD={heard}", "--", "sh", "-c", script)
+    done = house("spawn", name, "--json", *given)
+    assert done.code == 0, done.err
+    return int(done.json()["pid"]), heard
+
+
+def deliver(house: House, name: str, text: str) -> str:
+    done = house("send", name, text, "--wait", "60", "--json")
+    assert done.code == 0, done.err
+    return str(done.json()["event_id"])
+
+
+def put_back(house: House, backup: Path) -> None:
+    """The journal of the backup in the place of the present one, by hand, as people do it."""
+    house("down", "--keep-agents")
+    shutil.rmtree(house.directory / "journal")
+    shutil.copytree(backup, house.directory / "journal")
+
+
+def back_up(house: House) -> Path:
+    backup = house.root / "backup"
+    shutil.copytree(house.directory / "journal", backup)
+    return backup
+
+
+def listed(house: House, name: str) -> Any:
+    [row] = [row for row in house("ls", "--json").json()["agents"] if row["name"] == name]
+    return row
+
+
+def times(heard: Path, text: str) -> int:
+    return sum(text in line for line in heard.read_text().splitlines())
+
+
+def test_messages_after_a_restored_backup_arrive_once_and_have_new_ids(house: House) -> None:
+    pid, heard = spawn(house, "bob")
+    deliver(house, "bob", "before")
+    backup = back_up(house)
+    given = [deliver(house, "bob", f"old {number}") for number in range(4)]
+    put_back(house, backup)
+    house.up()
+    assert listed(house, "bob")["pid"] == pid
+    again = [deliver(house, "bob", f"new {number}") for number in range(4)]
+    assert not set(given) & set(again)
+    assert all("." in each for each in again)
+    for number in range(4):
+        assert (times(heard, f"old {number}"), times(heard, f"new {number}")) == (1, 1)
+    story = house("why", again[0])
+    assert story.code == 0, story.err
+    assert "arrived" in story.out
+    lost = house("cat", "--kind", "delivery.report_refused", "--json").lines()
+    assert {row["data"]["event_id"] or row["data"]["delivery_id"] for row in lost}
+
+
+def test_a_backup_that_is_put_back_twice_gives_no_id_twice(house: House) -> None:
+    spawn(house, "bob")
+    deliver(house, "bob", "before")
+    backup = back_up(house)
+    given = [deliver(house, "bob", "first")]
+    for text in ("second", "third"):
+        put_back(house, backup)
+        house.up()
+        given.append(deliver(house, "bob", text))
+    assert len(set(given)) == len(given)
+
+
+def test_what_was_queued_when_the_backup_was_made_is_not_typed_again(house: House) -> None:
+    _, heard = spawn(house, "bob")
+    house("hold", "bob")
+    house("send", "bob", "typed since")
+    backup = back_up(house)
+    house("flush", "bob")
+    wait_until(lambda: times(heard, "typed since") == 1, "it is typed")
+    house("auto", "bob")
+    deliver(house, "bob", "and another one")
+    put_back(house, backup)
+    house.up()
+    house("flush", "bob")
+    house("auto", "bob")
+    deliver(house, "bob", "after all")
+    assert times(heard, "typed since") == 1
+    assert times(heard, "after all") == 1
+
+
+def test_a_restart_since_the_backup_does_not_lose_the_program(house: House) -> None:
+    pid, heard = spawn(house, "bob")
+    backup = back_up(house)
+    for _ in range(3):
+        assert house("down", "--keep-agents").code == 0
+        house.up()
+    put_back(house, backup)
+    house.up()
+    row = listed(house, "bob")
+    assert (row["pid"], row["state"]) == (pid, "ready")
+    deliver(house, "bob", "still there")
+    assert times(heard, "still there") == 1
+    assert house("down").code == 0
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), "it ends with its broker")
+
+
+def test_a_program_that_the_backup_does_not_know_is_named_and_left(house: House) -> None:
+    spawn(house, "bob")
+    backup = back_up(house)
+    pid, _ = spawn(house, "later")
+    put_back(house, backup)
+    house.up()
+    assert Path(f"/proc/{pid}").exists()
+    told = house("ls")
+    [holder] = re.findall(r"end it with: kill (\d+)", told.err + told.out)
+    os.kill(int(holder), signal.SIGTERM)
+    wait_for_end(pid)
+    wait_for_end(int(holder))
+
+
+def obey_another(house: House, name: str) -> Link:
+    """Speak to the holder of this agent as the broker of another history would that goes on."""
+    [path] = (house.directory / "holders").glob(f"{name}.*.sock")
+    journal = Reader(house.directory / "journal").journal_id
+    assert journal is not None
+    link = Link(str(path))
+    link.hello(1, "another", journal, ("0badcafe",))
+    return link
+
+
+def test_an_agent_that_obeys_another_history_is_unknown_and_neither_started_nor_ended(
+    house: House,
+) -> None:
+    pid, heard = spawn(house, "bob")
+    house.kill_broker()
+    other = obey_another(house, "bob")
+    house.up()
+    row = listed(house, "bob")
+    assert (row["pid"], row["state"]) == (pid, "unknown")
+    told = house("ls")
+    assert "the holder of bob does not obey this broker" in told.err + told.out
+    restarted = house("restart", "bob")
+    assert restarted.code == 8, restarted.err
+    assert "ackbook release bob" in restarted.err or "release bob" in restarted.err
+    house("send", "bob", "for later")
+    down = house("down", "--json")
+    assert (down.code, Path(f"/proc/{pid}").exists()) == (1, True)
+    assert str(pid) in down.err
+    assert heard.read_text() == ""
+    other.send(EndOrder())
+    wait_for_end(pid)
+    other.close()
