@@ -6,6 +6,7 @@ everything that was acknowledged is there afterwards.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -21,6 +22,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ackbook.broker.runtime.agents.holder_launch import Launched
 from ackbook.journal import Reader, verify
 from tests.bench.history import Past
 from tests.support.brokers import Running, idle, running
@@ -348,16 +350,22 @@ def test_a_holder_that_ended_is_collected_at_once() -> None:
         eventually(lambda: children(broker.pid) == [], "and so are the others")
 
 
-def test_a_holder_is_collected_also_while_the_disk_is_full() -> None:
-    """What its end means cannot be recorded then, and waits; what is left of it need not."""
-    with idle() as broker:
-        mood = broker.directory.parent / "mood"
-        mood.write_text("well")
-        broker.start("--disk", str(mood))
-        broker.spawn("cat", "cat")
-        [holder] = children(broker.pid)
-        mood.write_text("full")
-        os.kill(holder, signal.SIGKILL)
-        eventually(lambda: children(broker.pid) == [], "it is collected")
-        mood.write_text("well")
-        broker.agent_is("cat", "gone")
+@pytest.mark.parametrize("descriptors", ["enough", "none"])
+def test_a_holder_is_collected_though_nobody_has_yet_heard_of_its_end(descriptors: str) -> None:
+    """What its end means may have to wait for a disk; what is left of it need not."""
+
+    async def end_it(process: subprocess.Popen[bytes]) -> None:
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if descriptors == "none":
+            free = free_descriptor(os.getpid())
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+        launched = Launched(process)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        os.kill(process.pid, signal.SIGKILL)
+        await asyncio.to_thread(
+            eventually, lambda: process.pid not in children(os.getpid()), "it is collected"
+        )
+        assert launched.pid == process.pid, "it is still there to be asked"
+        launched.release()
+
+    asyncio.run(end_it(subprocess.Popen(["cat"], stdin=subprocess.PIPE)))
