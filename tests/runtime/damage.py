@@ -13,6 +13,7 @@ leaves one out without a word.
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import gzip
 import multiprocessing
@@ -158,6 +159,7 @@ MADE: tuple[Callable[[Path], None], ...] = (
 def patterns() -> tuple[Pattern, ...]:
     """All of them, in a directory of this process."""
     root = Path(tempfile.mkdtemp(prefix="ackbook-damage-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
     return tuple(_pattern(make, root) for make in MADE)
 
 
@@ -407,11 +409,19 @@ def run_seed(seed: int) -> Counter[str]:
         return Counter({"cases": 1, broken.kind: 1, f"seed {seed}: {broken}"[:400]: 1})
 
 
+def _work_in(root: str) -> None:
+    """Whatever a process that is ended leaves behind goes with the campaign."""
+    tempfile.tempdir = root
+
+
 def run_campaign(seeds: Iterable[int], processes: int) -> Counter[str]:
     """All of them, on that many processes."""
     total: Counter[str] = Counter()
     context = multiprocessing.get_context("spawn")
-    with context.Pool(processes) as pool:
+    with (
+        tempfile.TemporaryDirectory(prefix="ackbook-damage-") as root,
+        context.Pool(processes, initializer=_work_in, initargs=(root,)) as pool,
+    ):
         for tally in pool.imap_unordered(run_seed, seeds, chunksize=50):
             total.update(tally)
     return total
