@@ -167,7 +167,7 @@ def _pattern(make: Callable[[Path], None], root: Path) -> Pattern:
     reader = Reader(root / name)
     world = World()
     if reader.first_seq > 1:
-        oldest = newest_snapshots(root / name, FOLD_VERSION).usable[-1]
+        oldest = newest_snapshots(root / name, LOADABLE).usable[-1]
         world = load(oldest.blocks())
     lines = {line.seq: line.raw for line in reader.lines()}
     worlds = {world.seq: tuple(dump(world))}
