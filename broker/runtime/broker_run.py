@@ -190,7 +190,9 @@ class BrokerRun:
         await self._ending.wait()
         await self._end(self._service, running)
 
-    def _start(self, epoch: int, instance: str, witnesses: Witnesses, starter: str) -> StartBroker:
+    def _start(
+        self, epoch: int, instance: str, witnesses: Witnesses, starter: str | None
+    ) -> StartBroker:
         """The first command. `starter`: the agent that started this broker, if one did."""
         settings = self._settings
         return StartBroker(
