@@ -9,6 +9,7 @@ import msgspec
 from ackbook.broker.core.commands import Spawn
 from ackbook.broker.runtime.agents.launch_spec import again, recorded
 from ackbook.broker.wire.frames import Launch
+from ackbook.broker.wire.identity import TOKEN_VARIABLE, hash_of
 from ackbook.projections.facts import AgentName, AgentSpawned, RestartPolicy
 from tests.support.orders import ended, program, spawn
 from tests.support.simulated import Simulated
@@ -49,7 +50,7 @@ def test_what_is_started_again_differs_only_in_what_is_new() -> None:
         command=first.command,
         args=first.args,
         cwd="/opt",
-        env=order.env,
+        env=order.env | {TOKEN_VARIABLE: "agt_one"},
         socket="",
         spool="",
     )
@@ -62,6 +63,7 @@ def test_what_is_started_again_differs_only_in_what_is_new() -> None:
         "holder": "bob.2.sock",
         "source": "restart",
         "restart_count": 2,
+        "token_sha256": hash_of("agt_one"),
     }
 
 
