@@ -156,7 +156,8 @@ class BrokerRun:
             raise NotForAgents(f"{starter} is an agent, and agents do not change the policy")
         engine = Engine(journal, world, (feed, waiter, tokens, holders.dispatch))
         holders.work_for(engine, tasks)
-        spawner = Spawner(engine, holders, waiter, place.directory, os.environ, settings.umask)
+        known = (engine, holders, waiter, tokens)
+        spawner = Spawner(*known, place.directory, os.environ, settings.umask)
         holders.restart = lambda start: _restart(tasks, spawner, start, journal)
         snapshots = SnapshotSchedule(engine, journal, since, settings.upkeep)
         compactor = Compactor(engine, journal, snapshots, settings.upkeep)
@@ -178,19 +179,7 @@ class BrokerRun:
             started=time.monotonic(),
             shutdown=lambda keep, by: self.stop("shutdown", keep_agents=keep, commander=by),
         )
-        await engine.carry(
-            StartBroker(
-                epoch=journal.epoch,
-                pid=os.getpid(),
-                version=settings.version,
-                instance=instance,
-                lineage=hello.lineages[-1] if witnesses.because else "",
-                because=witnesses.because,
-                policy=settings.policy,
-                named=settings.named,
-                commander=agent_commander(starter) if starter else "",
-            )
-        )
+        await engine.carry(self._start(journal.epoch, instance, witnesses, starter))
         tasks.create_task(_keep_house(engine, journal))
         tasks.create_task(snapshots.run())
         tasks.create_task(compactor.run())
@@ -201,6 +190,23 @@ class BrokerRun:
         self._open()
         await self._ending.wait()
         await self._end(self._service, running)
+
+    def _start(
+        self, epoch: int, instance: str, witnesses: Witnesses, starter: str | None
+    ) -> StartBroker:
+        """The first command. `starter`: the agent that started this broker, if one did."""
+        settings = self._settings
+        return StartBroker(
+            epoch=epoch,
+            pid=os.getpid(),
+            version=settings.version,
+            instance=instance,
+            lineage=witnesses.lineage,
+            because=witnesses.because,
+            policy=settings.policy,
+            named=settings.named,
+            commander=agent_commander(starter) if starter else "",
+        )
 
     def _open(self) -> None:
         """From here on everybody is heard."""

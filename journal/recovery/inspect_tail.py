@@ -105,8 +105,7 @@ def look_at_tail(
                 forgotten = max(forgotten, control.forgotten)
             case Opened() as control:
                 epoch = control.epoch
-            case Sealed() as control:
-                seal = control
+            case Sealed() as seal:
                 break
             case _:
                 pass

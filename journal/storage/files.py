@@ -45,7 +45,8 @@ class Files(Protocol):
         ...
 
     def open(self, path: Path, access: Access) -> Handle:
-        """`create` makes an empty file, 0600; the other two want one that exists."""
+        """`create` makes an empty file, 0600; the other two want one that exists. Nothing is
+        written through a link. Raises OSError."""
         ...
 
     def close(self, handle: Handle) -> None: ...
@@ -115,6 +116,7 @@ class OsFiles:
             return {entry.name: _kind_of(entry) for entry in found}
 
     def open(self, path: Path, access: Access) -> Handle:
+        """As `Files` says. Raises OSError, ELOOP for a link in the place of a file to write."""
         match access:
             case "read":
                 flags = os.O_RDONLY | os.O_NONBLOCK  # a pipe in its place is not waited for

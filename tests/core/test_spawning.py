@@ -50,7 +50,7 @@ def test_what_is_started_again_differs_only_in_what_is_new() -> None:
         command=first.command,
         args=first.args,
         cwd="/opt",
-        env=order.env | {TOKEN_VARIABLE: "agt_1"},
+        env=order.env | {TOKEN_VARIABLE: "agt_one"},
         socket="",
         spool="",
     )
@@ -63,7 +63,7 @@ def test_what_is_started_again_differs_only_in_what_is_new() -> None:
         "holder": "bob.2.sock",
         "source": "restart",
         "restart_count": 2,
-        "token_sha256": hash_of("agt_1"),
+        "token_sha256": hash_of("agt_one"),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ackbook.broker.core.attempt_report import Report
+from ackbook.broker.runtime.system.processes import started_at
 from ackbook.broker.wire.frames import (
     EndOrder,
     EpochRefusal,
@@ -88,8 +90,27 @@ def test_a_holder_says_who_it_is(started: Starter) -> None:
             Hello(epoch=2, journal_id="j", instance="a"),
             Hello(epoch=3, journal_id="k", instance="a"),
         ),
+        (
+            Hello(epoch=2, journal_id="j", instance="a"),
+            Hello(epoch=3, journal_id="j", instance="b", lineages=("aaaa",)),
+        ),
+        (
+            Hello(epoch=2, journal_id="j", instance="a", lineages=("aaaa",)),
+            Hello(epoch=3, journal_id="j", instance="b"),
+        ),
+        (
+            Hello(epoch=2, journal_id="j", instance="a", lineages=("aaaa",)),
+            Hello(epoch=3, journal_id="j", instance="b", lineages=("bbbb",)),
+        ),
     ],
-    ids=["lower epoch", "same epoch, other instance", "other journal"],
+    ids=[
+        "lower epoch",
+        "same epoch, other instance",
+        "other journal",
+        "history that goes on from one whose broker lives",
+        "history that the holder has left",
+        "other history",
+    ],
 )
 def test_an_older_broker_is_refused_and_the_newer_one_is_not_disturbed(
     started: Starter, first: Hello, second: Hello
@@ -104,6 +125,28 @@ def test_an_older_broker_is_refused_and_the_newer_one_is_not_disturbed(
         assert (refusal.reason, refusal.epoch) == ("older_epoch", 2)
         older.wait_closed()
         assert "line>" in newer.screen()
+
+
+def test_a_history_that_goes_on_is_obeyed_once_the_broker_before_is_gone(
+    started: Starter,
+) -> None:
+    """Whatever its epoch is: a journal that was put back counts from where the copy was made."""
+    with subprocess.Popen(["sleep", "1000"]) as before, started() as holder:
+        process = {"pid": before.pid, "started": started_at(before.pid)}
+        first = holder.connect()
+        first.send(Hello(epoch=7, journal_id="j", instance="a", **process), Named())
+        first.wait(Welcome)
+        first.screen()
+        first.close()
+        goes_on = Hello(epoch=2, journal_id="j", instance="b", lineages=("aaaa",))
+        early = holder.connect()
+        early.send(goes_on)
+        assert str(before.pid) in early.wait(EpochRefusal).detail
+        before.kill()
+        before.wait()
+        late = holder.connect()
+        late.send(goes_on)
+        assert late.wait(Welcome).named
 
 
 @pytest.mark.parametrize("epoch", [1, 2], ids=["same epoch and instance", "higher epoch"])

@@ -167,8 +167,8 @@ def _pattern(make: Callable[[Path], None], root: Path) -> Pattern:
     reader = Reader(root / name)
     world = World()
     if reader.first_seq > 1:
-        oldest = newest_snapshots(root / name, FOLD_VERSION).usable[-1]
-        world = load(oldest.blocks())
+        oldest = newest_snapshots(root / name, LOADABLE).usable[-1]
+        world = load(oldest.blocks(), oldest.fold_version)
     lines = {line.seq: line.raw for line in reader.lines()}
     worlds = {world.seq: tuple(dump(world))}
     for seq, raw in lines.items():
@@ -292,6 +292,24 @@ def _replace(random: Random, journal: Path) -> str:
     return f"{name} is that of {other.parts[-len(name.parts) - 2]}"
 
 
+def _forget_the_end(random: Random, journal: Path) -> str:
+    """The last lines go, and something becomes of HEAD, which vouched for them."""
+    tail, head = max(journal.glob("0*.jsonl")), journal / "HEAD"
+    tail.write_bytes(_cut_at_a_line(random, tail.read_bytes().rstrip(b"\n") + b"\n"))
+    content = head.read_bytes() if head.exists() else b""
+    what = random.choice(("gone", "short", "half", "garbled"))
+    match what:
+        case "gone":
+            head.unlink(missing_ok=True)
+        case "short":
+            head.write_bytes(_cut(random, content))
+        case "half":
+            head.write_bytes(content[: len(content) // 2])
+        case _:
+            head.write_bytes(random.randbytes(len(content)))
+    return f"{tail.name} was cut at a line, and HEAD is {what}"
+
+
 EDITS = (
     _flip,
     _flip,
@@ -304,7 +322,7 @@ EDITS = (
     _double_a_line,
     _append,
 )
-WHOLE_FILES = (_remove, _remove, _swap_files, _rename, _replace)
+WHOLE_FILES = (_remove, _remove, _swap_files, _rename, _replace, _forget_the_end)
 
 
 def harm(random: Random, journal: Path) -> str:
@@ -354,6 +372,10 @@ def _judge(pattern: Pattern, journal: Path, said: str) -> str:
         return "refused"
     if is_new:
         raise Broken("forgotten", f"{said}: it started empty")
+    if head > pattern.head:
+        # A file of the same journal as it was later: that is no damage.
+        _read(pattern, journal, pattern.head, said)
+        return "a_later_state"
     if head < pattern.head and witnessed:
         raise Broken("forgotten", f"{said}: it ends at {head}, not at {pattern.head}")
     if tuple(dump(world)) != pattern.worlds.get(head):

@@ -14,7 +14,7 @@ import pytest
 
 from ackbook.broker.core.attempt_report import Report
 from ackbook.broker.runtime.broker_directory import PARTS, BrokerDirectory
-from ackbook.broker.runtime.holder.capture_file import Album
+from ackbook.broker.runtime.holder.capture_file import CaptureFile
 from ackbook.broker.runtime.holder.spool import Spool
 from ackbook.broker.runtime.system.private_paths import (
     NotPrivate,
@@ -213,11 +213,11 @@ def test_no_text_and_no_screen_is_written_where_a_link_leads(place: Path, tmp_pa
     spool = Spool(str(place / "spool"))
     with pytest.raises(OSError, match="spool is a link to another place"):
         spool.write(spool.path("del_1_1", 1), b"a text")
-    album = Album(str(place / "screens" / "bob.jsonl"), _a_screen)
-    album.told(_SEEN)
+    captures = CaptureFile(str(place / "screens" / "bob.jsonl"), _a_screen)
+    captures.told(_SEEN)
     assert list(elsewhere.iterdir()) == []
     (place / "screens").unlink()
-    album.told(msgspec.structs.replace(_SEEN, attempt=2))
+    captures.told(msgspec.structs.replace(_SEEN, attempt=2))
     assert (place / "screens" / "bob.jsonl").exists()
 
 

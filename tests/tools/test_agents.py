@@ -14,6 +14,7 @@ import pytest
 from tests.support.shell import ACKBOOK, PATIENCE_S, House, environment, wait_for_end, wait_until
 
 AGENT_KEYS = {
+    "commander",
     "name",
     "generation",
     "pid",

@@ -74,7 +74,7 @@ snapshot_beyond                   7    7    0    7      7       7      7   0   0
 head_missing                      7    7    0    7      7       7      7   0   0      0      0  7
 head_missing_and_the_end          7    7    0    7      7       7      7   0   0      0      0  7
 head_cut_short                    7    7    0    7      7       7      7   0   0      0      0  7
-only_head                         7    7    0    7      7       7      7   0   3      0      0  7
+only_head                         7    7    0    7      7       4      7   0   3      0      0  7
 archive_damaged                   4    4    0    4      0       7      4   0   0      0      0  0
 archive_missing                   7    7    0    7      0       7      7   0   0      0      0  0
 state_of_another_version          7    7    0    7      0       7      7   0   3      3      0  7

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import sys
 
-INTERRUPTED = 130
-"""`ExitCode.INTERRUPTED`, which cannot be imported yet when Ctrl-C comes while that is done."""
-
 
 def command() -> int:
     """Run the command of this process, and return its exit code."""
@@ -18,7 +15,9 @@ def command() -> int:
 
         return main()
     except KeyboardInterrupt:
-        return INTERRUPTED
+        from ackbook.broker.exit_codes import ExitCode
+
+        return ExitCode.INTERRUPTED
 
 
 if __name__ == "__main__":

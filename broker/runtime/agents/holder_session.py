@@ -173,6 +173,14 @@ class HolderSession:
                 await asyncio.sleep(AGAIN_S_MAX)
             delay = min(delay * 2, AGAIN_S_MAX)
 
+    @property
+    def elsewhere(self) -> str:
+        """What is to be said of an agent whose holder obeys somebody else."""
+        return (
+            f"the program of {self.name} runs, and its holder does not obey this broker"
+            f" ({self.refused}); end the broker that it obeys, or release {self.name}"
+        )
+
     def _is_mine(self, welcome: Welcome) -> bool:
         return (welcome.name, welcome.generation) == (self.name, self.generation)
 

@@ -38,10 +38,12 @@ ASK_S_MAX = 3.0
 
 class Witnesses:
     """The holders that were asked. Their links stay open: one that has not been named yet ends with
-    the link to its broker. `because`: what shows that the journal was put back, if it was."""
+    the link to its broker. `because`: what shows that the journal was put back, if it was;
+    `lineage`: then the tag of the history that begins here."""
 
     def __init__(self, epoch: int, journal_id: str, instance: str, world: World) -> None:
         self.because = ""
+        self.lineage = ""
         self._hello = Hello(
             epoch=epoch,
             journal_id=journal_id,
@@ -57,14 +59,15 @@ class Witnesses:
         """Ask whoever listens there, all at once."""
         await asyncio.gather(*(self._ask(path) for path in paths))
         if self.because:
+            self.lineage = secrets.token_hex(LINEAGE_BYTES)
             log.warning("this journal was put back from a copy: %s", self.because)
 
     def hello(self) -> Hello:
         """How this broker introduces itself from here on: in a history of its own, where another
         one has gone on from the same record."""
-        if not self.because:
+        if not self.lineage:
             return self._hello
-        lineages = (*self._world.lineages, secrets.token_hex(LINEAGE_BYTES))
+        lineages = (*self._world.lineages, self.lineage)
         return msgspec.structs.replace(self._hello, lineages=lineages)
 
     def take(self, path: Path) -> tuple[HolderLink, Welcome] | None:

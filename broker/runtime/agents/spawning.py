@@ -30,9 +30,9 @@ from ackbook.broker.runtime.agents.holder_launch import (
     launch,
 )
 from ackbook.broker.runtime.agents.holder_link import LinkLost, LinkRefused
-from ackbook.broker.runtime.agents.holder_session import HolderSession
 from ackbook.broker.runtime.agents.holders import SOCKET_SUFFIX, Holders
 from ackbook.broker.runtime.agents.launch_spec import Order, again, recorded
+from ackbook.broker.runtime.engine.agent_tokens import AgentTokens
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.state_waiter import QUIET_S_MAX, StateWaiter
 from ackbook.broker.runtime.system import package_version
@@ -77,6 +77,7 @@ class Spawner:
         engine: Engine,
         holders: Holders,
         waiter: StateWaiter,
+        tokens: AgentTokens,
         directory: Path,
         environment: Mapping[str, str],
         umask: int,
@@ -84,6 +85,7 @@ class Spawner:
         self._engine = engine
         self._waiter = waiter
         self._holders = holders
+        self._tokens = tokens
         self._directory = directory
         self._environment = clean_environment(environment)
         self._umask = umask
@@ -112,7 +114,7 @@ class Spawner:
             name = spawned.name
             session = self._holders.session(name, spawned.generation)
             if session is not None and session.refused:
-                return Refused(reason="elsewhere", message=elsewhere(session))
+                return Refused(reason="elsewhere", message=session.elsewhere)
             if session is not None:
                 await session.leave("restarted")
                 await self._waiter.until_quiet(self._engine, name, QUIET_S_MAX)
@@ -168,12 +170,16 @@ class Spawner:
         name, generation = known
         path = self._holders.directory / socket_name(name, generation)
         frame = self._launch(order, name, generation, cwd, path)
+        with self._tokens.coming(frame.env[TOKEN_VARIABLE]):
+            return await self._start(order, frame, path)
+
+    async def _start(self, order: Order, frame: frames.Launch, path: Path) -> Spawned | Refused:
         try:
             launched = await launch(frame, self._directory / "logs" / f"{path.stem}.log")
         except NoHolder as error:
             return _no_holder(str(error))
         except NoResources as short:
-            return _no_resources(program.name, str(short))
+            return _no_resources(order.program.name, str(short))
         except LaunchFailed as error:
             return Refused(reason="invalid", message=str(error))
         return await self._name(order, frame, path, launched)
@@ -229,14 +235,6 @@ class Spawner:
             idle_threshold_s=order.idle_threshold_s,
             umask=self._umask,
         )
-
-
-def elsewhere(session: HolderSession) -> str:
-    """What is to be said of an agent whose holder obeys somebody else."""
-    return (
-        f"the program of {session.name} runs, and its holder does not obey this broker"
-        f" ({session.refused}); end the broker that it obeys, or release {session.name}"
-    )
 
 
 def socket_name(name: str, generation: int) -> str:

@@ -52,7 +52,7 @@ async def spawn(service: Service, request: Request) -> StartedBody | VanishedBod
     with; `not_allowed` for another's name as `parent`, and what `caller_of` raises. A task that is
     refused is a warning in the answer.
     """
-    asked, who = requests.spawn_request(await request.body()), caller_of(service, request)
+    asked, who = requests.spawn_request(await request.body()), await caller_of(service, request)
     if asked.parent is not None:
         check_claim(who, "parent", asked.parent)
     try:
@@ -112,7 +112,9 @@ async def restart(service: Service, request: Request) -> StartedBody | VanishedB
     """
     fields = Fields(await request.body())
     wait_ms = fields.number("wait_ms", "waitMs", most=requests.WAIT_MS_MAX) or 0
-    spawned = await service.spawner.restart(name_of(request), caller_of(service, request).commander)
+    spawned = await service.spawner.restart(
+        name_of(request), (await caller_of(service, request)).commander
+    )
     if isinstance(spawned, Refused):
         raise refusal(spawned)
     return await _spawned(service, spawned, wait_ms, None)
@@ -168,7 +170,9 @@ async def release(service: Service, request: Request) -> ReleaseBody:
     reason = Fields(await request.body()).text("reason") or ""
     verdict = await service.engine.carry(
         Release(
-            name=AgentName(name), reason=reason, commander=caller_of(service, request).commander
+            name=AgentName(name),
+            reason=reason,
+            commander=(await caller_of(service, request)).commander,
         )
     )
     if isinstance(verdict, Refused) and verdict.reason != "agent_not_found":
@@ -196,7 +200,7 @@ async def set_mode(service: Service, request: Request) -> ModeBody:
     """Change that. An expectation that is not met is an answer, not an error. Raises `Problem`:
     `agent_not_found`, `not_allowed`, for a body as `mode_request` does, and what `caller_of`
     raises."""
-    asked, who = requests.mode_request(await request.body()), caller_of(service, request)
+    asked, who = requests.mode_request(await request.body()), await caller_of(service, request)
     await check_door(service, who, "hold", name_of(request))
     said = request.headers.get("x-relay-agent", who.agent)
     if said:
@@ -238,7 +242,7 @@ def _body(service: Service, message: Message) -> str:
 async def flush(service: Service, request: Request) -> FlushReply:
     """Type what waits now. Raises `Problem`: `agent_not_found`, `not_allowed`, and what `caller_of`
     raises."""
-    who, name = caller_of(service, request), name_of(request)
+    who, name = await caller_of(service, request), name_of(request)
     await check_door(service, who, "flush", name)
     answer = await service.carry(Flush(name=AgentName(name)), who)
     assert isinstance(answer, Flushed)
@@ -249,7 +253,7 @@ async def subscribe(service: Service, request: Request) -> ChannelsBody:
     """Add channels. Raises `Problem`: `agent_not_found`, `invalid_request` for a body that cannot
     be read or a name that no channel can have, and what `caller_of` raises."""
     name, channels = name_of(request), requests.channels_request(await request.body())
-    who = caller_of(service, request)
+    who = await caller_of(service, request)
     answer = await service.carry(Subscribe(name=AgentName(name), channels=channels), who)
     assert isinstance(answer, Channels)
     return ChannelsBody(name=name, channels=list(answer.channels))
@@ -259,7 +263,7 @@ async def unsubscribe(service: Service, request: Request) -> ChannelsBody:
     """Take channels away. Raises `Problem`: `agent_not_found`, and `invalid_request` for a body
     that cannot be read."""
     name, channels = name_of(request), Fields(await request.body()).texts("channels") or ()
-    who = caller_of(service, request)
+    who = await caller_of(service, request)
     answer = await service.carry(Unsubscribe(name=AgentName(name), channels=channels), who)
     assert isinstance(answer, Channels)
     return ChannelsBody(name=name, channels=list(answer.channels))

@@ -61,9 +61,9 @@ async def shutdown(service: Service, request: Request) -> ShutdownBody:
     """Begin a graceful end, and say so before it happens. Raises `Problem`, with nothing begun:
     `invalid_request` for a body that cannot be read, `not_allowed` to an agent, and what
     `caller_of` raises."""
-    await check_door(service, caller_of(service, request), "shutdown")
+    await check_door(service, await caller_of(service, request), "shutdown")
     keep = Fields(await request.body()).flag("keep_agents", "keepAgents")
-    service.shutdown(keep, caller_of(service, request).commander)
+    service.shutdown(keep, (await caller_of(service, request)).commander)
     return ShutdownBody()
 
 

@@ -24,13 +24,13 @@ from ackbook.broker.wire.problems import Problem
 from ackbook.projections.names import match_key
 
 
-def caller_of(service: Service, request: HTTPConnection) -> Caller:
+async def caller_of(service: Service, request: HTTPConnection) -> Caller:
     """Who asks. Raises `Problem` for a token that is nobody's."""
     headers: Mapping[str, str] = request.headers
     token = headers.get(TOKEN_HEADER, "").strip()
     if not token:
         return caller_without_token(headers.get(CALLER_HEADER, ""))
-    name = service.tokens.agent_of(token)
+    name = await service.tokens.settled(token)
     if name is None:
         said = "this agent's token is not known here: its program was started again, or let go"
         raise Problem("unknown_token", f"{said}; without RELAY_AGENT_TOKEN it is no agent's")

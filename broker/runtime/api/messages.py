@@ -29,7 +29,7 @@ async def send(service: Service, request: Request) -> SendReply:
     which `STATUS` lists; a code in `RETRYABLE` is worth sending the same once more.
     """
     key = request.headers.get("idempotency-key")
-    who = caller_of(service, request)
+    who = await caller_of(service, request)
     asked = requests.send_request(await request.body(), key, who.agent or "human")
     check_claim(who, "from", asked.command.sender)
     answer = await service.carry(asked.command, who)
@@ -62,7 +62,7 @@ async def cancel(service: Service, request: Request) -> CancelBody:
     """Take back what was not typed yet. Raises `Problem`: `not_cancellable` where all of it was
     typed or has ended, `delivery_not_found` where nothing in a queue has this id, and what
     `caller_of` raises."""
-    who = caller_of(service, request)
+    who = await caller_of(service, request)
     answer = await service.carry(Cancel(id=request.path_params["id"], by="api"), who)
     assert isinstance(answer, Cancelled)
     kept = [KeptRow(delivery_id=each, state=state) for each, state in answer.kept]
@@ -88,7 +88,7 @@ async def redeliver(service: Service, request: Request) -> RedeliveryBody:
     ids = () if wanted is None else (DeliveryId(wanted),)
     missing = await service.engine.ask(lambda world, at: [i for i in ids if _ended(world, i)])
     originals = [o for i in missing if (o := await history.original(service, i)) is not None]
-    who = caller_of(service, request)
+    who = await caller_of(service, request)
     answer = await service.carry(Redeliver(ids=ids, originals=tuple(originals)), who)
     assert isinstance(answer, Redelivery)
     if wanted is not None and not answer.redelivered:

@@ -136,7 +136,7 @@ async def attach(service: Service, socket: WebSocket) -> None:
     human = socket.query_params.get("view", "false") != "true"
     try:
         if human:
-            await check_door(service, caller_of(service, socket), "input")
+            await check_door(service, await caller_of(service, socket), "input")
         session = await service.living(name)
     except Problem as problem:
         await socket.send_denial_response(_denial(problem))

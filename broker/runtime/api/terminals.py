@@ -42,7 +42,7 @@ async def write_input(service: Service, request: Request) -> InputBody:
     may have been typed.
     """
     name = name_of(request)
-    await check_door(service, caller_of(service, request), "input")
+    await check_door(service, await caller_of(service, request), "input")
     data = Fields(await request.body()).need_text("data").encode()
     link = await service.link(name)
     done = await _from_terminal(link.write_input(data))

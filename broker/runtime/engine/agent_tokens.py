@@ -1,12 +1,15 @@
 """Agent tokens: which agent a token is of, from what is durable.
 
 Each generation has its own; with the next, or when the agent is let go, the one before means nobody
-any more. Only hashes are known here.
+any more. Only hashes are known here. A program may speak before the record of its spawn is durable:
+whoever shows such a token waits until it is, or until there is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from ackbook.broker.wire.identity import hash_of
 from ackbook.projections.codec import Entry
@@ -20,8 +23,25 @@ class AgentTokens:
     def __init__(self, world: World) -> None:
         self._names: dict[str, str] = {}
         self._hashes: dict[str, str] = {}
+        self._coming: dict[str, asyncio.Event] = {}
         for agent in world.agents.values():
             self._learn(agent.spawned)
+
+    @contextmanager
+    def coming(self, token: str) -> Iterator[None]:
+        """In this block a program with this token is started, and its record made."""
+        event = self._coming.setdefault(hash_of(token), asyncio.Event())
+        try:
+            yield
+        finally:
+            del self._coming[hash_of(token)]
+            event.set()
+
+    async def settled(self, token: str) -> str | None:
+        """The same as `agent_of`, once it is known."""
+        if (event := self._coming.get(hash_of(token))) is not None:
+            await event.wait()
+        return self.agent_of(token)
 
     def agent_of(self, token: str) -> str | None:
         """The name of the agent whose token this is; None where it is nobody's."""

@@ -155,7 +155,7 @@ class HolderServer:
         """A journal that was put back goes on from ours, or it is none of ours."""
         if hello.lineages[: len(self._lineages)] != self._lineages:
             return "this holder went on in another history of this journal"
-        if (hello.pid, hello.started) == self._process:
+        if hello.pid and (hello.pid, hello.started) == self._process:
             return None  # it found out after its first words
         pid, started = self._process
         running = stat(pid) if pid else None
