@@ -294,7 +294,9 @@ def _replace(random: Random, journal: Path) -> str:
 
 def _forget_the_end(random: Random, journal: Path) -> str:
     """The last lines go, and something becomes of HEAD, which vouched for them."""
-    tail, head = max(journal.glob("0*.jsonl")), journal / "HEAD"
+    tail, head = max(journal.glob("0*.jsonl"), default=None), journal / "HEAD"
+    if tail is None:
+        return "nothing"
     tail.write_bytes(_cut_at_a_line(random, tail.read_bytes().rstrip(b"\n") + b"\n"))
     content = head.read_bytes() if head.exists() else b""
     what = random.choice(("gone", "short", "half", "garbled"))
