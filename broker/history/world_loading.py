@@ -19,6 +19,7 @@ import msgspec
 from ackbook.journal import (
     Corrupt,
     Damage,
+    Files,
     NewerFormat,
     Reader,
     SnapshotFile,
@@ -34,11 +35,15 @@ log = logging.getLogger("ackbook")
 
 
 def begin_world(
-    journal: Path, through: int, first: SnapshotFile | None = None
+    journal: Path,
+    through: int,
+    first: SnapshotFile | None = None,
+    *,
+    files: Files | None = None,
 ) -> tuple[World, SnapshotFile | None]:
     """The world of the newest snapshot at or before `through` that can be loaded, and which one
     that was; an empty world and None where there is none. `first` is tried before all others."""
-    for snapshot in _candidates(journal, through, first):
+    for snapshot in _candidates(journal, through, first, files):
         try:
             world = load(snapshot.blocks())
         except (SnapshotUnusable, UnreadableWorld) as error:
@@ -63,11 +68,13 @@ def begin_audit(journal: Path, oldest: int, before: Callable[[SnapshotFile], boo
     return begin_world(journal, 0, fitting[0])[0] if fitting else World()
 
 
-def fold_rest(journal: Path, world: World, through: int) -> Iterator[int]:
+def fold_rest(
+    journal: Path, world: World, through: int, *, files: Files | None = None
+) -> Iterator[int]:
     """Fold everything after the world's own record through `through`; the bytes of each block,
     when it is folded. Raises `Corrupt` where something of that cannot be read, `NewerFormat` where
     a record has a shape that is not known here."""
-    reader, begun = Reader(journal), world.seq
+    reader, begun = Reader(journal, files=files), world.seq
     for block in reader.blocks(begun, through):
         try:
             entries = decode_block(block)
@@ -79,11 +86,13 @@ def fold_rest(journal: Path, world: World, through: int) -> Iterator[int]:
         raise Corrupt(reader.damage[0] if reader.damage else _unreachable(journal, world, through))
 
 
-def _candidates(journal: Path, through: int, first: SnapshotFile | None) -> Iterator[SnapshotFile]:
+def _candidates(
+    journal: Path, through: int, first: SnapshotFile | None, files: Files | None
+) -> Iterator[SnapshotFile]:
     if first is not None:
         yield first
     # Only asked when the first one did not do: each of them is read whole to be verified.
-    for snapshot in newest_snapshots(journal, FOLD_VERSION, head=through).usable:
+    for snapshot in newest_snapshots(journal, FOLD_VERSION, head=through, files=files).usable:
         if first is None or snapshot.seq < first.seq:
             yield snapshot
 

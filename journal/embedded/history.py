@@ -118,12 +118,15 @@ class OwnHistory(History):
         log: Log,
         *,
         state_version: int,
-        files: Files | None = None,
         clock: Clock | None = None,
         notifier: Notifier | None = None,
     ) -> None:
         super().__init__(
-            log.directory, state_version=state_version, files=files, clock=clock, notifier=notifier
+            log.directory,
+            state_version=state_version,
+            files=log.files,
+            clock=clock,
+            notifier=notifier,
         )
         self._log = log
 

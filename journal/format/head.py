@@ -77,11 +77,11 @@ def read_head(files: Files, directory: Path) -> HeadReading:
 class Head:
     """The writer's side: one descriptor for its life."""
 
-    __slots__ = ("_files", "_handle", "_journal", "_slot", "dirty")
+    __slots__ = ("_files", "_journal", "_slot", "dirty", "handle")
 
     def __init__(self, files: Files, handle: Handle, journal: str, slot: int) -> None:
         self._files = files
-        self._handle = handle
+        self.handle = handle
         self._journal = journal
         self._slot = slot
         self.dirty = False
@@ -98,17 +98,17 @@ class Head:
     def write(self, seq: int, crc: str, *, closed: bool = False) -> None:
         """Say it, for all who look from now on; a power cut may still take it back."""
         slot = encode_mark(Mark(self._journal, seq, crc, closed))
-        write_all(self._files, self._handle, self._slot * SLOT_BYTES, slot)
+        write_all(self._files, self.handle, self._slot * SLOT_BYTES, slot)
         self._slot = 1 - self._slot
         self.dirty = True
 
     def sync(self) -> None:
         """Make it durable."""
-        self._files.sync(self._handle)
+        self._files.sync(self.handle)
         self.dirty = False
 
     def close(self) -> None:
-        self._files.close(self._handle)
+        self._files.close(self.handle)
 
 
 def _decode_mark(slot: bytes) -> Mark | None:

@@ -20,10 +20,11 @@ from ackbook.journal.format.record import Draft, Position, measure_draft, measur
 from ackbook.journal.format.snapshot import SnapshotFile
 from ackbook.journal.limits import SECOND_US
 from ackbook.journal.storage.commit_thread import Committer
-from ackbook.journal.storage.files import Files, Handle
+from ackbook.journal.storage.held_directory import HeldDirectory
 from ackbook.journal.writing.preallocator import Groundwork
 from ackbook.journal.writing.removal import HistoryRemover
 from ackbook.journal.writing.writer import Writer
+from ackbook.journal.writing.writer_lock import WriterLock
 
 
 class LogStatistics(Struct, frozen=True):
@@ -43,7 +44,6 @@ class Log:
     __slots__ = (
         "_closed",
         "_committer",
-        "_files",
         "_in_flight",
         "_lock",
         "_remover",
@@ -54,13 +54,11 @@ class Log:
 
     def __init__(
         self,
-        files: Files,
-        lock: Handle,
+        lock: WriterLock,
         writer: Writer,
         recovery: RecoveryReport,
         snapshot: SnapshotFile | None,
     ) -> None:
-        self._files = files
         self._lock = lock
         self._writer = writer
         self._committer = Committer()
@@ -70,11 +68,17 @@ class Log:
         """What the start found and did; `journal.opened` holds it, too."""
         self.snapshot = snapshot
         """The state to begin with; None: fold from the first line."""
-        self._remover = HistoryRemover(files, writer, snapshot)
+        self._remover = HistoryRemover(lock.files, writer, snapshot)
 
     @property
     def directory(self) -> Path:
         return self._writer.directory
+
+    @property
+    def files(self) -> HeldDirectory:
+        """The door to this journal's directory, wherever that is by now: whoever reads it for the
+        log goes through it, by the names in `directory`."""
+        return self._lock.files
 
     @property
     def journal_id(self) -> str:
@@ -254,8 +258,7 @@ class Log:
                 self._writer.finish(Closed(self.epoch, apart))
         finally:
             self._writer.release()
-            self._files.unlock(self._lock)
-            self._files.close(self._lock)
+            self._lock.release()
 
     def statistics(self) -> LogStatistics:
         """Figures for people and tests."""

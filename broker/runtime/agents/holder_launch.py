@@ -1,9 +1,10 @@
 """Launch: start the process that will hold a terminal, with nothing of ours in its hands.
 
-The holder runs in a session of its own, inherits no descriptor but its three, and reads its order
-from standard input, which this side keeps open: a broker that dies closes it by dying, and a holder
-that was not named by then ends itself. Environment values travel on that pipe
-alone. `Popen` is used as it is, since on Linux it does not copy the address space.
+The holder runs in a session of its own, inherits no descriptor but its three, and begins in the
+broker's directory, which it then holds open itself. It reads its order from standard input, which
+this side keeps open: a broker that dies closes it by dying, and a holder that was not named by then
+ends itself. Environment values travel on that pipe alone. `Popen` is used as it is, since on Linux
+it does not copy the address space.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from ackbook.broker.runtime.system.home import Home
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.frames import Launch
 
@@ -76,20 +78,21 @@ class Launched:
         self._process.poll()
 
 
-async def launch(order: Launch, log: Path) -> Launched:
-    """Start a holder and wait until it says that its program runs and its socket listens.
+async def launch(order: Launch, log: Path, home: Home) -> Launched:
+    """Start a holder and wait until it says that its program runs and its socket listens. `home` is
+    the directory that the order and `log` are named in.
 
     Raises `LaunchFailed` with the holder's own words (`command not found: ...`), and `NoHolder`
     where it had none.
     """
-    with log.open("ab") as errors:
-        os.chmod(log, 0o600)
+    with home.inside(log).open("ab") as errors:
+        os.fchmod(errors.fileno(), 0o600)
         process = subprocess.Popen(  # noqa: ASYNC220 - microseconds, see the module
             [sys.executable, "-P", "-m", "ackbook.broker.runtime.holder"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            cwd="/",
+            cwd=home.here,
             env=clean_environment(os.environ),
             start_new_session=True,
             close_fds=True,

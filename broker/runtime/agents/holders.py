@@ -215,7 +215,7 @@ class Holders:
             _remove(path)
             return
         except (LinkLost, LinkRefused) as error:
-            log.error("a holder at %s answers to somebody else: %s", path, error)
+            log.error("a holder at %s answers to somebody else: %s", path.name, error)
             return
         log.info("ending the holder of %s (%d), which nobody named", welcome.name, welcome.pid)
         link.send(frames.EndOrder())

@@ -33,6 +33,7 @@ from ackbook.broker.runtime.agents.launch_spec import Order, again, recorded
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.state_waiter import QUIET_S_MAX, StateWaiter
 from ackbook.broker.runtime.system import package_version
+from ackbook.broker.runtime.system.home import Home
 from ackbook.broker.wire import frames
 from ackbook.projections.facts import AgentName, AgentSpawned
 from ackbook.projections.world.fold import World, key_of
@@ -60,14 +61,15 @@ class Spawner:
         engine: Engine,
         holders: Holders,
         waiter: StateWaiter,
-        directory: Path,
+        home: Home,
         environment: Mapping[str, str],
         umask: int,
     ) -> None:
         self._engine = engine
         self._waiter = waiter
         self._holders = holders
-        self._directory = directory
+        self._home = home
+        self._directory = home.directory
         self._environment = clean_environment(environment)
         self._umask = umask
         self._busy: dict[str, asyncio.Lock] = {}
@@ -138,10 +140,12 @@ class Spawner:
         if isinstance(known, Refused):
             return known
         name, generation = known
-        path = self._holders.directory / socket_name(name, generation)
+        path = self._directory / "holders" / socket_name(name, generation)
         frame = self._launch(order, name, generation, cwd, path)
         try:
-            launched = await launch(frame, self._directory / "logs" / f"{path.stem}.log")
+            launched = await launch(
+                frame, self._directory / "logs" / f"{path.stem}.log", self._home
+            )
         except NoHolder as error:
             return _no_holder(str(error))
         except LaunchFailed as error:
@@ -153,7 +157,7 @@ class Spawner:
     ) -> Spawned | Refused:
         """The program runs; make its name durable, or end it."""
         try:
-            link, welcome = await self._holders.meet(str(path))
+            link, welcome = await self._holders.meet(str(self._home.inside(path)))
             verdict = await self._engine.carry(recorded(order, frame, path, welcome.pid))
         except (OSError, LinkLost, LinkRefused):
             await launched.abandon()
@@ -167,7 +171,8 @@ class Spawner:
             return verdict
         self._values[key_of(order.program.name)] = order.env
         first = (link, welcome)
-        self._holders.keep(frame.name, frame.generation, str(path), first, launched).named()
+        here = str(self._home.inside(path))
+        self._holders.keep(frame.name, frame.generation, here, first, launched).named()
         return Spawned(frame.name, frame.generation, welcome.pid)
 
     def _launch(
@@ -191,6 +196,7 @@ class Spawner:
             profile=program.profile,
             idle_threshold_s=order.idle_threshold_s,
             umask=self._umask,
+            home=str(self._directory),
         )
 
 

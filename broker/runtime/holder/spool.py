@@ -9,24 +9,31 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
+from pathlib import Path
+
+from ackbook.broker.runtime.system.home import Home
 
 FILES_MAX = 256
 """An agent that has not read a message after this many later ones will not."""
 
 
 class Spool:
-    """The spool files of one holder, in `directory`, which is made when it is needed."""
+    """The spool files of one holder, in `directory`, which is made when it is needed, below the
+    directory that `home` holds."""
 
-    def __init__(self, directory: str) -> None:
-        self._directory = directory
+    def __init__(self, directory: str, home: Home | None = None) -> None:
+        self._home = home or Home(Path(directory), None)
+        self._named = directory
+        self._directory = str(self._home.inside(directory))
         self._made: deque[str] = deque()
 
     def path(self, delivery_id: str, attempt: int) -> str:
-        """Where the body of this attempt would be."""
-        return os.path.join(self._directory, f"{delivery_id}-{attempt}.txt")
+        """Where the body of this attempt would be, as its program may open it now."""
+        return os.path.join(self._home.named(self._named), f"{delivery_id}-{attempt}.txt")
 
     def write(self, path: str, content: bytes) -> None:
-        """Make the file. Raises OSError; then there is no file."""
+        """Make the file that `path` gave the name of. Raises OSError; then there is none."""
+        path = os.path.join(self._directory, os.path.basename(path))
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(path, "wb", opener=lambda name, _: os.open(name, flags, 0o600)) as file:

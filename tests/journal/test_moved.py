@@ -1,0 +1,199 @@
+"""A journal's directory is the one that was opened, whatever its name means by now.
+
+Everything here is done with the real disk. What was acknowledged is found by whoever goes where the
+error says that it is.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ackbook.journal import (
+    Displaced,
+    Journal,
+    JournalError,
+    Limits,
+    Locked,
+    Retention,
+    open_journal,
+    read_journal,
+    verify,
+)
+
+SMALL = Limits(segment_bytes_max=20_000, room_bytes_min=8_000, room_bytes_max=16_000)
+KIND = "number.counted"
+
+
+def numbers(directory: Path) -> list[int]:
+    return [record.value["n"] for record in read_journal(directory).read()]
+
+
+def filled(directory: Path, first: int = 1) -> Journal:
+    journal = open_journal(directory, limits=SMALL)
+    for number in range(first, first + 5):
+        journal.append(KIND, {"n": number})
+    return journal
+
+
+def ended(act: Callable[[], object]) -> str:
+    """What the journal says that it ended with; it blames no disk."""
+    with pytest.raises(Displaced) as caught:
+        act()
+    assert "cannot be written" not in str(caught.value)
+    assert "look after the disk" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_journal_that_was_moved_writes_nothing_into_the_one_that_took_its_place(
+    tmp_path: Path,
+) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    old = filled(a)
+    a.rename(b)
+    new = filled(a, 101)
+
+    said = ended(lambda: old.append(KIND, {"n": 6}))
+    assert str(b) in said
+    assert f"up to {old.seq - 1}, is in {b}" in said, "the place of what was acknowledged"
+    assert ended(lambda: old.append(KIND, {"n": 7})) == said, "it says so to everyone"
+    ended(lambda: old.snapshot({}, through=6))
+    old.close()
+
+    assert new.append(KIND, {"n": 106})
+    new.close()
+    assert numbers(a) == [101, 102, 103, 104, 105, 106]
+    assert numbers(b)[:5] == [1, 2, 3, 4, 5]
+    assert verify(a).ok
+    with filled(b, 11):
+        pass
+    assert verify(b).ok
+
+
+def test_every_file_of_a_moved_journal_goes_where_the_journal_went(tmp_path: Path) -> None:
+    """Also those that are made behind its back: its next segment, HEAD, a snapshot, archives."""
+    a, b = tmp_path / "a", tmp_path / "b"
+    for count in (1, 12, 24):
+        journal = filled(a)
+        last = journal.seq
+        a.rename(b)
+        a.mkdir()
+        many = [(KIND, {"n": number, "text": "x" * 900}) for number in range(6, 6 + count)]
+        with pytest.raises(Displaced):
+            journal.append_all(many)
+        with pytest.raises(JournalError):
+            journal.snapshot({"n": 5}, through=last)
+        with contextlib.suppress(JournalError):  # it may have nothing to do
+            journal.compact(Retention())
+        journal.close()
+        assert list(a.iterdir()) == []
+        a.rmdir()
+        assert numbers(b)[:5] == [1, 2, 3, 4, 5]
+        shutil.rmtree(b)
+
+
+def test_a_moved_journal_is_read_by_its_own_process_where_it_is(tmp_path: Path) -> None:
+    old = filled(tmp_path / "a")
+    following = iter(old.follow())
+    (tmp_path / "a").rename(tmp_path / "b")
+    with filled(tmp_path / "a", 101):
+        assert [record.value["n"] for record in old.read()] == [1, 2, 3, 4, 5]
+        assert next(following).value["n"] == 1
+
+
+def test_moving_it_back_before_the_next_append_is_nothing(tmp_path: Path) -> None:
+    with filled(tmp_path / "a") as journal:
+        (tmp_path / "a").rename(tmp_path / "b")
+        (tmp_path / "b").rename(tmp_path / "a")
+        journal.append(KIND, {"n": 6})
+    assert numbers(tmp_path / "a") == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_close_after_a_move_says_where_the_records_are(tmp_path: Path) -> None:
+    journal = filled(tmp_path / "a")
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert str(tmp_path / "b") in ended(journal.close)
+    journal.close()
+    assert numbers(tmp_path / "b") == [1, 2, 3, 4, 5]
+    open_journal(tmp_path / "b").close()
+
+
+def test_a_directory_further_up_may_be_moved_as_well(tmp_path: Path) -> None:
+    journal = filled(tmp_path / "project" / "a")
+    (tmp_path / "project").rename(tmp_path / "other")
+    assert str(tmp_path / "other" / "a") in ended(lambda: journal.append(KIND, {"n": 6}))
+
+
+def test_a_backup_that_takes_the_place_of_an_open_journal_gets_no_acknowledgement(
+    tmp_path: Path,
+) -> None:
+    a, aside = tmp_path / "a", tmp_path / "aside"
+    filled(a).close()
+    shutil.copytree(a, tmp_path / "backup")
+    journal = open_journal(a)
+    journal.append(KIND, {"n": 6})
+    a.rename(aside)
+    (tmp_path / "backup").rename(a)
+    said = ended(lambda: journal.append(KIND, {"n": 7}))
+    assert "its name means another directory now" in said
+    assert numbers(aside)[:6] == [1, 2, 3, 4, 5, 6]
+    assert numbers(a) == [1, 2, 3, 4, 5]
+
+
+def test_a_journal_that_was_removed_ends_with_that_reason(tmp_path: Path) -> None:
+    journal = filled(tmp_path / "a")
+    shutil.rmtree(tmp_path / "a")
+    assert "was removed" in ended(lambda: journal.append(KIND, {"n": 6}))
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_lock_that_is_removed_lets_nobody_in_and_ends_its_writer(tmp_path: Path) -> None:
+    journal = filled(tmp_path)
+    (tmp_path / "LOCK").unlink()
+    with pytest.raises(Locked):
+        open_journal(tmp_path)
+    said = ended(lambda: journal.append(KIND, {"n": 6}))
+    assert "LOCK was removed" in said
+    assert f"is in {tmp_path}" in said
+    journal.close()
+    with filled(tmp_path, 11):
+        assert numbers(tmp_path)[:5] == [1, 2, 3, 4, 5]
+    assert verify(tmp_path).ok
+
+
+@pytest.mark.parametrize("name", ["LOCK", "HEAD", "00000000000000000001.jsonl"])
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_file_that_is_replaced_or_removed_is_noticed_within_a_second(
+    tmp_path: Path, name: str, gone: bool
+) -> None:
+    journal = filled(tmp_path)
+    if gone:
+        (tmp_path / name).unlink()
+    else:
+        shutil.copy(tmp_path / name, tmp_path / "other")
+        (tmp_path / "other").rename(tmp_path / name)
+    journal._log._writer._due_at = 0  # the second is over
+    said = ended(lambda: journal.append(KIND, {"n": 6}))
+    assert f"{name} was {'removed' if gone else 'replaced by another file'}" in said
+    journal.close()
+
+
+def test_a_writer_that_has_nothing_to_write_notices_as_well(tmp_path: Path) -> None:
+    journal = filled(tmp_path / "a")
+    (tmp_path / "a").rename(tmp_path / "b")
+    ended(journal._log.sync_head)
+    ended(lambda: journal.append(KIND, {"n": 6}))
+    assert numbers(tmp_path / "b") == [1, 2, 3, 4, 5]
+
+
+def test_descriptors_of_a_directory_are_given_back(tmp_path: Path) -> None:
+    filled(tmp_path).close()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        journal = open_journal(tmp_path)
+        journal.close()
+        del journal
+    assert len(os.listdir("/proc/self/fd")) == before
