@@ -118,7 +118,7 @@ class Log:
     @property
     def poisoned(self) -> bool:
         """A write or sync failed: end the process."""
-        return self._writer.poisoned
+        return self._writer.poison.taken
 
     def now(self) -> int:
         """The `at` for the next decision: microseconds UTC that never go back, leap or stand."""
@@ -144,7 +144,7 @@ class Log:
         when `expect` is not `next_seq`; `Poisoned` after a write or a sync that failed.
         """
         self._check_turn()
-        self._writer.check_alive()
+        self._writer.poison.check()
         self._writer.stage(drafts, at, expect=expect)
 
     def offer(self, drafts: Sequence[Draft], at: int) -> bool:
@@ -253,7 +253,7 @@ class Log:
         self._closed = True
         self._committer.close()
         try:
-            if not self._writer.poisoned:
+            if not self._writer.poison.taken:
                 apart = self._writer.ticker.wall_apart(SECOND_US)
                 self._writer.finish(Closed(self.epoch, apart))
         finally:

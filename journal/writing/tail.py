@@ -15,8 +15,11 @@ It knows lines as bytes only; `log` knows what they are and when they are writte
 from pathlib import Path
 
 from ackbook.journal.format.layout import segment_name
-from ackbook.journal.storage.files import SPACE_ERRORS, Files, Handle, write_all
+from ackbook.journal.storage.files import SPACE_ERRORS, Files, Handle, install, write_all
 from ackbook.journal.writing.preallocator import NEWLINES, Groundwork, RunningHash
+
+_NOBODY = 1
+"""A maker whose number no worker has, so that its `.tmp` is not the one of the next segment."""
 
 
 class Tail:
@@ -118,6 +121,25 @@ class Tail:
         self._files.sync(self.handle)
         self._advance(line, 1, running)
         self.room_end = self.end
+
+    def ends_with(self, crc: str) -> bool:
+        """Whether the last line in the file is the one that was written last."""
+        trailer = b'"crc":"%b"}\n' % crc.encode()
+        at = self.end - len(trailer)
+        return self._files.read(self.handle, at, len(trailer)) == trailer
+
+    @property
+    def has_other_names(self) -> bool:
+        """Somebody made a link to it (`cp -al`): what is written here is written there, too."""
+        return self._files.status(self.handle).links > 1
+
+    def detach(self) -> None:
+        """Go on in a copy, which takes the name; the old file is left to whoever keeps it. Nobody
+        else may write to it meanwhile."""
+        content = self._files.read(self.handle, 0, self.room_end)
+        install(self._files, self.path, content, maker=_NOBODY)
+        old, self.handle = self.handle, self._files.open(self.path, "write")
+        self._files.close(old)
 
     def close(self) -> None:
         self._files.close(self.handle)

@@ -15,7 +15,7 @@ It blocks, has no thread and no loop; `log` gives it both.
 from collections.abc import Sequence
 from pathlib import Path
 
-from ackbook.journal.errors import DiskFailed, JournalFull, RecordRefused
+from ackbook.journal.errors import JournalFull, RecordRefused
 from ackbook.journal.format.batch import Batch
 from ackbook.journal.format.control import SEGMENT, Compacted, ControlRecord, Reach, control_draft
 from ackbook.journal.format.handover import seal_of, start_of
@@ -64,7 +64,7 @@ class Writer:
         self.reach = reach
         self._presence = Presence(lock, head_file, tail)
         self.directory: Path = lock.files.directory
-        self._poison = Poison(self.directory)
+        self.poison = Poison(self.directory)
         self.journal_id = journal_id
         self.epoch = epoch
         self.head = head
@@ -97,13 +97,13 @@ class Writer:
 
     def secure(self, size: int, *, reserve: bool) -> bool:
         """Whether `size` more bytes can be staged now. See `Log.secure`."""
-        self.check_alive()
+        self.poison.check()
         kept = self._limits.control_bytes if reserve else self._limits.reserve_bytes
         wanted = self._batch.size + size
         if self._batch.count:
             return wanted <= self._limits.batch_bytes_max and wanted + kept <= self._tail.room
         if wanted + kept > self._tail.room:
-            with self._poison:
+            with self.poison:
                 self._room.extend(wanted + self._limits.reserve_bytes)
         if wanted + kept > self._tail.room:
             raise self._full(f"{size} bytes")
@@ -127,32 +127,33 @@ class Writer:
 
     def commit(self) -> Position:
         """Make the batch durable, then do what is due between batches."""
-        self.check_alive()
+        self.poison.check()
         if not self._batch.count:
             return self.head
         told = self.head.seq
         try:
-            with self._poison:
+            with self.poison:
+                self._own_files()
                 now = self._write_batch()
                 self._head_file.write(self.head.seq, self.head.crc)
-                self._presence.glance(told)
+                self._presence.glance(told, self.head.crc)
                 if now >= self._due_at or self._tail.end >= self._room.due_end:
                     self._tend(now, told)
         except BaseException:
             # Interrupted anywhere in here, it no longer knows what the file holds.
-            self._poison.interrupted()
+            self.poison.interrupted()
             raise
         return self.head
 
     def lay_ground(self) -> Groundwork | None:
         """See `Log.lay_ground`."""
-        with self._poison:
+        with self.poison:
             return self._room.lay_ground()
 
     def record(self, control: ControlRecord) -> None:
         """Write a control record as a batch of its own."""
         assert not self._batch.count, "control records take their turn between batches"
-        self.check_alive()
+        self.poison.check()
         if self._tail.room < 2 * self._limits.control_bytes:
             raise self._full("a record of its own")
         if isinstance(control, Compacted):
@@ -164,8 +165,9 @@ class Writer:
     def seal(self) -> Position:
         """End the segment now and begin the next one. Gives the place of the seal."""
         assert not self._batch.count, "segments end between batches"
-        self.check_alive()
-        with self._poison:
+        self.poison.check()
+        with self.poison:
+            self._own_files()
             sealed = self._roll()
         if sealed is None:
             raise self._full("a new segment")
@@ -175,8 +177,9 @@ class Writer:
         """Write the last record, cut the room off, and let HEAD say that nothing is missing."""
         self._batch = Batch(self._tail.running)  # what was staged goes, as in a crash
         self.look_around()
-        with self._poison:
+        with self.poison:
             self._room.discard()
+            self._own_files()
             self._stage_control(control)
             self._finish_tail()
             self._head_file.write(self.head.seq, self.head.crc, closed=True)
@@ -185,7 +188,7 @@ class Writer:
     def sync_head(self) -> None:
         """Make HEAD durable when it changed since it last was."""
         self.look_around()
-        with self._poison:
+        with self.poison:
             self._room.follow()
             if self._head_file.dirty:
                 self._sync_head(self._clock.boot())
@@ -199,21 +202,17 @@ class Writer:
     def look_around(self) -> None:
         """Raises `Displaced` when what is held is no longer what its names say, and `DiskFailed`
         when nobody can tell; then, too, nothing more is written."""
-        self.check_alive()
-        with self._poison:
-            self._presence.check(self.head.seq)
+        self.poison.check()
+        with self.poison:
+            self._presence.check(self.head.seq, self.head.crc)
 
-    @property
-    def poisoned(self) -> bool:
-        return self._poison.taken
-
-    def check_alive(self) -> None:
-        """Raises `Poisoned` after a failure; `Displaced` again when that is how it ended."""
-        self._poison.check()
-
-    def poison(self, error: OSError) -> DiskFailed:
-        """From now on nothing is written. Gives the error to raise."""
-        return self._poison.failed(error)
+    def _own_files(self) -> None:
+        """What is written in place has no other name, under which somebody keeps a copy of it."""
+        if self._tail.has_other_names:
+            self._room.end_groundwork()
+            self._tail.detach()
+            self._head_file.detach()
+            self._presence.follow(self._head_file, self._tail)
 
     def _full(self, what: str) -> JournalFull:
         return JournalFull(f"no room for {what} in {self.directory}", "free some space, try again")
@@ -246,7 +245,7 @@ class Writer:
         self._head_synced_at = now
 
     def _tend(self, now: int, told: int) -> None:
-        self._presence.check(told)
+        self._presence.check(told, self.head.crc)
         if now - self._head_synced_at >= self._limits.head_age_us_max:
             self._sync_head(now)
         age = self._last_at - self._tail.started_at

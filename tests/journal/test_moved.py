@@ -181,6 +181,20 @@ def test_a_file_that_is_replaced_or_removed_is_noticed_within_a_second(
     journal.close()
 
 
+def test_a_tail_that_was_removed_is_kept_aside_and_can_be_put_back(tmp_path: Path) -> None:
+    journal = filled(tmp_path)
+    (tmp_path / "00000000000000000001.jsonl").unlink()
+    said = ended(lambda: journal.append(KIND, {"n": 6}))
+    kept = tmp_path / "quarantine" / "kept-00000000000000000001.jsonl"
+    assert f"are in {kept}" in said
+    journal.close()
+    with pytest.raises(JournalError):
+        open_journal(tmp_path)
+    kept.rename(tmp_path / "00000000000000000001.jsonl")
+    open_journal(tmp_path).close()
+    assert numbers(tmp_path)[:5] == [1, 2, 3, 4, 5]
+
+
 def test_a_writer_that_has_nothing_to_write_notices_as_well(tmp_path: Path) -> None:
     journal = filled(tmp_path / "a")
     (tmp_path / "a").rename(tmp_path / "b")
@@ -197,3 +211,70 @@ def test_descriptors_of_a_directory_are_given_back(tmp_path: Path) -> None:
         journal.close()
         del journal
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def linked(source: Path, target: Path) -> None:
+    """`cp -al`: a copy that shares every file."""
+    target.mkdir()
+    for path in source.iterdir():
+        (target / path.name).hardlink_to(path)
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir() if path.name != "LOCK"}
+
+
+def test_a_copy_made_of_links_is_no_longer_one_when_it_is_written(tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    filled(a).close()
+    linked(a, b)
+    before = contents(a)
+    with filled(b, 101):
+        assert contents(a) == before, "what is written to the one is not in the other"
+        with filled(a, 11):  # and each has a lock of its own
+            pass
+    assert numbers(a) == [1, 2, 3, 4, 5, 11, 12, 13, 14, 15]
+    assert numbers(b) == [1, 2, 3, 4, 5, 101, 102, 103, 104, 105]
+    assert verify(a).ok
+    assert verify(b).ok
+
+
+def test_an_open_journal_goes_on_in_its_own_files_when_links_to_them_are_made(
+    tmp_path: Path,
+) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    with filled(a) as journal:
+        linked(a, b)
+        before = contents(b)
+        for number in range(6, 60):  # a segment ends meanwhile
+            journal.append(KIND, {"n": number, "text": "x" * 900})
+        assert contents(b) == before
+        with filled(b, 101):  # beside the one that was copied
+            assert numbers(b) == [1, 2, 3, 4, 5, 101, 102, 103, 104, 105]
+        journal.append(KIND, {"n": 60})
+    assert numbers(a) == list(range(1, 61))
+    assert verify(a).ok
+    assert verify(b).ok
+
+
+def test_a_backup_of_links_that_takes_the_place_gets_no_acknowledgement(tmp_path: Path) -> None:
+    a = tmp_path / "a"
+    journal = filled(a)
+    linked(a, tmp_path / "backup")
+    a.rename(tmp_path / "aside")
+    (tmp_path / "backup").rename(a)
+    assert str(tmp_path / "aside") in ended(lambda: journal.append(KIND, {"n": 6}))
+    assert numbers(a) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("name", ["HEAD", "00000000000000000001.jsonl"])
+def test_a_backup_that_is_copied_over_the_files_is_noticed_within_a_second(
+    tmp_path: Path, name: str
+) -> None:
+    a, backup = tmp_path / "a", tmp_path / "backup"
+    journal = filled(a)
+    shutil.copytree(a, backup)
+    journal.append_all([(KIND, {"n": number}) for number in range(6, 9)])
+    shutil.copyfile(backup / name, a / name)
+    said = ended(journal._log.sync_head)
+    assert f"{name} was overwritten" in said

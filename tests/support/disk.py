@@ -89,6 +89,8 @@ class SimulatedDisk:
         """Called before each sync of a file: a moment at which somebody may look."""
         self.before_sync_dir: Callable[[], None] = nothing
         self._crash_at: int | None = None
+        self._interfere_at: int | None = None
+        self._interfere: Callable[[], None] = nothing
         self._fail_at: dict[int, int] = {}
         self._folders: dict[Path, _Folder] = {}
         self._open: dict[int, _File] = {}
@@ -108,6 +110,10 @@ class SimulatedDisk:
     def fail_in(self, calls: int, code: int = errno.EIO) -> None:
         """Let that changing call fail with this error."""
         self._fail_at[self.calls + calls] = code
+
+    def interfere_in(self, calls: int, act: Callable[[], None]) -> None:
+        """Let somebody do this just before that changing call."""
+        self._interfere_at, self._interfere = self.calls + calls, act
 
     def clear_faults(self) -> None:
         """Take back what is planned and has not happened."""
@@ -380,6 +386,9 @@ class SimulatedDisk:
 
     def _change(self) -> None:
         """Counts a changing call, before it happens."""
+        if self.calls + 1 == self._interfere_at:
+            self._interfere_at = None
+            self._interfere()
         self.calls += 1
         code = self._fail_at.pop(self.calls, None)
         if code is not None:
