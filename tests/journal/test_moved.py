@@ -104,6 +104,25 @@ def test_a_moved_journal_is_read_by_its_own_process_where_it_is(tmp_path: Path) 
         assert next(following).value["n"] == 1
 
 
+def test_who_follows_a_journal_that_is_moved_gets_nothing_of_the_one_in_its_place(
+    tmp_path: Path,
+) -> None:
+    filled(tmp_path / "a").close()
+    history = read_journal(tmp_path / "a")
+    following = iter(history.follow())
+    assert [next(following).value["n"] for _ in range(5)] == [1, 2, 3, 4, 5]
+    (tmp_path / "a").rename(tmp_path / "b")
+    with filled(tmp_path / "a", 101) as other:
+        other.append_all([(KIND, {"n": number}) for number in range(106, 120)])
+        for act in (
+            lambda: next(following),
+            lambda: history.seq,
+            history.state,
+            lambda: list(history.read()),
+        ):
+            assert str(tmp_path / "b") in ended(act)
+
+
 def test_moving_it_back_before_the_next_append_is_nothing(tmp_path: Path) -> None:
     with filled(tmp_path / "a") as journal:
         (tmp_path / "a").rename(tmp_path / "b")
