@@ -44,6 +44,7 @@ class Life:
         self.disk = disk
         self.told: list[int] = []
         self.other: Log | None = None
+        self.told_before = 0
 
     def live(self) -> None:
         log = open_log(A, files=self.disk, limits=SMALL, new_id="a", fold_version=FOLD)
@@ -69,6 +70,7 @@ class Life:
 
     def swap(self) -> None:
         """Somebody moves it, and begins another one in its place."""
+        self.told_before = len(self.told)
         self.disk.move_dir(A, B)
         self.other = open_log(A, files=self.disk, limits=SMALL, new_id="b", fold_version=FOLD)
         put(self.other, 1_000)
@@ -110,6 +112,8 @@ def test_whenever_it_is_moved_nothing_is_written_into_the_one_in_its_place(first
             said = str(error)
         whole = len(life.told) == NUMBERS  # it was moved while it wrote its last words
         assert str(B) in said or whole
+        # The one whose look was over; nothing after it.
+        assert len(life.told) <= life.told_before + 1
         assert life.other is not None
         put(life.other, 1_001)
         life.other.close()
