@@ -78,6 +78,13 @@ class Poisoned(DiskFailed):
     """An earlier failure ended this log; only opening it again says what is durable."""
 
 
+class Displaced(DiskFailed):
+    """The disk is well, but what this log has open is no longer what its names say: somebody
+    moved, replaced or removed it. What was acknowledged is where the message says; of the batch
+    that was on its way nobody was told. For whoever has to handle it, it is a `DiskFailed`: this
+    log has ended."""
+
+
 class AttemptFailed(JournalError):
     """A snapshot or an archive could not be made; the journal itself is unharmed."""
 

@@ -34,6 +34,7 @@ DOORS = frozenset(
         "ackbook.journal.storage.commit_thread",
         "ackbook.journal.recovery.open_log",
     }
+    | {"ackbook.journal.storage.mounts", "ackbook.journal.maintenance.handed_over"}
     | {"ackbook.journal.maintenance.archive_worker", "ackbook.journal.maintenance.scrub_worker"}
     | {
         "ackbook.journal.storage.notifier",

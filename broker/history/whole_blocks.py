@@ -15,6 +15,7 @@ from ackbook.journal import (
     Corrupt,
     Damage,
     DamageFound,
+    Files,
     Lost,
     NewerFormat,
     OsFiles,
@@ -29,7 +30,9 @@ from ackbook.journal.reading.sources import sources_of
 from ackbook.projections.codec import Entry, decode_block
 
 
-def whole_blocks(journal: Path, after: int, through: int) -> Iterator[tuple[int, list[Entry]]]:
+def whole_blocks(
+    journal: Path, after: int, through: int, *, files: Files | None = None
+) -> Iterator[tuple[int, list[Entry]]]:
     """The size and the entries of each block after one record through another.
 
     Nothing is given that stands behind a hole or behind damage, unless a record accepts the loss:
@@ -37,9 +40,10 @@ def whole_blocks(journal: Path, after: int, through: int) -> Iterator[tuple[int,
     where an archive that held it is not there, `NewerFormat` where a record has a shape that is not
     known here.
     """
-    reader, chain, reached = Reader(journal), _Chain(), after
+    files = files or OsFiles()
+    reader, chain, reached = Reader(journal, files=files), _Chain(files), after
     for block in reader.blocks(after, through):
-        _refuse_holes(journal, reader)
+        _refuse_holes(journal, reader, files)
         chain.follow(journal, block)
         try:
             entries = decode_block(block)
@@ -47,7 +51,7 @@ def whole_blocks(journal: Path, after: int, through: int) -> Iterator[tuple[int,
             raise NewerFormat(_unknown(journal, reached, error)) from None
         reached = entries[-1].seq
         yield len(block), entries
-    _refuse_holes(journal, reader)
+    _refuse_holes(journal, reader, files)
     if reached != through:
         damage = reader.damage
         raise Corrupt(damage[0] if damage else _unreachable(journal, reached, through))
@@ -56,7 +60,8 @@ def whole_blocks(journal: Path, after: int, through: int) -> Iterator[tuple[int,
 class _Chain:
     """That each file goes on from the one that was read before it, as its first line says."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: Files) -> None:
+        self._files = files
         self._journal = ""
         self._last = b""
 
@@ -69,12 +74,12 @@ class _Chain:
             last = parse_line(self._last)
             other = self._journal not in ("", started.journal)
             if other or (last is not None and last.crc != started.previous_crc):
-                raise Corrupt(_unchained(journal, line.seq, started))
+                raise Corrupt(_unchained(journal, line.seq, started, self._files))
             self._journal = started.journal
         self._last = block[block.rfind(b"\n", 0, -1) + 1 : -1]
 
 
-def _refuse_holes(journal: Path, reader: Reader) -> None:
+def _refuse_holes(journal: Path, reader: Reader, files: Files) -> None:
     """What stands at the end of the newest file is not passed over by going on: nothing follows."""
     if reader.damage:
         newest = segment_name(reader.bases[-1])
@@ -82,11 +87,11 @@ def _refuse_holes(journal: Path, reader: Reader) -> None:
             if each.file != newest:
                 raise Corrupt(each)
     for gap in reader.gaps:
-        raise _missing(journal, gap)
+        raise _missing(journal, gap, files)
 
 
-def _missing(journal: Path, gap: Gap) -> DamageFound:
-    listing = list_directory(OsFiles(), journal)
+def _missing(journal: Path, gap: Gap, files: Files) -> DamageFound:
+    listing = list_directory(files, journal)
     archived = bool(listing.archives) and gap.last < min(listing.segments, default=gap.last + 1)
     name = archive_name(gap.first, gap.last, "*") if archived else segment_name(gap.first)
     damage = Damage(
@@ -100,8 +105,8 @@ def _missing(journal: Path, gap: Gap) -> DamageFound:
     return Lost(damage) if archived else Corrupt(damage)
 
 
-def _unchained(journal: Path, seq: int, started: SegmentStarted) -> Damage:
-    sources = sources_of(list_directory(OsFiles(), journal))
+def _unchained(journal: Path, seq: int, started: SegmentStarted, files: Files) -> Damage:
+    sources = sources_of(list_directory(files, journal))
     return Damage(
         file=next((each.name for each in sources if each.base == seq), str(journal)),
         line=1,

@@ -2,8 +2,9 @@
 
 `python -m ackbook.broker.history.why_worker JOURNAL HEAD QUESTION` prints the stories that are
 asked for up to the record HEAD, which has to be durable, as one line of JSON: an `WhyAnswer`. It
-reads like any reader and keeps what it learns in the user's cache. Where it fails it says why on
-standard error and ends with the exit code of the error; it is ended when nobody waits any more.
+reads like any reader, in a directory that may be handed over, and keeps what it learns in the
+user's cache. Where it fails it says why on standard error and ends with the exit code of the error;
+it is ended when nobody waits any more.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ackbook.broker.history.story_query import StoryQuery, caches_of
 from ackbook.broker.history.why_question import Misasked, NothingKnown, WhyQuestion
 from ackbook.broker.journal_endings import error_at_a_shell, exit_code_of
 from ackbook.journal import AttemptFailed, JournalError, Reader
+from ackbook.journal.maintenance.handed_over import handed_over
 
 NICE = 10
 """Whoever waits for an answer of the loop comes first."""
@@ -67,11 +69,13 @@ def main(arguments: list[str]) -> ExitCode:
     os.nice(NICE)
     gc.disable()  # it lives for one question
     journal, head, question = arguments
+    held = handed_over(Path(journal))
+    where = Path(journal) if held is None else held.within(held.directory)
     try:
         asked = msgspec.json.decode(question, type=WhyQuestion)
-        answer = tell(Path(journal), int(head), asked)
+        answer = tell(where, int(head), asked)
     except JournalError as error:
-        sys.stderr.write(f"{error_at_a_shell(error)}\n")
+        sys.stderr.write(f"{error_at_a_shell(error)}\n".replace(str(where), journal))
         return exit_code_of(error)
     except msgspec.DecodeError as error:
         sys.stderr.write(f"{journal} holds a record of a shape not known here: {error}\n")

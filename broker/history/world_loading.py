@@ -20,6 +20,7 @@ from ackbook.broker.history.whole_blocks import whole_blocks
 from ackbook.journal import (
     Corrupt,
     Damage,
+    Files,
     Reader,
     SnapshotFile,
     SnapshotUnusable,
@@ -48,11 +49,13 @@ def begin_world(
     through: int,
     first: SnapshotFile | None = None,
     history: FoldHistory = RELEASED,
+    *,
+    files: Files | None = None,
 ) -> tuple[World, SnapshotFile | None]:
     """The world of the newest snapshot at or before `through` that can be loaded, and which one
     that was; an empty world and None where there is none. `first` is tried before all others. A
     snapshot of an earlier version of the fold counts when `confirm_world` has gone through."""
-    for snapshot in _candidates(journal, through, first, history):
+    for snapshot in _candidates(journal, through, first, history, files):
         try:
             world = load(snapshot.blocks(), snapshot.fold_version, history)
         except (SnapshotUnusable, UnreadableWorld) as error:
@@ -77,13 +80,15 @@ def begin_audit(journal: Path, oldest: int, before: Callable[[SnapshotFile], boo
     return begin_world(journal, 0, fitting[0])[0] if fitting else World()
 
 
-def fold_rest(journal: Path, world: World, through: int) -> Iterator[int]:
+def fold_rest(
+    journal: Path, world: World, through: int, *, files: Files | None = None
+) -> Iterator[int]:
     """Fold everything after the world's own record through `through`; the bytes of each block,
     when it is folded.
 
     Nothing is folded that stands behind a hole or behind damage: raises what `whole_blocks` raises.
     """
-    for size, entries in whole_blocks(journal, world.seq, through):
+    for size, entries in whole_blocks(journal, world.seq, through, files=files):
         fold_all(world, entries)
         yield size
 
@@ -93,6 +98,8 @@ def confirm_world(
     loaded: World,
     snapshot: SnapshotFile | None,
     history: FoldHistory = RELEASED,
+    *,
+    files: Files | None = None,
 ) -> Iterator[int]:
     """Hold a world that came through the steps from an earlier version of the fold against the
     records: nothing may be folded into it before this has ended. The bytes of each block.
@@ -102,10 +109,10 @@ def confirm_world(
     of all of them comes to another world, and what `fold_rest` raises where they cannot all be
     read.
     """
-    if snapshot is None or snapshot.fold_version == history.newest or _let_go(journal):
+    if snapshot is None or snapshot.fold_version == history.newest or _let_go(journal, files):
         return
     folded = World()
-    for size, entries in whole_blocks(journal, 0, snapshot.seq):
+    for size, entries in whole_blocks(journal, 0, snapshot.seq, files=files):
         if entries[-1].seq != folded.seq + len(entries):
             return  # what is missing there was accepted by a record
         fold_all(folded, entries)
@@ -117,19 +124,23 @@ def confirm_world(
 
 
 def _candidates(
-    journal: Path, through: int, first: SnapshotFile | None, history: FoldHistory
+    journal: Path,
+    through: int,
+    first: SnapshotFile | None,
+    history: FoldHistory,
+    files: Files | None,
 ) -> Iterator[SnapshotFile]:
     if first is not None:
         yield first
     # Only asked when the first one did not do: each of them is read whole to be verified.
-    for snapshot in newest_snapshots(journal, history.loadable, head=through).usable:
+    for snapshot in newest_snapshots(journal, history.loadable, head=through, files=files).usable:
         if first is None or snapshot.seq < first.seq:
             yield snapshot
 
 
-def _let_go(journal: Path) -> bool:
+def _let_go(journal: Path, files: Files | None) -> bool:
     """Whether the newest segment says that archives were removed on purpose."""
-    reader = Reader(journal)
+    reader = Reader(journal, files=files)
     for line in reader.lines(after=max(reader.bases, default=1) - 1):
         match read_control(line) if line.kind.startswith(CONTROL_PREFIX) else None:
             case SegmentStarted(archived_from=archived_from) if archived_from > 1:

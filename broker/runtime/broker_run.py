@@ -17,6 +17,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ackbook.broker.core.commands import NoteClock, StartBroker, StopBroker
@@ -125,6 +126,7 @@ class BrokerRun:
         )
         with at_the_end(journal.close):
             try:
+                self._place.check_holds(journal.files)
                 world, since = await replay(self._place.journal, journal)
                 try:
                     async with asyncio.TaskGroup() as tasks:
@@ -143,13 +145,15 @@ class BrokerRun:
         self, journal: Log, world: World, since: SnapshotStart, tasks: asyncio.TaskGroup
     ) -> None:
         settings, place = self._settings, self._place
+        # Whoever reads beside the log reads the same directory, whatever its name means by now.
+        here = journal.files.within(journal.directory)
         instance = settings.instance or secrets.token_hex(8)
-        feed, waiter = Feed(place.journal, world.seq), StateWaiter()
+        feed, waiter = Feed(here, world.seq), StateWaiter()
         attachments = Attachments(feed)
         witnesses = Witnesses(journal.epoch, journal.journal_id, instance, world)
         await witnesses.ask(sockets_in(place.holders))
         hello = witnesses.hello()
-        holders = Holders(place.holders, place.journal, hello, attachments)
+        holders = Holders(place.holders, here, hello, attachments)
         tokens = AgentTokens(world)
         starter = tokens.agent_of(settings.token)
         if starter and settings.named and "policy" not in world.policy.agents_may:
@@ -157,7 +161,7 @@ class BrokerRun:
         engine = Engine(journal, world, (feed, waiter, tokens, holders.dispatch))
         holders.work_for(engine, tasks)
         known = (engine, holders, waiter, tokens)
-        spawner = Spawner(*known, place.directory, os.environ, settings.umask)
+        spawner = Spawner(*known, place.home, os.environ, settings.umask)
         holders.restart = lambda start: _restart(tasks, spawner, start, journal)
         snapshots = SnapshotSchedule(engine, journal, since, settings.upkeep)
         compactor = Compactor(engine, journal, snapshots, settings.upkeep)
@@ -175,6 +179,8 @@ class BrokerRun:
             historians=asyncio.Semaphore(HISTORIANS_MAX),
             health=HealthSources(engine, snapshots, compactor, checker, holders),
             directory=place.directory,
+            journal=here,
+            within=journal.files,
             version=settings.version,
             started=time.monotonic(),
             shutdown=lambda keep, by: self.stop("shutdown", keep_agents=keep, commander=by),
@@ -259,13 +265,14 @@ async def replay(directory: Path, journal: Log) -> tuple[World, SnapshotStart]:
     """The world as the journal tells it, block by block so that `/health` answers, and what was
     folded beyond a snapshot. Raises `Corrupt` and `NewerFormat` as `fold_rest` does: a broker does
     not begin with less than all of it."""
-    head = journal.head.seq
-    world, snapshot = await asyncio.to_thread(begin_world, directory, head, journal.snapshot)
+    head, files = journal.head.seq, journal.files
+    begin = partial(begin_world, directory, head, journal.snapshot, files=files)
+    world, snapshot = await asyncio.to_thread(begin)
     folded = 0
-    for size in confirm_world(directory, world, snapshot):
+    for size in confirm_world(directory, world, snapshot, files=files):
         folded += size
         await asyncio.sleep(0)
-    for size in fold_rest(directory, world, head):
+    for size in fold_rest(directory, world, head, files=files):
         folded += size
         await asyncio.sleep(0)
     gc.collect()

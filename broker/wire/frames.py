@@ -45,7 +45,8 @@ class Launch(Frame, frozen=True, tag_field="frame", tag="launch"):
 
     `screens`: the file that keeps screens of evidence; none are kept where it is empty. `stay_s`:
     how long the holder waits for a broker that names it before it ends itself. `umask`: of the
-    program, whatever that of its broker is.
+    program, whatever that of its broker is. `home`: what the broker's directory is called, which is
+    the holder's working directory at its start; where it is empty, paths are used as they are.
     """
 
     name: AgentName
@@ -63,6 +64,7 @@ class Launch(Frame, frozen=True, tag_field="frame", tag="launch"):
     idle_threshold_s: int = 30
     stay_s: int = 30
     umask: int = UMASK
+    home: str = ""
 
 
 class Hello(Frame, frozen=True, tag_field="frame", tag="hello"):

@@ -20,7 +20,6 @@ from ackbook.journal.maintenance.compaction import CompactionReport
 from ackbook.journal.maintenance.retention import FOREVER, Retention
 from ackbook.journal.reading.own_errors import own_errors
 from ackbook.journal.storage.clock import Clock
-from ackbook.journal.storage.files import Files
 from ackbook.journal.storage.notifier import Notifier
 from ackbook.journal.writing.group_commit import Appender
 from ackbook.journal.writing.log import Log
@@ -31,12 +30,8 @@ _Result = TypeVar("_Result")
 class AsyncJournal(OwnHistory):
     """Use it from the loop that it was made on. `read` and `state` block while they read."""
 
-    def __init__(
-        self, log: Log, *, state_version: int, files: Files, clock: Clock, notifier: Notifier
-    ) -> None:
-        super().__init__(
-            log, state_version=state_version, files=files, clock=clock, notifier=notifier
-        )
+    def __init__(self, log: Log, *, state_version: int, clock: Clock, notifier: Notifier) -> None:
+        super().__init__(log, state_version=state_version, clock=clock, notifier=notifier)
         self._loop = asyncio.get_running_loop()
         self._appender = Appender(log)
         self._turns = asyncio.Lock()
@@ -45,7 +40,6 @@ class AsyncJournal(OwnHistory):
         self._free.set()
         self._closing: asyncio.Task[None] | None = None
         self._witness: asyncio.TimerHandle | None = None
-        self._keeping = Housekeeping(self.directory, state_version, self._files, self._take_turn)
 
     async def append(self, kind: str, data: Data) -> int:
         """Append one record and give its position; when this returns, it is durable.
@@ -68,13 +62,13 @@ class AsyncJournal(OwnHistory):
         """See `Journal.snapshot`. The state is encoded at once and written on a thread. Raises
         `RecordRefused`, `AttemptFailed`, `JournalFull`, `SnapshotUnusable` and `NotOpen`."""
         with own_errors(self.directory, "no snapshot was made"):
-            await asyncio.to_thread(self._keeping.snapshot, encode(state), through)
+            await asyncio.to_thread(self._keeping().snapshot, encode(state), through)
 
     async def compact(self, keep: Retention = FOREVER) -> CompactionReport:
         """See `Journal.compact`. It packs on a thread. Raises `AttemptFailed`, `JournalFull` and
         `NotOpen`."""
         with own_errors(self.directory, "it was not compacted"):
-            return await asyncio.to_thread(self._keeping.compact, keep)
+            return await asyncio.to_thread(self._keeping().compact, keep)
 
     async def close(self) -> None:
         """Wait for what was asked for, and end cleanly. Again is nothing. Raises `DiskFailed` as
@@ -93,6 +87,10 @@ class AsyncJournal(OwnHistory):
         if self._witness is None:
             self._witness = self._loop.call_later(WITNESS_S, self._sync_head)
         return first
+
+    def _keeping(self) -> Housekeeping:
+        # Not kept: with the last reference to this, its directory is let go of.
+        return Housekeeping(self.directory, self._state_version, self._files, self._take_turn)
 
     def _take_turn(self, act: Callable[[Log], _Result]) -> _Result:
         """From a thread: run it on the loop."""

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ackbook.journal.errors import Damage, OutOfReach
+from ackbook.journal.errors import Damage, Displaced, OutOfReach
 from ackbook.journal.format.control import RecoveryReport
 from ackbook.journal.format.head import read_head
 from ackbook.journal.format.values import Record, State
@@ -21,6 +21,7 @@ from ackbook.journal.reading.reader import Reader
 from ackbook.journal.reading.snapshot_choice import newest_snapshots
 from ackbook.journal.storage.clock import Clock, OsClock
 from ackbook.journal.storage.files import Files, OsFiles
+from ackbook.journal.storage.held_directory import HeldDirectory
 from ackbook.journal.storage.notifier import Notifier
 from ackbook.journal.writing.log import Log
 
@@ -32,7 +33,9 @@ def read_journal(directory: str | Path, *, state_version: int = 1) -> "History":
 
 
 class History:
-    """One directory. Each call looks anew, and each iteration has a place of its own."""
+    """One directory, which is the one that was there when this first found one: every call raises
+    `Displaced` once its name means another. Each call looks anew, and each iteration has a place of
+    its own."""
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class History:
         notifier: Notifier | None = None,
     ) -> None:
         self._files = files or OsFiles()
+        self._held: HeldDirectory | None = None
         self._clock = clock or OsClock()
         self._notifier = notifier or Notifier()
         self._state_version = state_version
@@ -98,7 +102,7 @@ class History:
         `read(after=state.seq)`. Without one it is the state before the first record."""
         with self._own_errors():
             newest = newest_snapshots(
-                self.directory, self._state_version, count_max=1, files=self._files
+                self.directory, self._state_version, count_max=1, files=self._door()
             ).usable
             if not newest:
                 return State()
@@ -109,7 +113,7 @@ class History:
         """The same as `seq` at the price of a glance: what the writer vouches for. When it was
         killed this may be a batch behind, until it is back."""
         with self._own_errors():
-            head = read_head(self._files, self.directory)
+            head = read_head(self._door(), self.directory)
         return head.seq if head.marks else self.seq
 
     def _last_seq(self, after: int) -> int:
@@ -122,7 +126,17 @@ class History:
         return own_errors(self.directory, "it cannot be read now")
 
     def _reader(self) -> Reader:
-        return Reader(self.directory, files=self._files)
+        return Reader(self.directory, files=self._door())
+
+    def _door(self) -> Files:
+        if self._held is None:
+            try:
+                self._held = HeldDirectory.of(self._files, self.directory)
+            except OSError:
+                return self._files  # there is nothing yet
+        elif not self._held.is_named:
+            raise _displaced(self._held)
+        return self._held
 
 
 class OwnHistory(History):
@@ -134,12 +148,15 @@ class OwnHistory(History):
         log: Log,
         *,
         state_version: int,
-        files: Files | None = None,
         clock: Clock | None = None,
         notifier: Notifier | None = None,
     ) -> None:
         super().__init__(
-            log.directory, state_version=state_version, files=files, clock=clock, notifier=notifier
+            log.directory,
+            state_version=state_version,
+            files=log.files,
+            clock=clock,
+            notifier=notifier,
         )
         self._log = log
 
@@ -148,10 +165,19 @@ class OwnHistory(History):
         """The last durable position, and the cursor of someone who knows all of it."""
         return self._durable_seq()
 
+    def _door(self) -> Files:
+        return self._files  # that of the log, wherever it is
+
     @property
     def recovery(self) -> RecoveryReport:
         """What the start found and did."""
         return self._log.recovery
+
+
+def _displaced(held: HeldDirectory) -> Displaced:
+    now = held.name_now
+    happened = f"was moved to {now}" if now else "was removed"
+    return Displaced(f"{held.directory} {happened} while it was read", "open what is there now")
 
 
 def _ahead(directory: Path, after: int, last: int) -> Damage:

@@ -70,7 +70,7 @@ def open_journal(
         allow_network_fs=allow_network_fs,
         fold_version=state_version,
     )
-    return Journal(log, state_version=state_version, files=files, clock=clock)
+    return Journal(log, state_version=state_version, clock=clock)
 
 
 class Journal(OwnHistory):
@@ -81,17 +81,14 @@ class Journal(OwnHistory):
     interrupted in the middle of a write, and in a fork of the process that opened it.
     """
 
-    def __init__(
-        self, log: Log, *, state_version: int, files: Files | None, clock: Clock | None
-    ) -> None:
-        super().__init__(log, state_version=state_version, files=files, clock=clock)
+    def __init__(self, log: Log, *, state_version: int, clock: Clock | None) -> None:
+        super().__init__(log, state_version=state_version, clock=clock)
         self._lock = Lock()
         self._pid = os.getpid()
         self._ended: tuple[str, str] | None = None
         """Why nothing can be written any more, and what to do then."""
         self._witness: Timer | None = None
         self._on_loop: AsyncJournal | None = None
-        self._keeping = Housekeeping(self.directory, state_version, self._files, self._take_turn)
 
     def append(self, kind: str, data: Data) -> int:
         """Append one record and give its position; when this returns, it is durable. `kind` is a
@@ -132,7 +129,7 @@ class Journal(OwnHistory):
         Raises `AttemptFailed` and `JournalFull`, which harm nothing, `RecordRefused` when JSON
         cannot hold the state, and `SnapshotUnusable` when there is no record `through`.
         """
-        self._keeping.snapshot(encode(state), through)
+        self._keeping().snapshot(encode(state), through)
 
     def compact(self, keep: Retention = FOREVER) -> CompactionReport:
         """Move whole segments that two snapshots make dispensable into packed archives, from where
@@ -142,7 +139,7 @@ class Journal(OwnHistory):
 
         Raises `AttemptFailed` and `JournalFull`, which harm nothing: what went before stays gone.
         """
-        return self._keeping.compact(keep)
+        return self._keeping().compact(keep)
 
     def close(self) -> None:
         """End cleanly and let others open it. Followers in this process end. Again is nothing.
@@ -177,7 +174,6 @@ class Journal(OwnHistory):
             self._on_loop = AsyncJournal(
                 log,
                 state_version=self._state_version,
-                files=self._files,
                 clock=self._clock,
                 notifier=self._notifier,
             )
@@ -191,6 +187,10 @@ class Journal(OwnHistory):
     ) -> None:
         assert self._on_loop is not None, "it was entered"
         await self._on_loop.close()
+
+    def _keeping(self) -> Housekeeping:
+        # Not kept: with the last reference to this, its directory is let go of.
+        return Housekeeping(self.directory, self._state_version, self._files, self._take_turn)
 
     def _take_turn(self, act: Callable[[Log], _Result]) -> _Result:
         with self._turn() as log:

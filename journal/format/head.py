@@ -84,13 +84,17 @@ def read_head(files: Files, directory: Path) -> HeadReading:
 class Head:
     """The writer's side: one descriptor for its life."""
 
-    __slots__ = ("_files", "_handle", "_journal", "_slot", "dirty")
+    __slots__ = ("_files", "_journal", "_path", "_slot", "_slots", "dirty", "handle")
 
-    def __init__(self, files: Files, handle: Handle, journal: str, slot: int) -> None:
+    def __init__(
+        self, files: Files, handle: Handle, path: Path, journal: str, slots: tuple[bytes, bytes]
+    ) -> None:
         self._files = files
-        self._handle = handle
+        self._path = path
+        self._slots = list(slots)
+        self.handle = handle
         self._journal = journal
-        self._slot = slot
+        self._slot = 1
         self.dirty = False
 
     @classmethod
@@ -99,23 +103,36 @@ class Head:
         old content bore witness until now; so the new file takes its place in one step."""
         first = encode_mark(Mark(journal, seq, crc, closed=False))
         blank = b" " * (SLOT_BYTES - 1) + b"\n"
-        install(files, directory / HEAD, first + blank)
-        return cls(files, files.open(directory / HEAD, "write"), journal, slot=1)
+        path = directory / HEAD
+        install(files, path, first + blank)
+        return cls(files, files.open(path, "write"), path, journal, (first, blank))
 
     def write(self, seq: int, crc: str, *, closed: bool = False) -> None:
         """Say it, for all who look from now on; a power cut may still take it back."""
         slot = encode_mark(Mark(self._journal, seq, crc, closed))
-        write_all(self._files, self._handle, self._slot * SLOT_BYTES, slot)
+        write_all(self._files, self.handle, self._slot * SLOT_BYTES, slot)
+        self._slots[self._slot] = slot
         self._slot = 1 - self._slot
         self.dirty = True
 
+    @property
+    def is_as_written(self) -> bool:
+        """Whether the file says what was written here last, and nobody else wrote to it."""
+        return self._files.read(self.handle, 0, 2 * SLOT_BYTES) == b"".join(self._slots)
+
+    def detach(self) -> None:
+        """Go on in a copy, which takes the name; see `Tail.detach`."""
+        install(self._files, self._path, b"".join(self._slots))
+        old, self.handle = self.handle, self._files.open(self._path, "write")
+        self._files.close(old)
+
     def sync(self) -> None:
         """Make it durable."""
-        self._files.sync(self._handle)
+        self._files.sync(self.handle)
         self.dirty = False
 
     def close(self) -> None:
-        self._files.close(self._handle)
+        self._files.close(self.handle)
 
 
 def _decode_mark(slot: bytes) -> Mark | None:

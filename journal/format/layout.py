@@ -31,7 +31,7 @@ QUARANTINE = "quarantine"
 _SEGMENT = re.compile(r"([0-9]{20})\.jsonl")
 _SNAPSHOT = re.compile(r"snapshot-([0-9]{20})\.jsonl")
 _ARCHIVE = re.compile(r"([0-9]{20})-([0-9]{20})\.jsonl\.(?:gz|zst)")
-_TEMPORARY = re.compile(r"(HEAD|[0-9]{20}\.jsonl|snapshot-[0-9]{20}\.jsonl)(\.[0-9]+)?\.tmp")
+_TEMPORARY = re.compile(r"(HEAD|LOCK|[0-9]{20}\.jsonl|snapshot-[0-9]{20}\.jsonl)(\.[0-9]+)?\.tmp")
 _FOLDERS = (ARCHIVE, QUARANTINE)
 _KNOWN = frozenset({LOCK, HEAD, ARCHIVE, QUARANTINE})
 

@@ -3,7 +3,8 @@
 `python -m ackbook.journal.maintenance.archive_worker DIR BASE...` prints one line of JSON for each
 archive that is durable and was read back (`ArchiveFile`), in the order of the bases, and ends with
 0. At the first that fails it says why on stderr, as `worker_failure` writes it, and ends with 1.
-It ends early when the process that started it is gone.
+The directory may be handed over (`handed_over`). It ends early when the process that started it is
+gone.
 """
 
 import os
@@ -15,6 +16,7 @@ import msgspec
 
 from ackbook.journal.errors import JournalError
 from ackbook.journal.maintenance.archive import ArchiveFile, archive_segment
+from ackbook.journal.maintenance.handed_over import handed_over
 from ackbook.journal.maintenance.worker_failure import encode_failure
 
 _NICE: Final = 10
@@ -23,7 +25,7 @@ _NICE: Final = 10
 
 def worker_command(directory: Path, bases: list[int]) -> list[str]:
     """What to run to archive these segments."""
-    module = [sys.executable, "-m", "ackbook.journal.maintenance.archive_worker"]
+    module = [sys.executable, "-P", "-m", "ackbook.journal.maintenance.archive_worker"]
     return [*module, str(directory), *map(str, bases)]
 
 
@@ -37,11 +39,12 @@ def main(arguments: list[str]) -> int:
     parent = os.getppid()
     os.nice(_NICE)
     directory, *bases = arguments
+    files = handed_over(Path(directory))
     for base in bases:
         if os.getppid() != parent:
             return 1
         try:
-            archived = archive_segment(Path(directory), int(base), maker=os.getpid())
+            archived = archive_segment(Path(directory), int(base), maker=os.getpid(), files=files)
         except (JournalError, OSError, MemoryError) as error:
             sys.stderr.buffer.write(encode_failure(error))
             return 1

@@ -139,7 +139,7 @@ class Compaction:
         files: Files | None = None,
     ) -> None:
         self._log = log
-        self._files = files or OsFiles()
+        self._files = files or log.files
         self._snapshot = plan.snapshot
         self._pending = list(plan.goes)
         self._pinned = plan.pinned
@@ -219,6 +219,7 @@ def compact(
     the record that says what goes: what was removed before stays removed. `DiskFailed` ends the
     log, as in every commit.
     """
+    files = files or log.files
     plan = plan_compaction(
         log.directory,
         fold_version=fold_version,

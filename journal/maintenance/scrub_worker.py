@@ -2,7 +2,7 @@
 
 `python -m ackbook.journal.maintenance.scrub_worker DIR NAME` prints one line of JSON: the damage,
 or null. It ends with 0 either way; where it cannot tell, it says why on stderr, as `worker_failure`
-writes it, and ends with 1.
+writes it, and ends with 1. The directory may be handed over (`handed_over`).
 """
 
 import os
@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from ackbook.journal.errors import Damage, JournalError
+from ackbook.journal.maintenance.handed_over import handed_over
 from ackbook.journal.maintenance.scrub import check_file
 from ackbook.journal.maintenance.worker_failure import encode_failure
 
@@ -22,7 +23,14 @@ _NICE: Final = 19
 
 def check_command(directory: Path, name: str) -> list[str]:
     """What to run to check this file."""
-    return [sys.executable, "-m", "ackbook.journal.maintenance.scrub_worker", str(directory), name]
+    return [
+        sys.executable,
+        "-P",
+        "-m",
+        "ackbook.journal.maintenance.scrub_worker",
+        str(directory),
+        name,
+    ]
 
 
 def read_finding(answer: bytes) -> Damage | None:
@@ -35,7 +43,8 @@ def main(arguments: list[str]) -> int:
     os.nice(_NICE)
     directory, name = arguments
     try:
-        found = check_file(Path(directory), name)
+        files = handed_over(Path(directory))
+        found = check_file(Path(directory), name, files=files)
     except (JournalError, OSError, MemoryError) as error:
         sys.stderr.buffer.write(encode_failure(error))
         return 1

@@ -12,14 +12,9 @@ import secrets
 from hashlib import sha256
 from pathlib import Path
 
-import msgspec
-from msgspec import Struct
-
 from ackbook.journal.errors import (
     DiskFailed,
     JournalError,
-    Locked,
-    NetworkFileSystem,
     ReadOnly,
 )
 from ackbook.journal.format.control import (
@@ -31,8 +26,8 @@ from ackbook.journal.format.control import (
 )
 from ackbook.journal.format.handover import start_of
 from ackbook.journal.format.head import Head
-from ackbook.journal.format.layout import LOCK, list_directory, segment_name
-from ackbook.journal.format.record import UNREADABLE, Position, encode_line, time_part
+from ackbook.journal.format.layout import segment_name
+from ackbook.journal.format.record import Position, encode_line, time_part
 from ackbook.journal.format.validation import Door
 from ackbook.journal.limits import FORMAT, SECOND_US, Limits
 from ackbook.journal.next_step import verify_step
@@ -40,16 +35,13 @@ from ackbook.journal.reading.snapshot_choice import FoldVersions
 from ackbook.journal.recovery.restore import refuse, restore
 from ackbook.journal.recovery.survey import Survey, survey
 from ackbook.journal.storage.clock import Clock, OsClock, Ticker
-from ackbook.journal.storage.files import READ_ONLY_ERRORS, Files, Handle, OsFiles, write_all
+from ackbook.journal.storage.files import READ_ONLY_ERRORS, Files, OsFiles
 from ackbook.journal.writing.log import Log
 from ackbook.journal.writing.preallocator import RunningHash
 from ackbook.journal.writing.removal import discard, left_over, remove
 from ackbook.journal.writing.tail import Preparation, Tail
 from ackbook.journal.writing.writer import Writer
-
-
-class _Holder(Struct):
-    pid: int
+from ackbook.journal.writing.writer_lock import WriterLock, take_lock
 
 
 def open_log(
@@ -84,15 +76,16 @@ def open_log(
     try:
         lock = take_lock(files, directory, allow_network_fs)
         try:
-            found = survey(files, directory, live=False, kinds=kinds, fold_version=fold_version)
+            found = survey(
+                lock.files, directory, live=False, kinds=kinds, fold_version=fold_version
+            )
             refuse(found, limits, accept_cut=accept_cut)
             door = Door(kinds, trusted, limits)
-            starting = _Starting(files, clock, limits, door, found, version)
+            starting = _Starting(lock.files, clock, limits, door, found, version)
             return starting.start(lock, new_id or secrets.token_hex(8))
         except BaseException:
             with contextlib.suppress(OSError):
-                files.unlock(lock)
-                files.close(lock)
+                lock.release()
             raise
     except OSError as error:
         raise _explain(directory, error) from error
@@ -118,7 +111,7 @@ class _Starting:
         self._directory = found.directory
         self._version = version
 
-    def start(self, lock: Handle, new_id: str) -> Log:
+    def start(self, lock: WriterLock, new_id: str) -> Log:
         for name in self._found.listing.temporary:
             discard(self._files, self._directory / name)
         before, reach = self._found.tail, self._found.reach
@@ -134,11 +127,10 @@ class _Starting:
             remove(self._files, self._directory, left_over(self._found.listing, reach))
         head_file = Head.open(self._files, self._directory, journal, head.seq, head.crc)
         writer = Writer(
-            self._files,
             self._clock,
             self._limits,
             self._door,
-            directory=self._directory,
+            lock=lock,
             journal_id=journal,
             epoch=epoch,
             tail=tail,
@@ -151,8 +143,8 @@ class _Starting:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         apart = writer.ticker.wall_apart(SECOND_US)
         writer.record(Opened(epoch, os.getpid(), self._version, report, apart))
-        self._sign_lock(lock, epoch)
-        return Log(self._files, lock, writer, report, self._found.snapshot)
+        lock.sign(os.getpid(), epoch)
+        return Log(lock, writer, report, self._found.snapshot)
 
     def _resume(self) -> tuple[RecoveryReport, Tail, Position]:
         look = self._found.tail
@@ -181,39 +173,6 @@ class _Starting:
         preparation = Preparation(self._files, path, 0, 0, RunningHash())
         tail = preparation.publish(started.base, line, running, SEGMENT, at)
         return tail, Position(started.base, at, line[-11:-3].decode())
-
-    def _sign_lock(self, lock: Handle, epoch: int) -> None:
-        signature = msgspec.json.encode({"pid": os.getpid(), "epoch": epoch}) + b"\n"
-        self._files.truncate(lock, 0)
-        write_all(self._files, lock, 0, signature)
-
-
-def take_lock(files: Files, directory: Path, allow_network_fs: bool) -> Handle:
-    """The writer's lock, until it is given back. Raises `Locked` and `NetworkFileSystem`."""
-    files.make_dir(directory)
-    list_directory(files, directory)  # where a name stands for something else, nothing is opened
-    network = files.network(directory)
-    if network is not None and not allow_network_fs:
-        raise NetworkFileSystem(
-            f"{directory} lies on {network}, where locks and syncs promise too little",
-            "use a local disk, or allow it in so many words",
-        )
-    path = directory / LOCK
-    try:
-        lock = files.open(path, "write")
-    except FileNotFoundError:
-        lock = files.open(path, "create")
-    if files.lock(lock):
-        return lock
-    signature = files.read(lock, 0, 256)
-    files.close(lock)
-    who = "another process"
-    with contextlib.suppress(*UNREADABLE):
-        who = f"process {msgspec.json.decode(signature, type=_Holder).pid}"
-    raise Locked(
-        f"{directory} is open for writing by {who}",
-        "use that one, or end it; reading needs no lock",
-    )
 
 
 def _explain(directory: Path, error: OSError) -> JournalError:

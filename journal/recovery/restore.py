@@ -6,12 +6,14 @@ The steps, in an order in which each may be the last one before the next crash:
 2. The good part of the tail is copied to a new file, synced, and renamed over the old one. This
    happens after everything but a clean close, also when nothing is wrong: what was read may stand
    in memory alone (the writer was killed before its sync, or its sync failed and the pages count
-   as clean since), and so may the file's name. The old file is never written again.
+   as clean since), and so may the file's name. The old file is never written again. The same
+   happens to a file that has another name, under which somebody keeps a copy that shares it.
 3. A tail that ends in a seal gets its successor.
 
 Doing it again after any interruption gives the same files. It knows nothing of what the lines say.
 """
 
+from pathlib import Path
 from zlib import crc32
 
 import msgspec
@@ -72,7 +74,7 @@ def restore(files: Files, found: Survey) -> tuple[RecoveryReport, bytes]:
     if meaningful_bytes(tail.rest):
         quarantined = _set_aside(files, found, tail)
     over = look_after(files, found)
-    if must_copy(found):
+    if must_copy(found) or has_other_names(files, path):
         if tail.unfinished:
             content += b"\n"
         install(files, path, content)
@@ -101,6 +103,13 @@ def restore(files: Files, found: Survey) -> tuple[RecoveryReport, bytes]:
 def must_copy(found: Survey) -> bool:
     """Whether the tail is not known to be on the disk as it was read."""
     return not found.closed_cleanly
+
+
+def has_other_names(files: Files, path: Path) -> bool:
+    """Whether somebody keeps this very file under another name (`cp -al`): what is appended to it
+    here would be appended there."""
+    status = files.status_of(path)
+    return status is not None and status.links > 1
 
 
 def _set_aside(files: Files, found: Survey, tail: Look) -> str:

@@ -14,10 +14,10 @@ from ackbook.journal.errors import Damage, Locked
 from ackbook.journal.format.layout import LOCK
 from ackbook.journal.limits import Limits
 from ackbook.journal.recovery.decision_table import RecoveryAction
-from ackbook.journal.recovery.open_log import take_lock
 from ackbook.journal.recovery.restore import refuse, restore
 from ackbook.journal.recovery.survey import Survey, survey
 from ackbook.journal.storage.files import Files, OsFiles
+from ackbook.journal.writing.writer_lock import take_lock
 
 
 class Repair(Struct, frozen=True):
@@ -53,11 +53,11 @@ def repair(
         return _plan(_look(files, directory, kinds))
     lock = take_lock(files, directory, allow_network_fs)
     try:
-        found = _look(files, directory, kinds)
+        found = _look(lock.files, directory, kinds)
         planned = _plan(found)
         if planned.damage is None:
             return planned
-        report, _ = restore(files, found)
+        report, _ = restore(lock.files, found)
         return Repair(
             damage=planned.damage,
             last_seq=planned.last_seq,
@@ -66,8 +66,7 @@ def repair(
             done=True,
         )
     finally:
-        files.unlock(lock)
-        files.close(lock)
+        lock.release()
 
 
 def _look(files: Files, directory: Path, kinds: frozenset[str] | None) -> Survey:

@@ -14,7 +14,9 @@ import fcntl
 import os
 import time
 from pathlib import Path
-from typing import Literal, NewType, Protocol, assert_never
+from typing import Literal, NamedTuple, NewType, Protocol, assert_never
+
+from ackbook.journal.storage.mounts import network_of
 
 Handle = NewType("Handle", int)
 Access = Literal["read", "write", "create"]
@@ -26,15 +28,21 @@ SPACE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 READ_ONLY_ERRORS = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
-_NETWORK = frozenset(
-    {"9p", "afs", "beegfs", "ceph", "cifs", "davfs", "gfs2", "gpfs", "lustre", "ncpfs", "nfs"}
-    | {"nfs4", "ocfs2", "smb3", "smbfs"}
-    | {"fuse.davfs", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs"}
-)
+
+class FileStatus(NamedTuple):
+    """What a file or directory is, whatever it is called; `links` are the names that it has."""
+
+    device: int
+    inode: int
+    links: int
+
+    def is_same(self, other: "FileStatus | None") -> bool:
+        """Whether both are of one file: at a time, no two have the same numbers."""
+        return other is not None and self[:2] == other[:2]
 
 
 class Files(Protocol):
-    """Sixteen calls; each raises `OSError` and each may be the last one before a crash."""
+    """Twenty-one calls; each raises `OSError` and each may be the last one before a crash."""
 
     def make_dir(self, directory: Path) -> None:
         """Make it with its parents, 0700, names durable; nothing when it is there."""
@@ -49,6 +57,23 @@ class Files(Protocol):
         written through a link. Raises OSError."""
         ...
 
+    def open_dir(self, directory: Path) -> Handle:
+        """A handle of the directory itself, wherever that is moved. It can be locked, too."""
+        ...
+
+    def inside(self, directory: Handle) -> Path:
+        """A path that leads into the directory that the handle means, while it is open."""
+        ...
+
+    def name_of(self, directory: Handle) -> Path | None:
+        """What it is called now; None when no name leads to it."""
+        ...
+
+    def status_of(self, path: Path) -> FileStatus | None:
+        """Of what a name stands for, links followed; None when it stands for nothing."""
+        ...
+
+    def status(self, handle: Handle) -> FileStatus: ...
     def close(self, handle: Handle) -> None: ...
 
     def size(self, handle: Handle) -> int: ...
@@ -134,6 +159,27 @@ class OsFiles:
                 raise OSError(errno.ELOOP, said, str(path)) from None
             raise
 
+    def open_dir(self, directory: Path) -> Handle:
+        return Handle(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+
+    def inside(self, directory: Handle) -> Path:
+        return Path(f"/proc/self/fd/{directory}")
+
+    def name_of(self, directory: Handle) -> Path | None:
+        name = Path(os.readlink(f"/proc/self/fd/{directory}"))
+        return name if self.status(directory).is_same(self.status_of(name)) else None
+
+    def status_of(self, path: Path) -> FileStatus | None:
+        try:
+            found = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return FileStatus(found.st_dev, found.st_ino, found.st_nlink)
+
+    def status(self, handle: Handle) -> FileStatus:
+        found = os.fstat(handle)
+        return FileStatus(found.st_dev, found.st_ino, found.st_nlink)
+
     def close(self, handle: Handle) -> None:
         os.close(handle)
 
@@ -213,17 +259,7 @@ class OsFiles:
         return found.f_bavail * found.f_frsize
 
     def network(self, directory: Path) -> str | None:
-        device = directory.stat().st_dev
-        wanted = f"{os.major(device)}:{os.minor(device)}"
-        try:
-            mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-        except OSError:
-            return None
-        for mount in mounts:
-            before, _, after = mount.partition(" - ")
-            if before.split()[2] == wanted and after.split()[0] in _NETWORK:
-                return after.split()[0]
-        return None
+        return network_of(directory.stat().st_dev)
 
 
 def write_all(files: Files, handle: Handle, offset: int, data: bytes) -> None:

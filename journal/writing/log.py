@@ -20,10 +20,11 @@ from ackbook.journal.format.record import Draft, Position, measure_draft, measur
 from ackbook.journal.format.snapshot import SnapshotFile
 from ackbook.journal.limits import SECOND_US
 from ackbook.journal.storage.commit_thread import Committer
-from ackbook.journal.storage.files import Files, Handle
+from ackbook.journal.storage.held_directory import HeldDirectory
 from ackbook.journal.writing.preallocator import Preallocator
 from ackbook.journal.writing.removal import HistoryRemover
 from ackbook.journal.writing.writer import Writer
+from ackbook.journal.writing.writer_lock import WriterLock
 
 
 class LogStatistics(Struct, frozen=True):
@@ -43,7 +44,6 @@ class Log:
     __slots__ = (
         "_closed",
         "_committer",
-        "_files",
         "_in_flight",
         "_lock",
         "_remover",
@@ -54,13 +54,11 @@ class Log:
 
     def __init__(
         self,
-        files: Files,
-        lock: Handle,
+        lock: WriterLock,
         writer: Writer,
         recovery: RecoveryReport,
         snapshot: SnapshotFile | None,
     ) -> None:
-        self._files = files
         self._lock = lock
         self._writer = writer
         self._committer = Committer()
@@ -70,11 +68,17 @@ class Log:
         """What the start found and did; `journal.opened` holds it, too."""
         self.snapshot = snapshot
         """The state to begin with; None: fold from the first line."""
-        self._remover = HistoryRemover(files, writer, snapshot)
+        self._remover = HistoryRemover(lock.files, writer, snapshot)
 
     @property
     def directory(self) -> Path:
         return self._writer.directory
+
+    @property
+    def files(self) -> HeldDirectory:
+        """The door to this journal's directory, wherever that is by now: whoever reads it for the
+        log goes through it, by the names in `directory`."""
+        return self._lock.files
 
     @property
     def journal_id(self) -> str:
@@ -114,7 +118,7 @@ class Log:
     @property
     def poisoned(self) -> bool:
         """A write or sync failed: end the process."""
-        return self._writer.poisoned
+        return self._writer.poison.taken
 
     def now(self) -> int:
         """The `at` for the next decision: microseconds UTC that never go back, leap or stand."""
@@ -140,7 +144,7 @@ class Log:
         when `expect` is not `next_seq`; `Poisoned` after a write or a sync that failed.
         """
         self._check_turn()
-        self._writer.check_alive()
+        self._writer.poison.check()
         self._writer.stage(drafts, at, expect=expect)
 
     def offer(self, drafts: Sequence[Draft], at: int) -> bool:
@@ -249,13 +253,12 @@ class Log:
         self._closed = True
         self._committer.close()
         try:
-            if not self._writer.poisoned:
+            if not self._writer.poison.taken:
                 apart = self._writer.ticker.wall_apart(SECOND_US)
                 self._writer.finish(Closed(self.epoch, apart))
         finally:
             self._writer.release()
-            self._files.unlock(self._lock)
-            self._files.close(self._lock)
+            self._lock.release()
 
     def statistics(self) -> LogStatistics:
         """Figures for people and tests."""

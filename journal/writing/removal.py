@@ -75,10 +75,8 @@ class HistoryRemover:
             raise AttemptFailed(f"{snapshot.name} is not durable: {error}", "try again") from error
 
     def _remove(self, names: tuple[str, ...]) -> None:
-        try:
+        with self._writer.poison:
             remove(self._files, self._writer.directory, names)
-        except OSError as error:
-            raise self._writer.poison(error) from error
 
 
 def left_over(listing: Listing, reach: Reach) -> tuple[str, ...]:

@@ -15,8 +15,11 @@ It knows lines as bytes only; `log` knows what they are and when they are writte
 from pathlib import Path
 
 from ackbook.journal.format.layout import segment_name
-from ackbook.journal.storage.files import SPACE_ERRORS, Files, Handle, write_all
+from ackbook.journal.storage.files import SPACE_ERRORS, Files, Handle, install, write_all
 from ackbook.journal.writing.preallocator import NEWLINES, Preallocator, RunningHash
+
+_NOBODY = 1
+"""A maker whose number no worker has, so that its `.tmp` is not the one of the next segment."""
 
 
 class Tail:
@@ -24,13 +27,13 @@ class Tail:
 
     __slots__ = (
         "_files",
-        "_handle",
         "_hash",
-        "_path",
         "base",
         "count",
         "end",
+        "handle",
         "kinds",
+        "path",
         "room_end",
         "running",
         "started_at",
@@ -40,8 +43,8 @@ class Tail:
         self, files: Files, handle: Handle, directory: Path, base: int, started_at: int
     ) -> None:
         self._files = files
-        self._handle = handle
-        self._path = directory / segment_name(base)
+        self.handle = handle
+        self.path = directory / segment_name(base)
         self._hash = RunningHash()
         self.base = base
         self.started_at = started_at
@@ -63,7 +66,7 @@ class Tail:
 
     def free_space(self) -> int:
         """Bytes that its disk would still take; a hint, since others write to it, too."""
-        return self._files.free_space(self._path.parent)
+        return self._files.free_space(self.path.parent)
 
     def resume(self, content: bytes, count: int, running: int, kinds: frozenset[str]) -> None:
         """Take over a file that holds exactly these durable lines."""
@@ -76,8 +79,8 @@ class Tail:
     def append(self, batch: bytes, count: int, running: int) -> None:
         """Write whole lines into the room and make them durable."""
         assert len(batch) <= self.room, "room is secured before a line is staged"
-        write_all(self._files, self._handle, self.end, batch)
-        self._files.sync(self._handle)
+        write_all(self._files, self.handle, self.end, batch)
+        self._files.sync(self.handle)
         self._advance(batch, count, running)
 
     def extend(self, target: int) -> bool:
@@ -89,38 +92,57 @@ class Tail:
         try:
             while self.room_end < wanted:
                 chunk = NEWLINES[: wanted - self.room_end]
-                self.room_end += self._files.write(self._handle, self.room_end, chunk)
+                self.room_end += self._files.write(self.handle, self.room_end, chunk)
         except OSError as error:
             if error.errno not in SPACE_ERRORS:
                 raise
             fits = False
         if self.room_end > before:
-            self._files.sync(self._handle)
+            self._files.sync(self.handle)
         self._hash.catch_up()
         return fits
 
     def begin_preallocation(self, target: int, step: int) -> Preallocator:
         """What `extend` does, for somebody else to do step by step. Nobody else may extend until
         it is over; `room_end` follows what it reached."""
-        handle = self._files.open(self._path, "write")
+        handle = self._files.open(self.path, "write")
         start, stop, running = self.room_end, self.end + target, self._hash
         return Preallocator(self._files, handle, start, stop, step=step, own=True, running=running)
 
     def prepare_next(self, room: int, step: int) -> "Preparation":
         """The segment that follows this one, with so much room to be laid in it."""
-        return Preparation(self._files, self._path, room, step, self._hash)
+        return Preparation(self._files, self.path, room, step, self._hash)
 
     def finish(self, line: bytes, running: int) -> None:
         """Write the last line of this segment (a seal or a close), and end the file with it."""
         assert len(line) <= self.room, "the reserve has room for it"
-        write_all(self._files, self._handle, self.end, line)
-        self._files.truncate(self._handle, self.end + len(line))
-        self._files.sync(self._handle)
+        write_all(self._files, self.handle, self.end, line)
+        self._files.truncate(self.handle, self.end + len(line))
+        self._files.sync(self.handle)
         self._advance(line, 1, running)
         self.room_end = self.end
 
+    def ends_with(self, crc: str) -> bool:
+        """Whether the last line in the file is the one that was written last."""
+        trailer = b'"crc":"%b"}\n' % crc.encode()
+        at = self.end - len(trailer)
+        return self._files.read(self.handle, at, len(trailer)) == trailer
+
+    @property
+    def has_other_names(self) -> bool:
+        """Somebody made a link to it (`cp -al`): what is written here is written there, too."""
+        return self._files.status(self.handle).links > 1
+
+    def detach(self) -> None:
+        """Go on in a copy, which takes the name; the old file is left to whoever keeps it. Nobody
+        else may write to it meanwhile."""
+        content = self._files.read(self.handle, 0, self.room_end)
+        install(self._files, self.path, content, maker=_NOBODY)
+        old, self.handle = self.handle, self._files.open(self.path, "write")
+        self._files.close(old)
+
     def close(self) -> None:
-        self._files.close(self._handle)
+        self._files.close(self.handle)
 
     def _advance(self, lines: bytes, count: int, running: int) -> None:
         self._hash.add(lines)

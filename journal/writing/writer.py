@@ -3,7 +3,8 @@
 1. Room is secured before a record is staged, so a full disk is met where it can still be refused.
 2. A batch is one write and one sync; the next batch is written only after that sync returned. So
    each line may say in `d` that the batch before it is durable.
-3. Then HEAD, then the caller is told.
+3. Then HEAD, then a look whether the files are still what their names say, then the caller is
+   told.
 4. Between batches, when due: a new segment, more room (`preallocation`), a synced HEAD.
 5. A write or sync that fails ends the writer: its view is ahead of the disk for good, and a sync
    that is tried again lies. Only opening the journal again says what is durable.
@@ -14,7 +15,7 @@ It blocks, has no thread and no loop; `log` gives it both.
 from collections.abc import Sequence
 from pathlib import Path
 
-from ackbook.journal.errors import DiskFailed, JournalFull, Poisoned, RecordRefused
+from ackbook.journal.errors import JournalFull, RecordRefused
 from ackbook.journal.format.batch import Batch
 from ackbook.journal.format.control import SEGMENT, Compacted, ControlRecord, Reach, control_draft
 from ackbook.journal.format.handover import seal_of, start_of
@@ -22,13 +23,14 @@ from ackbook.journal.format.head import Head
 from ackbook.journal.format.record import Draft, Position, measure_draft, time_part
 from ackbook.journal.format.validation import Door
 from ackbook.journal.limits import Limits
-from ackbook.journal.next_step import verify_step
 from ackbook.journal.storage.clock import Clock, Ticker
 from ackbook.journal.storage.commit_thread import MeanSync
-from ackbook.journal.storage.files import Files
+from ackbook.journal.writing.poison import Poison
 from ackbook.journal.writing.preallocation import Room
 from ackbook.journal.writing.preallocator import Preallocator
+from ackbook.journal.writing.presence import Presence
 from ackbook.journal.writing.tail import Tail
+from ackbook.journal.writing.writer_lock import WriterLock
 
 
 class Writer:
@@ -36,12 +38,11 @@ class Writer:
 
     def __init__(
         self,
-        files: Files,
         clock: Clock,
         limits: Limits,
         door: Door,
         *,
-        directory: Path,
+        lock: WriterLock,
         journal_id: str,
         epoch: int,
         tail: Tail,
@@ -49,7 +50,6 @@ class Writer:
         head_file: Head,
         reach: Reach,
     ) -> None:
-        self._files = files
         self._clock = clock
         self._limits = limits
         self.batch_bytes_max = limits.batch_bytes_max
@@ -62,13 +62,14 @@ class Writer:
         self._batch = Batch(tail.running)
         self._room = Room(clock, limits, tail)
         self.reach = reach
-        self.directory = directory
+        self._presence = Presence(lock, head_file, tail)
+        self.directory: Path = lock.files.directory
+        self.poison = Poison(self.directory)
         self.journal_id = journal_id
         self.epoch = epoch
         self.head = head
         self.ticker = Ticker(clock, head.at)
         self.mean_sync = MeanSync()
-        self.poisoned = False
         self.records = self.batches = self.written_bytes = 0
         self.segments = 1
 
@@ -96,16 +97,14 @@ class Writer:
 
     def secure(self, size: int, *, reserve: bool) -> bool:
         """Whether `size` more bytes can be staged now. See `Log.secure`."""
-        self.check_alive()
+        self.poison.check()
         kept = self._limits.control_bytes if reserve else self._limits.reserve_bytes
         wanted = self._batch.size + size
         if self._batch.count:
             return wanted <= self._limits.batch_bytes_max and wanted + kept <= self._tail.room
         if wanted + kept > self._tail.room:
-            try:
+            with self.poison:
                 self._room.extend(wanted + self._limits.reserve_bytes)
-            except OSError as error:
-                raise self.poison(error) from error
         if wanted + kept > self._tail.room:
             raise self._full(f"{size} bytes")
         return True
@@ -128,33 +127,33 @@ class Writer:
 
     def commit(self) -> Position:
         """Make the batch durable, then do what is due between batches. Raises `DiskFailed`."""
-        self.check_alive()
+        self.poison.check()
         if not self._batch.count:
             return self.head
+        told = self.head.seq
         try:
-            now = self._write_batch()
-            self._head_file.write(self.head.seq, self.head.crc)
-            if now >= self._due_at or self._tail.end >= self._room.due_end:
-                self._tend(now)
-        except OSError as error:
-            raise self.poison(error) from error
+            with self.poison:
+                self._own_files()
+                now = self._write_batch()
+                self._head_file.write(self.head.seq, self.head.crc)
+                self._presence.glance(told, self.head.crc)
+                if now >= self._due_at or self._tail.end >= self._room.due_end:
+                    self._tend(now, told)
         except BaseException:
             # Interrupted anywhere in here, it no longer knows what the file holds.
-            self.poisoned = True
+            self.poison.interrupted()
             raise
         return self.head
 
     def begin_preallocation(self) -> Preallocator | None:
         """See `Log.lay_ground`."""
-        try:
+        with self.poison:
             return self._room.begin_preallocation()
-        except OSError as error:
-            raise self.poison(error) from error
 
     def record(self, control: ControlRecord) -> None:
         """Write a control record as a batch of its own. Raises `JournalFull` and `DiskFailed`."""
         assert not self._batch.count, "control records take their turn between batches"
-        self.check_alive()
+        self.poison.check()
         if self._tail.room < 2 * self._limits.control_bytes:
             raise self._full("a record of its own")
         if isinstance(control, Compacted):
@@ -166,11 +165,10 @@ class Writer:
     def seal(self) -> Position:
         """End the segment and begin the next one; the place of the seal. See `Log.seal`."""
         assert not self._batch.count, "segments end between batches"
-        self.check_alive()
-        try:
+        self.poison.check()
+        with self.poison:
+            self._own_files()
             sealed = self._roll()
-        except OSError as error:
-            raise self.poison(error) from error
         if sealed is None:
             raise self._full("a new segment")
         return sealed
@@ -178,24 +176,22 @@ class Writer:
     def finish(self, control: ControlRecord) -> None:
         """Write the last record, cut the room off, let HEAD say so. Raises `DiskFailed`."""
         self._batch = Batch(self._tail.running)  # what was staged goes, as in a crash
-        try:
+        self.look_around()
+        with self.poison:
             self._room.discard()
+            self._own_files()
             self._stage_control(control)
             self._finish_tail()
             self._head_file.write(self.head.seq, self.head.crc, closed=True)
             self._head_file.sync()
-        except OSError as error:
-            raise self.poison(error) from error
 
     def sync_head(self) -> None:
         """Make HEAD durable when it changed since it last was. Raises `DiskFailed`."""
-        self.check_alive()
-        try:
+        self.look_around()
+        with self.poison:
             self._room.follow()
             if self._head_file.dirty:
                 self._sync_head(self._clock.boot())
-        except OSError as error:
-            raise self.poison(error) from error
 
     def release(self) -> None:
         """Close the descriptors; nothing is written."""
@@ -203,21 +199,20 @@ class Writer:
         self._tail.close()
         self._head_file.close()
 
-    def check_alive(self) -> None:
-        """Raises `Poisoned` after a failure."""
-        if self.poisoned:
-            raise Poisoned(
-                f"{self.directory} failed before; what was staged since has an unknown outcome",
-                verify_step(self.directory, "end this process and start again, then "),
-            )
+    def look_around(self) -> None:
+        """Raises `Displaced` when what is held is no longer what its names say, and `DiskFailed`
+        when nobody can tell; then, too, nothing more is written."""
+        self.poison.check()
+        with self.poison:
+            self._presence.check(self.head.seq, self.head.crc)
 
-    def poison(self, error: OSError) -> DiskFailed:
-        """From now on nothing is written. Gives the error to raise."""
-        self.poisoned = True
-        return DiskFailed(
-            f"{self.directory} cannot be written ({error}); the outcome of the batch is unknown",
-            verify_step(self.directory, "end this process, look after the disk, then "),
-        )
+    def _own_files(self) -> None:
+        """What is written in place has no other name, under which somebody keeps a copy of it."""
+        if self._tail.has_other_names:
+            self._room.end_preallocation()
+            self._tail.detach()
+            self._head_file.detach()
+            self._presence.follow(self._head_file, self._tail)
 
     def _full(self, what: str) -> JournalFull:
         return JournalFull(f"no room for {what} in {self.directory}", "free some space, try again")
@@ -249,7 +244,8 @@ class Writer:
         self._head_file.sync()
         self._head_synced_at = now
 
-    def _tend(self, now: int) -> None:
+    def _tend(self, now: int, told: int) -> None:
+        self._presence.check(told, self.head.crc)
         if now - self._head_synced_at >= self._limits.head_age_us_max:
             self._sync_head(now)
         age = self._last_at - self._tail.started_at
@@ -277,6 +273,7 @@ class Writer:
         self._advance(self._batch, lines)
         old.close()
         self._room.move_to(self._tail)
+        self._presence.follow(self._head_file, self._tail)
         self.segments += 1
         self._head_file.write(self.head.seq, self.head.crc)
         return sealed

@@ -47,7 +47,7 @@ def acknowledged_before_sync(patch: Patch) -> None:
     advance = Tail._advance
 
     def append(self: Tail, batch: bytes, count: int, running: int) -> None:
-        self._files.write(self._handle, self.end, batch)
+        self._files.write(self.handle, self.end, batch)
         advance(self, batch, count, running)
 
     patch(Tail, "append", append)
@@ -104,7 +104,7 @@ def ground_laid_through_the_descriptor_of_the_appends(patch: Patch) -> None:
     def begin_preallocation(self: Tail, target: int, step: int) -> Preallocator:
         start, stop, running = self.room_end, self.end + target, self._hash
         return Forgetful(
-            self._files, self._handle, start, stop, step=step, own=False, running=running
+            self._files, self.handle, start, stop, step=step, own=False, running=running
         )
 
     patch(Tail, "begin_preallocation", begin_preallocation)
@@ -114,8 +114,8 @@ def seal_unsynced(patch: Patch) -> None:
     """The next segment gets its name before the seal is durable."""
 
     def finish(self: Tail, line: bytes, running: int) -> None:
-        self._files.write(self._handle, self.end, line)
-        self._files.truncate(self._handle, self.end + len(line))
+        self._files.write(self.handle, self.end, line)
+        self._files.truncate(self.handle, self.end + len(line))
         self._advance(line, 1, running)
         self.room_end = self.end
 

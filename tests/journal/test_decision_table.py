@@ -79,7 +79,7 @@ def abandon(log: Log) -> None:
     """The end of a process that was killed: descriptors close, nothing is written."""
     log._committer.close()
     log._writer.release()
-    log._files.close(log._lock)
+    log._lock.release()
 
 
 def content(directory: Path) -> dict[str, bytes]:

@@ -180,3 +180,57 @@ def test_the_simulated_disk_is_full_when_it_is(tmp_path: Path) -> None:
         disk.write(handle, 10, b"y")
     assert caught.value.errno == errno.ENOSPC
     assert disk.write(handle, 0, b"over it") == 7
+
+
+def test_an_open_directory_is_the_same_wherever_it_is_moved(door: tuple[Files, Path]) -> None:
+    files, directory = door
+    files.make_dir(directory)
+    moved = directory.with_name("moved")
+    handle = files.open_dir(directory)
+    assert files.status(handle).is_same(files.status_of(directory))
+    install(files, files.inside(handle) / "one", b"1")
+    _move(files, directory, moved)
+    assert files.name_of(handle) == moved
+    assert files.status_of(directory) is None
+    files.make_dir(directory)
+    assert not files.status(handle).is_same(files.status_of(directory))
+    install(files, files.inside(handle) / "two", b"2")
+    files.unlink(files.inside(handle) / "one")
+    assert files.entries(files.inside(handle)) == {"two": "file"} == files.entries(moved)
+    assert files.entries(directory) == {}
+    files.close(handle)
+
+
+def test_a_file_is_known_by_what_it_is_and_not_by_its_name(door: tuple[Files, Path]) -> None:
+    files, directory = door
+    files.make_dir(directory)
+    install(files, directory / "one", b"1")
+    handle = files.open(directory / "one", "read")
+    before = files.status(handle)
+    assert before == files.status_of(directory / "one")
+    assert before.links == 1
+    install(files, directory / "one", b"other")
+    assert not before.is_same(files.status_of(directory / "one"))
+    assert files.status(handle).links == 0
+    files.close(handle)
+
+
+def test_a_directory_has_one_owner_and_removing_names_changes_nothing(
+    door: tuple[Files, Path],
+) -> None:
+    files, directory = door
+    files.make_dir(directory)
+    one, two = files.open_dir(directory), files.open_dir(directory)
+    assert files.lock(one)
+    assert not files.lock(two)
+    files.unlock(one)
+    assert files.lock(two)
+    for handle in (one, two):
+        files.close(handle)
+
+
+def _move(files: Files, source: Path, target: Path) -> None:
+    if isinstance(files, SimulatedDisk):
+        files.move_dir(source, target)
+    else:
+        source.rename(target)

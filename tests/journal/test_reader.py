@@ -90,7 +90,7 @@ def test_what_was_read_before_and_cut_since_is_read_anew(tmp_path: Path) -> None
     log = open_log(tmp_path)
     put(log, 3)
     log._writer.release()
-    log._files.close(log._lock)
+    log._lock.release()
     torn = tmp_path / "torn"
     torn.mkdir()
     data = (tmp_path / "00000000000000000001.jsonl").read_bytes().rstrip(b"\n") + b"\n"

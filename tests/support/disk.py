@@ -20,9 +20,11 @@ from pathlib import Path
 from random import Random
 from typing import Literal, cast
 
-from ackbook.journal.storage.files import Access, EntryKind, Handle
+from ackbook.journal.storage.files import Access, EntryKind, FileStatus, Handle
 
 CrashKind = Literal["process", "power"]
+
+OPEN_DIRECTORIES = Path("/proc/self/fd")
 PIECES_MAX = 6
 
 
@@ -43,6 +45,7 @@ class _Truncate:
 
 @dataclass(eq=False)
 class _File:
+    inode: int
     durable: bytearray = field(default_factory=bytearray)
     cached: bytearray = field(default_factory=bytearray)
     pending: list[_Write | _Truncate] = field(default_factory=list)
@@ -61,8 +64,9 @@ class _Name:
     file: _File | None
 
 
-@dataclass
+@dataclass(eq=False)
 class _Folder:
+    inode: int
     durable: dict[str, _File] = field(default_factory=dict)
     cached: dict[str, _File] = field(default_factory=dict)
     pending: list[_Name] = field(default_factory=list)
@@ -85,11 +89,16 @@ class SimulatedDisk:
         """Called before each sync of a file: a moment at which somebody may look."""
         self.before_sync_dir: Callable[[], None] = nothing
         self._crash_at: int | None = None
+        self._interfere_at: int | None = None
+        self._interfere: Callable[[], None] = nothing
         self._fail_at: dict[int, int] = {}
         self._folders: dict[Path, _Folder] = {}
         self._open: dict[int, _File] = {}
-        self._locks: dict[int, _File] = {}
+        self._held: dict[int, _Folder] = {}
+        """Directories that are open."""
+        self._locks: dict[int, _File | _Folder] = {}
         self._next_handle = 3
+        self._last_inode = 1_000
         self._stale: list[bytes] = []
 
     # What tests do to it.
@@ -102,6 +111,10 @@ class SimulatedDisk:
         """Let that changing call fail with this error."""
         self._fail_at[self.calls + calls] = code
 
+    def interfere_in(self, calls: int, act: Callable[[], None]) -> None:
+        """Let somebody do this just before that changing call."""
+        self._interfere_at, self._interfere = self.calls + calls, act
+
     def clear_faults(self) -> None:
         """Take back what is planned and has not happened."""
         self._fail_at.clear()
@@ -111,6 +124,7 @@ class SimulatedDisk:
         """Everything that was open is closed; after a power cut, only the medium is left."""
         self.crashed = False
         self._open.clear()
+        self._held.clear()
         self._locks.clear()
         self.clear_faults()
         if kind == "power":
@@ -133,7 +147,7 @@ class SimulatedDisk:
         """The medium itself changes: rot, or somebody with an editor."""
         file = self._folders[path.parent].cached.get(path.name)
         if file is None:
-            file = _File()
+            file = _File(self._new_inode())
             self._folders[path.parent].cached[path.name] = file
         self._folders[path.parent].durable[path.name] = file
         file.cached[:] = content
@@ -145,6 +159,20 @@ class SimulatedDisk:
         self._folders[path.parent].cached.pop(path.name)
         self._folders[path.parent].durable.pop(path.name, None)
 
+    def move_dir(self, source: Path, target: Path) -> None:
+        """Somebody gives a directory another name, with everything in it; who has it open has it
+        still. A power cut does not take that back."""
+        moved = [path for path in self._folders if path.is_relative_to(source)]
+        for path in moved:
+            self._folders[target / path.relative_to(source)] = self._folders.pop(path)
+
+    def link_dir(self, source: Path, target: Path) -> None:
+        """Somebody copies a directory with links (`cp -al`): the files have another name each."""
+        for path in [path for path in self._folders if path.is_relative_to(source)]:
+            names = dict(self._folders[path].cached)
+            folder = _Folder(self._new_inode(), dict(names), names)
+            self._folders[target / path.relative_to(source)] = folder
+
     def snapshot(self) -> object:
         """The whole state, to come back to with `restore`."""
         return deepcopy((self._folders, self._stale))
@@ -153,18 +181,22 @@ class SimulatedDisk:
         """Back to a state that `snapshot` gave; everything that was open is closed."""
         self._folders, self._stale = deepcopy(cast("_State", saved))
         self._open.clear()
+        self._held.clear()
         self._locks.clear()
 
     # The door.
 
     def make_dir(self, directory: Path) -> None:
         self._alive()
+        directory = self._found(directory)
         for each in (*reversed(directory.parents), directory):
-            self._folders.setdefault(each, _Folder())
+            if each not in self._folders:
+                self._folders[each] = _Folder(self._new_inode())
 
     def entries(self, directory: Path) -> dict[str, EntryKind]:
         self._alive()
         found: dict[str, EntryKind] = dict.fromkeys(self._folder(directory).cached, "file")
+        directory = self._found(directory)
         inside = (path.name for path in self._folders if path.parent == directory != path)
         return found | dict.fromkeys(inside, "directory")
 
@@ -177,7 +209,7 @@ class SimulatedDisk:
             if self.capacity is not None and self.used() >= self.capacity:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
             if file is None:
-                file = _File()
+                file = _File(self._new_inode())
                 folder.cached[path.name] = file
                 folder.pending.append(_Name(None, path.name, file))
             elif file.cached:
@@ -194,9 +226,40 @@ class SimulatedDisk:
     def close(self, handle: Handle) -> None:
         if self.crashed:
             return
-        self._file(handle)
+        self._opened(handle)
         self._locks.pop(handle, None)
-        del self._open[handle]
+        self._open.pop(handle, None)
+        self._held.pop(handle, None)
+
+    def open_dir(self, directory: Path) -> Handle:
+        self._alive()
+        folder = self._folder(directory)
+        handle = self._next_handle
+        self._next_handle += 1
+        self._held[handle] = folder
+        return Handle(handle)
+
+    def inside(self, directory: Handle) -> Path:
+        return OPEN_DIRECTORIES / str(directory)
+
+    def name_of(self, directory: Handle) -> Path | None:
+        folder = self._held.get(directory)
+        return next((path for path, its in self._folders.items() if its is folder), None)
+
+    def status_of(self, path: Path) -> FileStatus | None:
+        self._alive()
+        try:
+            where = self._found(path)
+        except FileNotFoundError:
+            return None
+        folder = self._folders.get(where.parent)
+        file = folder.cached.get(where.name) if folder is not None else None
+        found = file or self._folders.get(where)
+        return None if found is None else self._status(found)
+
+    def status(self, handle: Handle) -> FileStatus:
+        self._alive()
+        return self._status(self._opened(handle))
 
     def size(self, handle: Handle) -> int:
         self._alive()
@@ -291,7 +354,7 @@ class SimulatedDisk:
 
     def lock(self, handle: Handle) -> bool:
         self._alive()
-        file = self._file(handle)
+        file = self._opened(handle)
         if any(other is file for other in self._locks.values()):
             return handle in self._locks
         self._locks[handle] = file
@@ -299,14 +362,14 @@ class SimulatedDisk:
 
     def unlock(self, handle: Handle) -> None:
         if not self.crashed:
-            self._file(handle)
+            self._opened(handle)
             self._locks.pop(handle, None)
 
     def locked(self, path: Path) -> bool:
         self._alive()
-        folder = self._folders.get(path.parent)
+        folder = self._folders.get(self._found(path.parent))
         file = folder.cached.get(path.name) if folder else None
-        return any(other is file for other in self._locks.values())
+        return file is not None and any(other is file for other in self._locks.values())
 
     def free_space(self, directory: Path) -> int:
         self._alive()
@@ -323,6 +386,9 @@ class SimulatedDisk:
 
     def _change(self) -> None:
         """Counts a changing call, before it happens."""
+        if self.calls + 1 == self._interfere_at:
+            self._interfere_at = None
+            self._interfere()
         self.calls += 1
         code = self._fail_at.pop(self.calls, None)
         if code is not None:
@@ -338,10 +404,30 @@ class SimulatedDisk:
             raise Crash
 
     def _folder(self, directory: Path) -> _Folder:
-        folder = self._folders.get(directory)
+        folder = self._folders.get(self._found(directory))
         if folder is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
         return folder
+
+    def _found(self, path: Path) -> Path:
+        """The path, with the directory that a handle means by its name of now."""
+        if not path.is_relative_to(OPEN_DIRECTORIES):
+            return path
+        handle, *rest = path.relative_to(OPEN_DIRECTORIES).parts
+        name = self.name_of(Handle(int(handle)))
+        if name is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        return name.joinpath(*rest)
+
+    def _status(self, found: _File | _Folder) -> FileStatus:
+        return FileStatus(0, found.inode, sum(1 for file in self._all_files() if file is found))
+
+    def _new_inode(self) -> int:
+        self._last_inode += 1
+        return self._last_inode
+
+    def _opened(self, handle: Handle) -> "_File | _Folder":
+        return self._held[handle] if handle in self._held else self._file(handle)
 
     def _file(self, handle: Handle) -> _File:
         if handle not in self._open:

@@ -29,10 +29,13 @@ from ackbook.journal import (
     CompactionPlan,
     CompactionProgress,
     CompactionReport,
+    Files,
     JournalError,
     Locked,
     Log,
     OsClock,
+    OsFiles,
+    Reader,
     Retention,
     open_log,
     plan_compaction,
@@ -79,7 +82,7 @@ def compact(dry_run: bool, keep_audit: str, as_json: bool, place: Place) -> None
     assert keep is not None, "it was checked"
     with _failing():
         if dry_run:
-            report = foretell(directory, _plan(directory, keep))
+            report = foretell(Reader(directory), _plan(directory, keep, OsFiles()))
         else:
             try:
                 report = compact_here(directory, keep)
@@ -97,26 +100,31 @@ def compact_here(directory: Path, keep: Retention) -> CompactionReport:
     what was removed before stays removed."""
     log = open_log(directory, kinds=KINDS, fold_version=LOADABLE)
     with closing(log):
-        plan = _plan(directory, keep)
-        if is_worth_sealing(directory, plan):
+        plan = _plan(directory, keep, log.files)
+        if is_worth_sealing(Reader(directory, files=log.files), plan):
             log.seal()
-            plan = _plan(directory, keep)
+            plan = _plan(directory, keep, log.files)
         for _ in range(SNAPSHOTS):
             if not is_held_back(plan):
                 break
             _make_snapshot(log)
-            plan = _plan(directory, keep)
+            plan = _plan(directory, keep, log.files)
         return compact_log(log, fold_version=LOADABLE, keep_audit=keep, progress=_say_progress)
 
 
 def _make_snapshot(log: Log) -> None:
     say(dim(f"making a snapshot at {log.head.seq}"))
-    log.note_snapshot(make_snapshot(log.directory))
+    log.note_snapshot(make_snapshot(log.directory, files=log.files))
 
 
-def _plan(directory: Path, keep: Retention) -> CompactionPlan:
-    now = OsClock().wall()
-    return plan_compaction(directory, fold_version=LOADABLE, keep_audit=keep, now=now)
+def _plan(directory: Path, keep: Retention, files: Files) -> CompactionPlan:
+    return plan_compaction(
+        directory,
+        fold_version=LOADABLE,
+        keep_audit=keep,
+        now=OsClock().wall(),
+        files=files,
+    )
 
 
 def _say_progress(progress: CompactionProgress) -> None:

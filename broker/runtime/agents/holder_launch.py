@@ -1,9 +1,10 @@
 """Launch: start the process that will hold a terminal, with nothing of ours in its hands.
 
-The holder runs in a session of its own, inherits no descriptor but its three, and reads its order
-from standard input, which this side keeps open: a broker that dies closes it by dying, and a holder
-that was not named by then ends itself. Environment values travel on that pipe
-alone. `Popen` is used as it is, since on Linux it does not copy the address space.
+The holder runs in a session of its own, inherits no descriptor but its three, and begins in the
+broker's directory, which it then holds open itself. It reads its order from standard input, which
+this side keeps open: a broker that dies closes it by dying, and a holder that was not named by then
+ends itself. Environment values travel on that pipe alone. `Popen` is used as it is, since on Linux
+it does not copy the address space.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from ackbook.broker.runtime.system.home import Home
 from ackbook.broker.runtime.system.private_paths import open_to_append
 from ackbook.broker.runtime.system.shortage import shortage
 from ackbook.broker.wire import frames
@@ -107,13 +109,14 @@ class Launched:
         self._ended.set()
 
 
-async def launch(order: Launch, log: Path) -> Launched:
-    """Start a holder and wait until it says that its program runs and its socket listens.
+async def launch(order: Launch, log: Path, home: Home) -> Launched:
+    """Start a holder and wait until it says that its program runs and its socket listens. `home` is
+    the directory that the order and `log` are named in.
 
     Raises `LaunchFailed` with the holder's own words (`command not found: ...`), `NoHolder` where
     it had none, and `NoResources`.
     """
-    launched = Launched(_begin(log))
+    launched = Launched(_begin(home.inside(log), home))
     process = launched.process
     try:
         await asyncio.to_thread(_tell, process, frames.encode(order))
@@ -136,7 +139,7 @@ async def launch(order: Launch, log: Path) -> Launched:
     return launched
 
 
-def _begin(log: Path) -> subprocess.Popen[bytes]:
+def _begin(log: Path, home: Home) -> subprocess.Popen[bytes]:
     """The process, which waits for its order."""
     try:
         with open(open_to_append(log), "ab") as errors:
@@ -145,7 +148,7 @@ def _begin(log: Path) -> subprocess.Popen[bytes]:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                cwd="/",
+                cwd=home.here,
                 env=clean_environment(os.environ),
                 start_new_session=True,
                 close_fds=True,

@@ -240,7 +240,7 @@ class Holders:
             _remove(path)
             return
         except (LinkLost, LinkRefused) as error:
-            log.error("a holder at %s answers to somebody else: %s", path, error)
+            log.error("a holder at %s answers to somebody else: %s", path.name, error)
             return
         if welcome.named and await self._never_heard_of(welcome):
             log.error("the program of %s (%d) is of another history", welcome.name, welcome.pid)

@@ -36,6 +36,7 @@ from ackbook.broker.runtime.engine.agent_tokens import AgentTokens
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.state_waiter import QUIET_S_MAX, StateWaiter
 from ackbook.broker.runtime.system import package_version
+from ackbook.broker.runtime.system.home import Home
 from ackbook.broker.runtime.system.shortage import shortage
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.identity import NAME_VARIABLE, TOKEN_VARIABLE
@@ -78,7 +79,7 @@ class Spawner:
         holders: Holders,
         waiter: StateWaiter,
         tokens: AgentTokens,
-        directory: Path,
+        home: Home,
         environment: Mapping[str, str],
         umask: int,
     ) -> None:
@@ -86,7 +87,8 @@ class Spawner:
         self._waiter = waiter
         self._holders = holders
         self._tokens = tokens
-        self._directory = directory
+        self._home = home
+        self._directory = home.directory
         self._environment = clean_environment(environment)
         self._umask = umask
         self._busy: dict[str, asyncio.Lock] = {}
@@ -168,14 +170,16 @@ class Spawner:
         if isinstance(known, Refused):
             return known
         name, generation = known
-        path = self._holders.directory / socket_name(name, generation)
+        path = self._directory / "holders" / socket_name(name, generation)
         frame = self._launch(order, name, generation, cwd, path)
         with self._tokens.coming(frame.env[TOKEN_VARIABLE]):
             return await self._start(order, frame, path)
 
     async def _start(self, order: Order, frame: frames.Launch, path: Path) -> Spawned | Refused:
         try:
-            launched = await launch(frame, self._directory / "logs" / f"{path.stem}.log")
+            launched = await launch(
+                frame, self._directory / "logs" / f"{path.stem}.log", self._home
+            )
         except NoHolder as error:
             return _no_holder(str(error))
         except NoResources as short:
@@ -189,7 +193,7 @@ class Spawner:
     ) -> Spawned | Refused:
         """The program runs; make its name durable, or end it."""
         try:
-            link, welcome = await self._holders.meet(str(path))
+            link, welcome = await self._holders.meet(str(self._home.inside(path)))
             verdict = await self._engine.carry(recorded(order, frame, path, welcome.pid))
         except (OSError, LinkLost, LinkRefused) as error:
             await launched.abandon()
@@ -205,7 +209,8 @@ class Spawner:
             return verdict
         self._values[key_of(order.program.name)] = order.env
         first = (link, welcome)
-        self._holders.keep(frame.name, frame.generation, str(path), first, launched).named()
+        here = str(self._home.inside(path))
+        self._holders.keep(frame.name, frame.generation, here, first, launched).named()
         return Spawned(frame.name, frame.generation, welcome.pid)
 
     def _launch(
@@ -234,6 +239,7 @@ class Spawner:
             profile=program.profile,
             idle_threshold_s=order.idle_threshold_s,
             umask=self._umask,
+            home=str(self._directory),
         )
 
 

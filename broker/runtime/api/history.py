@@ -45,7 +45,9 @@ async def why(service: Service, asked: WhyQuestion) -> list[dict[str, object]]:
     head = service.feed.head
     async with service.historians:
         try:
-            told = await work(historian_command(service.journal, head, asked))
+            told = await work(
+                historian_command(service.within.directory, head, asked), service.within
+            )
         except WorkFailed as error:
             raise Problem("internal_error", f"the journal could not be read: {error}") from error
     answer = msgspec.json.decode(told, type=WhyAnswer)

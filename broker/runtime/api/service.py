@@ -28,13 +28,15 @@ from ackbook.broker.runtime.maintenance.compaction_schedule import Compactor
 from ackbook.broker.runtime.maintenance.health import HealthSources
 from ackbook.broker.wire.identity import Caller
 from ackbook.broker.wire.problems import Problem, refusal
+from ackbook.journal.storage.held_directory import HeldDirectory
 from ackbook.projections.world.fold import World
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """`directory` holds `journal/`. `shutdown(keep_agents, commander)` begins a graceful end and
-    returns. `historians` bounds the processes that look back for somebody. `started` is a time of
-    `time.monotonic`, in seconds."""
+    """`directory` holds the journal. That is read by the path `journal`, which leads to the one
+    that is open, wherever it is by now; a worker gets it as `within`. `shutdown(keep_agents,
+    commander)` begins a graceful end and returns. `historians` bounds the processes that look back
+    for somebody. `started` is a time of `time.monotonic`, in seconds."""
 
     engine: Engine
     feed: Feed
@@ -47,14 +49,11 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     historians: asyncio.Semaphore
     health: HealthSources
     directory: Path
+    journal: Path
+    within: HeldDirectory
     version: str
     started: float
     shutdown: Callable[[bool, str], None]
-
-    @property
-    def journal(self) -> Path:
-        """The journal's own directory."""
-        return self.directory / "journal"
 
     def uptime_ms(self) -> int:
         """Milliseconds since this broker began to serve."""

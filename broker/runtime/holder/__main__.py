@@ -13,11 +13,13 @@ import gc
 import os
 import socket
 import sys
+from pathlib import Path
 
 import msgspec
 
 from ackbook.broker.runtime.holder.process import CannotStart, TerminalProgram
 from ackbook.broker.runtime.system import inherited, unix_sockets
+from ackbook.broker.runtime.system.home import Home
 from ackbook.broker.runtime.system.shortage import shortage
 from ackbook.broker.wire.frames import FRAME_BYTES_MAX, SHORT, Launch, decode_launch
 
@@ -27,11 +29,13 @@ def main() -> int:
     inherited.settle_in()
     try:
         launch = decode_launch(sys.stdin.buffer.readline(FRAME_BYTES_MAX))
-        listener = unix_sockets.listen(launch.socket)
+        home = home_of(launch)
+        path = str(home.inside(launch.socket))
+        listener = unix_sockets.listen(path)
         try:
             program = TerminalProgram(launch)
         except CannotStart:
-            os.unlink(launch.socket)
+            os.unlink(path)
             raise
     except (CannotStart, OSError, msgspec.DecodeError) as error:
         what = shortage(error) or shortage(error.__cause__ or error)
@@ -39,12 +43,22 @@ def main() -> int:
         return 1
     say("ready")
     try:
-        asyncio.run(hold(launch, program, listener))
+        asyncio.run(hold(launch, program, listener, home))
     finally:
         program.kill()
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(launch.socket)
+            os.unlink(path)
     return 0
+
+
+def home_of(launch: Launch) -> Home:
+    """The broker's directory, which is the working directory that it gave us: its path may mean
+    another one by now."""
+    if not launch.home:
+        return Home(Path("/"), None)
+    home = Home(Path(launch.home), os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    os.chdir("/")
+    return home
 
 
 def say(line: str) -> None:
@@ -56,14 +70,16 @@ def say(line: str) -> None:
     os.close(null)
 
 
-async def hold(launch: Launch, program: TerminalProgram, listener: socket.socket) -> None:
+async def hold(
+    launch: Launch, program: TerminalProgram, listener: socket.socket, home: Home
+) -> None:
     """Everything after the start, until everything has ended."""
     # The model of the screen is a large import; the program starts meanwhile.
     from ackbook.broker.runtime.holder.holder import Holder
 
     gc.freeze()
     async with asyncio.TaskGroup() as tasks:
-        holder = Holder(launch, program, tasks)
+        holder = Holder(launch, program, tasks, home)
         await holder.server.start(listener)
         loop = asyncio.get_running_loop()
 

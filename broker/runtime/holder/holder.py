@@ -28,6 +28,7 @@ from ackbook.broker.runtime.holder.spool import Spool
 from ackbook.broker.runtime.holder.terminal_watch import TerminalWatch
 from ackbook.broker.runtime.holder.tty import Tty
 from ackbook.broker.runtime.holder.typist import Typist
+from ackbook.broker.runtime.system.home import Home
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.human_input import Keyboard
 from ackbook.broker.wire.profiles import profile_of
@@ -62,7 +63,11 @@ class Holder:
     """The desk of one agent. `run` returns when everything has ended."""
 
     def __init__(
-        self, launch: frames.Launch, program: TerminalProgram, tasks: asyncio.TaskGroup
+        self,
+        launch: frames.Launch,
+        program: TerminalProgram,
+        tasks: asyncio.TaskGroup,
+        home: Home,
     ) -> None:
         self._launch = launch
         self._program = program
@@ -70,8 +75,10 @@ class Holder:
         self._profile = profile_of(launch.profile)
         self._tty = Tty(program, launch.rows, launch.cols)
         self._keyboard = Keyboard()
-        self._spool = Spool(launch.spool)
-        self._captures = CaptureFile(launch.screens, self._tty.view)
+        self._spool = Spool(launch.spool, home)
+        self._captures = CaptureFile(
+            str(home.inside(launch.screens)) if launch.screens else "", self._tty.view
+        )
         self._watch = TerminalWatch(self._tty, self._profile)
         self.server = HolderServer(self)
         self._typist = Typist(

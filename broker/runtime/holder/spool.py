@@ -11,6 +11,7 @@ import os
 from collections import deque
 from pathlib import Path
 
+from ackbook.broker.runtime.system.home import Home
 from ackbook.broker.runtime.system.private_paths import make_private
 
 FILES_MAX = 256
@@ -18,18 +19,22 @@ FILES_MAX = 256
 
 
 class Spool:
-    """The spool files of one holder, in `directory`, which is made when it is needed."""
+    """The spool files of one holder, in `directory`, which is made when it is needed, below the
+    directory that `home` holds."""
 
-    def __init__(self, directory: str) -> None:
-        self._directory = directory
+    def __init__(self, directory: str, home: Home | None = None) -> None:
+        self._home = home or Home(Path(directory), None)
+        self._named = directory
+        self._directory = str(self._home.inside(directory))
         self._made: deque[str] = deque()
 
     def path(self, delivery_id: str, attempt: int) -> str:
-        """Where the body of this attempt would be."""
-        return os.path.join(self._directory, f"{delivery_id}-{attempt}.txt")
+        """Where the body of this attempt would be, as its program may open it now."""
+        return os.path.join(self._home.named(self._named), f"{delivery_id}-{attempt}.txt")
 
     def write(self, path: str, content: bytes) -> None:
-        """Make the file. Raises OSError; then there is no file."""
+        """Make the file that `path` gave the name of. Raises OSError; then there is none."""
+        path = os.path.join(self._directory, os.path.basename(path))
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
         make_private(Path(self._directory))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

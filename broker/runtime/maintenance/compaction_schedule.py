@@ -128,7 +128,7 @@ class Compactor:
         try:
             plan = await self._plan(run.command)
             if run.command.dry_run:
-                run.report = await asyncio.to_thread(foretell, self._journal.directory, plan)
+                run.report = await asyncio.to_thread(foretell, self._reader(), plan)
             else:
                 await self._compact(run, await self._prepare(run.command, plan))
                 self.failed = ""
@@ -144,7 +144,7 @@ class Compactor:
         """See to it that as much as possible may go."""
         if not command.thorough:
             return plan
-        if await asyncio.to_thread(is_worth_sealing, self._journal.directory, plan):
+        if await asyncio.to_thread(is_worth_sealing, self._reader(), plan):
             await self._engine.attend(Log.seal)
             plan = await self._plan(command)
         for _ in range(SNAPSHOTS):
@@ -161,7 +161,9 @@ class Compactor:
             archived: list[ArchiveFile] = []
             if compaction.needs_archives:
                 bases = [piece.first for piece in due]
-                answer = await work(worker_command(self._journal.directory, bases))
+                answer = await work(
+                    worker_command(self._journal.directory, bases), self._journal.files
+                )
                 archived = [read_answer(line) for line in answer.splitlines()]
             await self._engine.attend(lambda _: compaction.step(archived))  # noqa: B023
             run.done += len(due)
@@ -175,12 +177,16 @@ class Compactor:
             fold_version=LOADABLE,
             keep_audit=command.keep_audit,
             now=self._journal.now(),
+            files=self._journal.files,
         )
+
+    def _reader(self) -> Reader:
+        return Reader(self._journal.directory, files=self._journal.files)
 
     async def _is_due(self) -> bool:
         """Whether too much is sealed, and something changed since that was last in vain."""
         try:
-            sizes = await asyncio.to_thread(sealed_sizes, self._journal.directory)
+            sizes = await asyncio.to_thread(sealed_sizes, self._journal)
         except OSError as error:
             log.warning("the segments cannot be measured: %s", error)
             return False
@@ -190,9 +196,10 @@ class Compactor:
         return before != self._tried
 
 
-def sealed_sizes(journal: Path) -> list[int]:
+def sealed_sizes(journal: Log) -> list[int]:
     """The bytes of each segment but the one in use."""
-    return [path.stat().st_size for path in sorted(journal.glob("[0-9]*.jsonl"))[:-1]]
+    here = journal.files.within(journal.directory)
+    return [path.stat().st_size for path in sorted(here.glob("[0-9]*.jsonl"))[:-1]]
 
 
 def is_held_back(plan: CompactionPlan) -> bool:
@@ -200,22 +207,22 @@ def is_held_back(plan: CompactionPlan) -> bool:
     return len(plan.pinned) > 1
 
 
-def is_worth_sealing(journal: Path, plan: CompactionPlan) -> bool:
+def is_worth_sealing(reader: Reader, plan: CompactionPlan) -> bool:
     """Whether the segment in use, if there is one, holds enough to be let go."""
     if not plan.pinned:
         return False
     base = int(Path(plan.pinned[-1].name).stem)
     held = 0
-    for block in Reader(journal).blocks(base - 1):
+    for block in reader.blocks(base - 1):
         held += len(block)
         if held >= SEALED_BYTES_MIN:
             return True
     return False
 
 
-def foretell(journal: Path, plan: CompactionPlan) -> CompactionReport:
+def foretell(reader: Reader, plan: CompactionPlan) -> CompactionReport:
     """What a thorough run would do, with the snapshots that it would make."""
-    pinned = () if is_worth_sealing(journal, plan) else plan.pinned[-1:]
+    pinned = () if is_worth_sealing(reader, plan) else plan.pinned[-1:]
     stays = {each.name for each in pinned}
     held_back = [each for each in plan.pinned if each.name not in stays]
     return CompactionReport(

@@ -25,7 +25,6 @@ from ackbook.journal import (
     JournalError,
     Listing,
     Log,
-    OsFiles,
     holes,
     list_directory,
     older_files,
@@ -80,7 +79,7 @@ class Checker:
     async def _look(self) -> None:
         reach, directory = self._journal.reach, self._journal.directory
         try:
-            listing = await asyncio.to_thread(list_directory, OsFiles(), directory)
+            listing = await asyncio.to_thread(list_directory, self._journal.files, directory)
         except JournalError as error:
             if error.damage is not None:
                 self._note(LISTING, error.damage)
@@ -100,7 +99,7 @@ class Checker:
     async def _check(self, file: File) -> Damage | None:
         self._checked_at = time.monotonic()
         self._due_at[file] = self._checked_at + LOOKS_PER_RECHECK * self._look_s
-        answer = await work(check_command(self._journal.directory, file[0]))
+        answer = await work(check_command(self._journal.directory, file[0]), self._journal.files)
         try:
             return read_finding(answer)
         except msgspec.DecodeError as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 
 import msgspec
 
@@ -86,10 +87,11 @@ class SnapshotSchedule:
         back or recorded; the journal is unharmed, and another attempt may succeed."""
         async with self._making:
             written = self._journal.statistics().written_bytes
-            answer = await work(snapshotter_command(self._journal.directory))
+            answer = await work(snapshotter_command(self._journal.directory), self._journal.files)
             path = self._journal.directory / answer.decode().strip()
             try:
-                snapshot = await asyncio.to_thread(read_snapshot, path)
+                read = partial(read_snapshot, path, files=self._journal.files)
+                snapshot = await asyncio.to_thread(read)
                 await self._engine.attend(lambda journal: journal.note_snapshot(snapshot))
             except (SnapshotUnusable, JournalFull, OSError) as error:
                 raise WorkFailed(error_at_a_shell(error)) from error

@@ -2,10 +2,11 @@
 
 `python -m ackbook.broker.runtime.maintenance.snapshot_worker JOURNAL [SEQ]` reads the newest
 snapshot and the durable rest like any reader, folds, writes the snapshot of the last durable record
-(or of the record SEQ, which has to be durable), reads it back, and prints its name. It takes no
-lock: to record the snapshot is the business of whoever holds it. Where it fails it says why on
-standard error and ends with the exit code of the error; what is left over is garbage for the next
-start. It ends early when the process that started it is gone.
+(or of the record SEQ, which has to be durable), reads it back, and prints its name. The
+directory may be handed over. It takes no lock: to record the snapshot is the business of whoever
+holds it. Where it fails it says why on standard error and ends with the exit code of the error;
+what is left over is garbage for the next start. It ends early when the process that started it is
+gone.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from ackbook.broker.history.world_loading import begin_world, confirm_world, fol
 from ackbook.broker.journal_endings import error_at_a_shell, exit_code_of
 from ackbook.journal import (
     AttemptFailed,
+    Files,
     JournalError,
     Position,
     Reader,
     SnapshotFile,
     write_snapshot,
 )
+from ackbook.journal.maintenance.handed_over import handed_over
 from ackbook.journal.next_step import verify_step
 from ackbook.projections.world.fold import World
 from ackbook.projections.world.serialization import FOLD_VERSION, dump
@@ -55,7 +58,11 @@ def _always() -> bool:
 
 
 def make_snapshot(
-    journal: Path, through: int | None = None, *, is_wanted: Callable[[], bool] = _always
+    journal: Path,
+    through: int | None = None,
+    *,
+    is_wanted: Callable[[], bool] = _always,
+    files: Files | None = None,
 ) -> SnapshotFile:
     """Fold, write, read back. `is_wanted` is asked as it goes: no ends it.
 
@@ -63,15 +70,15 @@ def make_snapshot(
     record, it was not wanted any more or could not be written, `Corrupt` and `NewerFormat` where
     what is there cannot be folded.
     """
-    reader = Reader(journal)
+    reader = Reader(journal, files=files)
     head = reader.head() if through is None else through
     journal_id = reader.journal_id
     if journal_id is None or head == 0:
         raise AttemptFailed(f"there is nothing in {journal}", verify_step(None, after=" says more"))
-    world, begun = begin_world(journal, head)
-    for _ in confirm_world(journal, world, begun):
+    world, begun = begin_world(journal, head, files=files)
+    for _ in confirm_world(journal, world, begun, files=files):
         _check_wanted(is_wanted)
-    for _ in fold_rest(journal, world, head):
+    for _ in fold_rest(journal, world, head, files=files):
         _check_wanted(is_wanted)
     return write_snapshot(
         journal,
@@ -80,6 +87,7 @@ def make_snapshot(
         fold_version=FOLD_VERSION,
         lines=_lines(world, is_wanted),
         maker=os.getpid(),
+        files=files,
     )
 
 
@@ -108,7 +116,9 @@ def main(arguments: list[str]) -> ExitCode:
     directory, *through = arguments
     parent, seq = os.getppid(), int(through[0]) if through else None
     try:
-        made = make_snapshot(Path(directory), seq, is_wanted=lambda: os.getppid() == parent)
+        journal = Path(directory)
+        files = handed_over(journal)
+        made = make_snapshot(journal, seq, is_wanted=lambda: os.getppid() == parent, files=files)
     except (JournalError, OSError, MemoryError) as error:
         sys.stderr.write(f"{error_at_a_shell(error)}\n")
         return exit_code_of(error)
