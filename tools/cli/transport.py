@@ -8,7 +8,7 @@ because a file names it:
 | the socket in the directory | who bound it there, and the kernel says which process that is |
 | the port in `connection.json` | who listens there, if it holds the lock of this very journal |
 
-The socket is its owner's, so that no key is shown. A broker before 0.3 has none; it is reached in
+The socket is its owner's, so that no key is shown. A broker of 0.1.0 has none; it is reached in
 the second way. A copy of a directory has neither, whatever its files say: its socket is nobody's.
 """
 
