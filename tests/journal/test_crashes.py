@@ -20,7 +20,7 @@ PINNED = {
     "clean_looking_tail_kept_in_place": 112,
     "ground_laid_behind_the_seal": 144,
     "seal_unsynced": 102,
-    "any_later_line_is_proof": 165,
+    "any_later_line_is_proof": 1340,
     "no_later_line_is_proof": 135,
     "head_bears_no_witness": 166,
     "d_runs_ahead": 101,
