@@ -10,26 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import secrets
 import socket
 import time
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 
 from ackbook.broker.core.commands import NoteClock, StartBroker, StopBroker
 from ackbook.broker.core.effects import Start
 from ackbook.broker.core.lifecycle import CLOCK_AHEAD_US_MAX
 from ackbook.broker.history.why_worker import HISTORIANS_MAX
-from ackbook.broker.history.world_loading import (
-    LOADABLE,
-    begin_world,
-    confirm_world,
-    fold_rest,
-)
+from ackbook.broker.history.world_loading import LOADABLE
 from ackbook.broker.runtime.agents.holder_session import HolderSession
 from ackbook.broker.runtime.agents.holders import Holders, sockets_in
 from ackbook.broker.runtime.agents.restored import Witnesses
@@ -52,6 +44,7 @@ from ackbook.broker.runtime.maintenance.snapshot_schedule import (
     SnapshotSchedule,
     SnapshotStart,
 )
+from ackbook.broker.runtime.replaying import replay
 from ackbook.broker.runtime.run_settings import NotForAgents, Settings
 from ackbook.broker.wire.connection import Connection
 from ackbook.journal import Log, open_log
@@ -66,9 +59,6 @@ HOUSEKEEPING_S = 1.0
 
 LAST_S_MAX = 10.0
 """How long a graceful end waits for its last records to become durable."""
-
-COLLECTOR = (100_000, 50, 50)
-"""After the replay the world is old and full of live objects; looking at it often finds nothing."""
 
 
 class _Over(Exception):
@@ -259,26 +249,6 @@ class BrokerRun:
     def _serving(self) -> Service:
         assert self._service is not None, "the guard lets nobody through before"
         return self._service
-
-
-async def replay(directory: Path, journal: Log) -> tuple[World, SnapshotStart]:
-    """The world as the journal tells it, block by block so that `/health` answers, and what was
-    folded beyond a snapshot. Raises `Corrupt` and `NewerFormat` as `fold_rest` does: a broker does
-    not begin with less than all of it."""
-    head, files = journal.head.seq, journal.files
-    begin = partial(begin_world, directory, head, journal.snapshot, files=files)
-    world, snapshot = await asyncio.to_thread(begin)
-    folded = 0
-    for size in confirm_world(directory, world, snapshot, files=files):
-        folded += size
-        await asyncio.sleep(0)
-    for size in fold_rest(directory, world, head, files=files):
-        folded += size
-        await asyncio.sleep(0)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTOR)
-    return world, SnapshotStart(snapshot.seq if snapshot else 0, folded)
 
 
 async def _keep_house(engine: Engine, journal: Log) -> None:

@@ -177,9 +177,8 @@ class Spawner:
 
     async def _start(self, order: Order, frame: frames.Launch, path: Path) -> Spawned | Refused:
         try:
-            launched = await launch(
-                frame, self._directory / "logs" / f"{path.stem}.log", self._home
-            )
+            log_path = self._directory / "logs" / f"{path.stem}.log"
+            launched = await launch(frame, log_path, self._home)
         except NoHolder as error:
             return _no_holder(str(error))
         except NoResources as short:
@@ -218,11 +217,8 @@ class Spawner:
     ) -> frames.Launch:
         program = order.program
         token = order.token or f"agt_{secrets.token_hex(TOKEN_BYTES)}"
-        own = {
-            "ACKBOOK_DIR": str(self._directory),
-            NAME_VARIABLE: name,
-            TOKEN_VARIABLE: token,
-        }
+        place = {"ACKBOOK_DIR": str(self._directory)}
+        own = {**place, NAME_VARIABLE: name, TOKEN_VARIABLE: token}
         terminal = {"TERM": "xterm-256color"}
         return frames.Launch(
             name=AgentName(name),
