@@ -67,15 +67,14 @@ class BrokerDirectory:
         check_private(self.directory)
         files.make_dir(self.directory)
         check_private(self.directory)
-        self.home = Home.hold(self.directory)
         for part in PARTS:
-            files.make_dir(self.home.here / part)
-            make_private(self.home.here / part)
-        journal = self.home.here / self.journal.name
-        if journal.is_symlink():
+            files.make_dir(self.directory / part)
+            make_private(self.directory / part)
+        if self.journal.is_symlink():
             check_private(self.journal)  # it may stand on another disk
-        elif journal.exists():
-            make_private(journal)
+        elif self.journal.exists():
+            make_private(self.journal)
+        self.home = Home.hold(self.directory)
 
     def check_holds(self, journal: HeldDirectory) -> None:
         """Raises `Displaced` when the journal that was opened is not the one of this directory:

@@ -14,8 +14,9 @@ import fcntl
 import os
 import time
 from pathlib import Path
-from typing import Literal, NamedTuple, NewType, Protocol, assert_never
+from typing import Literal, NewType, Protocol, assert_never
 
+from ackbook.journal.storage.file_status import FileStatus
 from ackbook.journal.storage.mounts import network_of
 
 Handle = NewType("Handle", int)
@@ -27,18 +28,6 @@ SPACE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What a disk says when there is no room, as opposed to when it is broken."""
 
 READ_ONLY_ERRORS = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-
-
-class FileStatus(NamedTuple):
-    """What a file or directory is, whatever it is called; `links` are the names that it has."""
-
-    device: int
-    inode: int
-    links: int
-
-    def is_same(self, other: "FileStatus | None") -> bool:
-        """Whether both are of one file: at a time, no two have the same numbers."""
-        return other is not None and self[:2] == other[:2]
 
 
 class Files(Protocol):

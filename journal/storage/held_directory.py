@@ -12,7 +12,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ackbook.journal.storage.files import Access, EntryKind, Files, FileStatus, Handle
+from ackbook.journal.storage.file_status import FileStatus
+from ackbook.journal.storage.files import Access, EntryKind, Files, Handle
 
 
 class HeldDirectory:

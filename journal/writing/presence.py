@@ -24,7 +24,8 @@ from ackbook.journal.errors import Displaced
 from ackbook.journal.format.head import Head
 from ackbook.journal.format.layout import HEAD, LOCK, QUARANTINE
 from ackbook.journal.next_step import verify_step
-from ackbook.journal.storage.files import FileStatus, install
+from ackbook.journal.storage.file_status import FileStatus
+from ackbook.journal.storage.files import install
 from ackbook.journal.writing.tail import Tail
 from ackbook.journal.writing.writer_lock import WriterLock
 

@@ -198,7 +198,7 @@ def test_a_holder_makes_its_files_in_the_directory_that_it_was_given(spooled: bo
             link = await asyncio.to_thread(holders.Link, str(b / "holders" / "s"))
             try:
                 await asyncio.to_thread(_typed, link, LONG if spooled else "short")
-                assert list((b / "screens").iterdir())
+                holders.eventually(lambda: (b / "screens" / "s.jsonl").exists(), "a screen is kept")
                 assert (b / "spool").exists() is spooled
             finally:
                 link.close()

@@ -20,7 +20,8 @@ from pathlib import Path
 from random import Random
 from typing import Literal, cast
 
-from ackbook.journal.storage.files import Access, EntryKind, FileStatus, Handle
+from ackbook.journal.storage.file_status import FileStatus
+from ackbook.journal.storage.files import Access, EntryKind, Handle
 
 CrashKind = Literal["process", "power"]
 

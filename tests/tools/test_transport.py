@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ackbook.broker.runtime.system import unix_sockets
-from tests.support.shell import House, wait_until
+from tests.support.shell import House, wait_for_end, wait_until
 
 ACTS = (
     ("ls",),
@@ -140,11 +140,20 @@ def test_a_file_that_was_put_back_misleads_nobody(house: House) -> None:
             other.kill()
 
 
-def test_a_moved_directory_is_where_its_broker_is(house: House) -> None:
+def test_a_moved_directory_is_where_its_agents_are_found_again(house: House) -> None:
+    """Its broker ends, with that reason; whoever comes to the new place finds what it kept."""
+    [before] = house("ls", "--json").json()["agents"]
+    pid = house.broker_pid
+    assert pid is not None
     moved = House(house.root, "moved")
     house.directory.rename(moved.directory)
-    assert {row["name"] for row in moved("ls", "--json").json()["agents"]} == {"bob"}
-    moved.directory.rename(house.directory)
+    wait_for_end(pid)
+    assert house("ls").code == 3
+    with closing(moved):
+        moved.up()
+        [after] = moved("ls", "--json").json()["agents"]
+        assert (after["name"], after["pid"]) == ("bob", before["pid"])
+        assert moved("down").code == 0
 
 
 def test_what_a_killed_broker_left_is_no_broker(house: House) -> None:
