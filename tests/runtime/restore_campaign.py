@@ -73,7 +73,7 @@ class RestoreCampaign:
         self.counts: Counter[str] = Counter()
         self.violations: list[str] = []
         self._sent = 0
-        self._given: set[str] = set()
+        self._given: dict[str, str] = {}
 
     def run(self, rounds: int, fresh_every: int) -> None:
         """All rounds, with a new directory and new programs every so often."""
@@ -83,7 +83,7 @@ class RestoreCampaign:
             with running(QUICK) as broker:
                 kept = {name: broker.directory / f"kept-{name}" for name in AGENTS}
                 pids = {name: broker.spawn(name, *chat(kept[name]))["pid"] for name in AGENTS}
-                self._given = set()
+                self._given = {}
                 for number in range(done, done + count):
                     self._round(broker, kept, pids, number)
             done += count
@@ -101,7 +101,7 @@ class RestoreCampaign:
             sender.wait()
         between = self._send(broker)
         time.sleep(self.random.uniform(0, RUN_S))
-        self._remember(broker)
+        self._given_twice(broker)
         broker.kill()
         for sender in between:
             sender.wait()
@@ -126,9 +126,12 @@ class RestoreCampaign:
             sender.go(broker)
         return senders
 
-    def _remember(self, broker: Running) -> None:
-        """The ids that were given up to now."""
-        self._given |= {data["event_id"] for data in broker.kinds("message.enqueued")}
+    def _given_twice(self, broker: Running) -> list[str]:
+        """The ids that name another message now than they did once; all others are remembered."""
+        bodies = {data["event_id"]: data["body"] for data in broker.kinds("message.enqueued")}
+        twice = [each for each in bodies if self._given.get(each, bodies[each]) != bodies[each]]
+        self._given |= bodies
+        return twice
 
     def _check(
         self,
@@ -150,9 +153,8 @@ class RestoreCampaign:
             row = broker.agent(name)
             if (row["pid"], row["state"]) != (pids[name], "ready"):
                 self._violated("agents lost", f"{where}: {row}")
-        enqueued = [data["event_id"] for data in broker.kinds("message.enqueued")]
-        if len(enqueued) != len(set(enqueued)):
-            self._violated("an id given twice", where)
+        if again := self._given_twice(broker):
+            self._violated("an id given twice", f"{where}: {again}")
         if not broker.verified():
             self._violated("not verified", where)
 

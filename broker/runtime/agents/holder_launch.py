@@ -156,7 +156,8 @@ def _begin(log: Path, home: Home) -> subprocess.Popen[bytes]:
     except OSError as error:
         if what := shortage(error):
             raise NoResources(what) from error
-        raise NoHolder(f"the holder did not start: {error}") from error
+        said = str(error).replace(str(home.here), str(home.directory))
+        raise NoHolder(f"the holder did not start: {said}") from error
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -24,7 +24,7 @@ from ackbook.broker.runtime.engine.effect_dispatch import EffectDispatch
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
 from ackbook.broker.runtime.system import unix_sockets
-from ackbook.broker.runtime.system.processes import kill_session
+from ackbook.broker.runtime.system.processes import kill_session, stat
 from ackbook.broker.runtime.system.shortage import shortage
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.frames import Hello, Welcome
@@ -50,11 +50,8 @@ SETTLE_S_MAX = 10.0
 class Holders:
     """The sessions by agent and generation. Implements `EffectHandler`."""
 
-    strangers: dict[str, Welcome]
-    """Programs that no record of this journal names, by the sockets of their holders."""
-
     def __init__(self, directory: Path, journal: Path, hello: Hello, audience: Audience) -> None:
-        self.strangers = {}
+        self._strangers: list[Welcome] = []
         self.directory = directory
         self.dispatch = EffectDispatch(self)
         self.restart: Callable[[Start], None] = lambda start: None
@@ -78,6 +75,11 @@ class Holders:
 
     def __iter__(self) -> Iterator[HolderSession]:
         return iter(tuple(self._sessions.values()))
+
+    @property
+    def strangers(self) -> list[Welcome]:
+        """The holders of programs that no record of this journal names, as long as they live."""
+        return [each for each in self._strangers if stat(each.holder_pid) is not None]
 
     # --- coming and going
 
@@ -244,7 +246,7 @@ class Holders:
             return
         if welcome.named and await self._never_heard_of(welcome):
             log.error("the program of %s (%d) is of another history", welcome.name, welcome.pid)
-            self.strangers[path.name] = welcome
+            self._strangers.append(welcome)
             link.close()
             return
         log.info("ending the holder of %s (%d), which nobody named", welcome.name, welcome.pid)

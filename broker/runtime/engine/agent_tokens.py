@@ -30,11 +30,14 @@ class AgentTokens:
     @contextmanager
     def coming(self, token: str) -> Iterator[None]:
         """In this block a program with this token is started, and its record made."""
-        event = self._coming.setdefault(hash_of(token), asyncio.Event())
+        key, event = hash_of(token), asyncio.Event()
+        self._coming[key] = event
         try:
             yield
         finally:
-            del self._coming[hash_of(token)]
+            # Its caller may give one token to two programs at once.
+            if self._coming.get(key) is event:
+                del self._coming[key]
             event.set()
 
     async def settled(self, token: str) -> str | None:

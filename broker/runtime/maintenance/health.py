@@ -49,7 +49,7 @@ class HealthSources(msgspec.Struct, frozen=True):
                 what = f"the holder of {session.name} does not obey this broker: {session.refused}"
                 step = f"end the broker that it obeys, or: ackbook release {session.name}"
                 yield Reason("agent_elsewhere", what, step)
-        for stranger in self.holders.strangers.values():
+        for stranger in self.holders.strangers:
             what = f"{stranger.name} runs (pid {stranger.pid}), and no record here names it"
             step = f"end it with: kill {stranger.holder_pid}"
             yield Reason("agent_of_another_history", what, step)
