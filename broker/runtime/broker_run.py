@@ -23,7 +23,8 @@ from ackbook.broker.core.lifecycle import CLOCK_AHEAD_US_MAX
 from ackbook.broker.history.why_worker import HISTORIANS_MAX
 from ackbook.broker.history.world_loading import LOADABLE
 from ackbook.broker.runtime.agents.holder_session import HolderSession
-from ackbook.broker.runtime.agents.holders import Holders, sockets_in
+from ackbook.broker.runtime.agents.holder_sockets import HolderSockets
+from ackbook.broker.runtime.agents.holders import Holders
 from ackbook.broker.runtime.agents.restored import Witnesses
 from ackbook.broker.runtime.agents.spawning import Spawner
 from ackbook.broker.runtime.agents.viewers import Attachments
@@ -140,10 +141,11 @@ class BrokerRun:
         instance = settings.instance or secrets.token_hex(8)
         feed, waiter = Feed(here, world.seq), StateWaiter()
         attachments = Attachments(feed)
-        witnesses = Witnesses(journal.epoch, journal.journal_id, instance, world)
-        await witnesses.ask(sockets_in(place.holders))
+        witnesses = Witnesses(journal.epoch, journal.journal_id, instance, world, place.home)
+        sockets = HolderSockets(place.holders, journal.journal_id, os.environ)
+        await witnesses.ask(sockets.found())
         hello = witnesses.hello()
-        holders = Holders(place.holders, here, hello, attachments)
+        holders = Holders(sockets, here, hello, attachments)
         tokens = AgentTokens(world)
         starter = tokens.agent_of(settings.token)
         if starter and settings.named and "policy" not in world.policy.agents_may:

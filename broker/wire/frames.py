@@ -43,6 +43,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 class Launch(Frame, frozen=True, tag_field="frame", tag="launch"):
     """What to run, on the holder's standard input before any socket exists. Never on disk.
 
+    `listing`: the directory in which it is to be found as well, see `rendezvous`; none if empty.
     `screens`: the file that keeps screens of evidence; none are kept where it is empty. `stay_s`:
     how long the holder waits for a broker that names it before it ends itself. `umask`: of the
     program, whatever that of its broker is. `home`: what the broker's directory is called, which is
@@ -65,6 +66,7 @@ class Launch(Frame, frozen=True, tag_field="frame", tag="launch"):
     stay_s: int = 30
     umask: int = UMASK
     home: str = ""
+    listing: str = ""
 
 
 class Hello(Frame, frozen=True, tag_field="frame", tag="hello"):
@@ -73,7 +75,9 @@ class Hello(Frame, frozen=True, tag_field="frame", tag="hello"):
 
     `lineages`: the histories that its journal went through, see `projections.ids`. One that begins
     with those of the broker that was obeyed goes on from it, and is obeyed whatever its epoch is,
-    once that broker's process is gone; any other is another history, and is refused.
+    once that broker is gone; any other is another history, and is refused. `home`: what the
+    broker's directory is called, and `home_is` its device and inode; a holder whose own directory
+    was removed, or replaced by a copy, keeps its files there from then on.
     """
 
     epoch: int
@@ -83,6 +87,8 @@ class Hello(Frame, frozen=True, tag_field="frame", tag="hello"):
     lineages: tuple[str, ...] = ()
     pid: int = 0
     started: int = 0
+    home: str = ""
+    home_is: tuple[int, int] = (0, 0)
 
 
 class Named(Frame, frozen=True, tag_field="frame", tag="named"):
@@ -251,11 +257,21 @@ class Idle(Frame, frozen=True, tag_field="frame", tag="idle"):
 
 
 class EpochRefusal(Frame, frozen=True, tag_field="frame", tag="refusal"):
-    """The holder does not obey: a higher epoch was seen, or the protocol is another."""
+    """The holder does not obey: a higher epoch was seen, another broker is obeyed, or the protocol
+    is another. It says all the same who it is, so that nobody is left unnamed.
+
+    `obeys`: the pid of the broker that it obeys, where that runs. `home_is`: device and inode of
+    the directory that its files are in; zeros where that was removed.
+    """
 
     reason: Literal["older_epoch", "other_protocol", "bad_frame"]
     epoch: int = 0
     detail: str = ""
+    name: str = ""
+    pid: int = 0
+    holder_pid: int = 0
+    obeys: int = 0
+    home_is: tuple[int, int] = (0, 0)
 
 
 HolderFrame: TypeAlias = (

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import httpx
 
 from ackbook.broker.core.replay.recheck import NotTold, check
-from ackbook.broker.runtime.agents.holders import SOCKET_SUFFIX
+from ackbook.broker.runtime.agents.holder_sockets import SOCKET_SUFFIX
 from ackbook.broker.wire.frames import EndOrder
 from ackbook.journal import Reader, verify
 from ackbook.projections.codec import decode_block

@@ -28,6 +28,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -35,6 +36,7 @@ import msgspec
 from ackbook.broker.core.attempt_report import Phase, Report, Written
 from ackbook.broker.runtime.holder.server import HolderServer
 from ackbook.broker.runtime.system import unix_sockets
+from ackbook.broker.runtime.system.home import Home
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.attempts import Attempts
 from ackbook.broker.wire.frames import ProgramEnded, TerminalCondition, TypeOrder
@@ -47,7 +49,7 @@ class FakeHolder:
     """The desk of the fake. `over` is set when it is to end."""
 
     def __init__(self, launch: frames.Launch) -> None:
-        self.server = HolderServer(self)
+        self.server = HolderServer(self, Home(Path("/"), None))
         self.over = asyncio.Event()
         self._launch = launch
         self._script = launch.env.get("FAKE_SCRIPT", "ack").split()
@@ -70,6 +72,12 @@ class FakeHolder:
             condition=self._condition,
             reports=self._attempts.unsettled(),
             ended=self._ended,
+        )
+
+    def introduction(self) -> frames.EpochRefusal:
+        pid = os.getpid()
+        return frames.EpochRefusal(
+            reason="older_epoch", name=self._launch.name, pid=pid, holder_pid=pid
         )
 
     def left(self) -> None:

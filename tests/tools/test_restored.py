@@ -7,13 +7,16 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ackbook.broker.wire.frames import EndOrder
+from ackbook.broker.runtime.system.processes import started_at
+from ackbook.broker.wire.frames import EndOrder, Hello, Welcome
 from ackbook.journal import Reader
 from tests.support.holders import Link
 from tests.support.shell import House, wait_for_end, wait_until
@@ -183,3 +186,121 @@ def test_an_agent_that_obeys_another_history_is_unknown_and_neither_started_nor_
     other.send(EndOrder())
     wait_for_end(pid)
     other.close()
+
+
+def sockets(house: House, name: str) -> list[Path]:
+    """The names at which the holder of this agent is found: in the directory, and elsewhere."""
+    listed = Path(os.environ["XDG_RUNTIME_DIR"]).glob(f"ackbook/*/{name}.*.sock")
+    return [*(house.directory / "holders").glob(f"{name}.*.sock"), *listed]
+
+
+def test_a_holder_whose_sockets_were_removed_is_found_again(house: House) -> None:
+    pid, heard = spawn(house, "bob")
+    house("down", "--keep-agents")
+    for socket in sockets(house, "bob"):
+        socket.unlink()
+    wait_until(lambda: len(sockets(house, "bob")) == 2, "they are bound again")
+    house.up()
+    row = listed(house, "bob")
+    assert (row["pid"], row["state"]) == (pid, "ready")
+    deliver(house, "bob", "still there")
+    assert times(heard, "still there") == 1
+
+
+@pytest.mark.parametrize("where", ["holders", "listed"])
+def test_one_name_is_enough_to_find_a_holder(house: House, where: str) -> None:
+    """Something else stands at the other one, so that it cannot be bound again."""
+    pid, _ = spawn(house, "bob")
+    house("down", "--keep-agents")
+    wait_until(lambda: len(sockets(house, "bob")) == 2, "it is found at both")
+    first, second = sockets(house, "bob")
+    blocked = second if where == "holders" else first
+    blocked.unlink()
+    blocked.mkdir()
+    house.up()
+    assert listed(house, "bob")["pid"] == pid
+    blocked.rmdir()
+
+
+def test_a_link_that_is_lost_while_no_socket_is_there_is_made_again(house: House) -> None:
+    """The same broker's hello in another's mouth takes its link; nothing is concluded from that."""
+    pid, heard = spawn(house, "bob")
+    [started] = house("cat", "--kind", "broker.started", "--json").lines()
+    journal = Reader(house.directory / "journal").journal_id
+    assert journal is not None
+    wait_until(lambda: len(sockets(house, "bob")) == 2, "it is found at both")
+    link = Link(str(sockets(house, "bob")[0]))
+    for socket in sockets(house, "bob"):
+        socket.unlink()
+    link.send(
+        Hello(
+            epoch=started["data"]["epoch"],
+            journal_id=journal,
+            instance=started["data"]["instance"],
+            pid=started["data"]["pid"],
+            started=started_at(started["data"]["pid"]),
+        )
+    )
+    link.wait(Welcome)
+    link.close()
+    deliver(house, "bob", "as before")
+    assert times(heard, "as before") == 1
+    assert listed(house, "bob")["pid"] == pid
+    assert house("cat", "--kind", "agent.exited", "--json").out == ""
+
+
+def test_agents_of_a_directory_that_was_removed_and_restored_are_found(house: House) -> None:
+    """`rm -rf`, and back from the backup: the sockets went with the directory."""
+    pid, heard = spawn(house, "bob")
+    deliver(house, "bob", "before")
+    house("down", "--keep-agents")
+    backup = house.root / "backup"
+    subprocess.run(["cp", "-a", house.directory, backup], check=True)
+    wait_until(lambda: len(sockets(house, "bob")) == 2, "it is found at both")
+    shutil.rmtree(house.directory)
+    shutil.copytree(backup / "journal", house.directory / "journal")
+    house.up()
+    row = listed(house, "bob")
+    assert (row["pid"], row["state"]) == (pid, "ready")
+    deliver(house, "bob", "x" * 20_000)
+    spooled = re.findall(r"(/\S+\.txt)", heard.read_text())
+    assert len(spooled) == 1
+    assert Path(spooled[0]).is_relative_to(house.directory)
+    wait_until(lambda: len(sockets(house, "bob")) == 2, "it listens there, too")
+    house("down")
+    wait_for_end(pid)
+
+
+def test_a_copy_lists_the_agents_of_the_original_and_touches_nothing(house: House) -> None:
+    pid, heard = spawn(house, "bob")
+    house("hold", "bob")
+    house("send", "bob", "once")
+    wait_until(lambda: len(sockets(house, "bob")) == 2, "it is found at both")
+    copy = House(house.root, "copy")
+    subprocess.run(["cp", "-a", house.directory, copy.directory], check=True)
+    with closing(copy):
+        copy.up()
+        row = listed(copy, "bob")
+        assert (row["pid"], row["state"]) == (pid, "unknown")
+        told = copy("ls")
+        assert f"still runs (pid {house.broker_pid})" in told.err + told.out
+        copy("auto", "bob")
+        assert copy("restart", "bob").code == 8
+        assert copy("down").code == 1
+    assert copy("cat", "--kind", "agent.exited", "--json").out == ""
+    house("auto", "bob")
+    deliver(house, "bob", "after it")
+    assert (times(heard, "once"), times(heard, "after it")) == (1, 1)
+    assert house("ls").err == ""
+
+
+def test_a_program_that_is_spawned_in_the_original_is_nobodys_in_a_copy(house: House) -> None:
+    copy = House(house.root, "copy")
+    subprocess.run(["cp", "-a", house.directory, copy.directory], check=True)
+    pid, _ = spawn(house, "later")
+    wait_until(lambda: len(sockets(house, "later")) == 2, "it is found at both")
+    with closing(copy):
+        copy.up()
+        assert "later" not in copy("ls").out + copy("ls").err
+        assert copy("down").code == 0
+    assert listed(house, "later")["pid"] == pid

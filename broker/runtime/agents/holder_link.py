@@ -36,12 +36,11 @@ class LinkLost(Exception):
 
 
 class LinkRefused(Exception):
-    """The holder does not obey this broker: another one with a higher epoch has spoken to it, which
-    was the last one's `epoch`. Its program lives."""
+    """The holder does not obey this broker, and said so in `refusal`. Its program lives."""
 
-    def __init__(self, why: str, epoch: int = 0) -> None:
-        super().__init__(why)
-        self.epoch = epoch
+    def __init__(self, refusal: frames.EpochRefusal) -> None:
+        super().__init__(refusal.detail or refusal.reason)
+        self.refusal = refusal
 
 
 class LinkBusy(Exception):
@@ -141,7 +140,7 @@ async def connect(path: str, hello: Hello) -> tuple[HolderLink, Welcome]:
             raise LinkLost
         answer = frames.decode_holder(line)
         if isinstance(answer, frames.EpochRefusal):
-            raise LinkRefused(answer.detail or answer.reason, answer.epoch)
+            raise LinkRefused(answer)
         if not isinstance(answer, Welcome):
             raise LinkLost
     except (TimeoutError, ValueError, msgspec.DecodeError) as error:

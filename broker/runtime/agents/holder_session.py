@@ -18,11 +18,12 @@ from typing import Protocol, assert_never
 from ackbook.broker.core.attempt_report import Phase, Report
 from ackbook.broker.core.commands import AnyCommand, Refused, ReportAttempt, ReportEnded, Verdict
 from ackbook.broker.runtime.agents.holder_launch import Launched
-from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkLost, LinkRefused, connect
+from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkLost, LinkRefused
+from ackbook.broker.runtime.agents.holder_sockets import HolderSocket, says_nothing
 from ackbook.broker.runtime.agents.restored import to_record
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
-from ackbook.broker.runtime.system.shortage import shortage
+from ackbook.broker.runtime.system.processes import started_at
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.frames import Hello, HolderFrame, ProgramEnded, TerminalCondition, Welcome
 from ackbook.broker.wire.holder_commands import Speaker
@@ -61,7 +62,7 @@ class HolderSession:
         hello: Hello,
         name: str,
         generation: int,
-        path: str,
+        socket: HolderSocket,
         audience: Audience,
         again: Callable[[str], None],
         launched: Launched | None = None,
@@ -69,7 +70,7 @@ class HolderSession:
         self.name = AgentName(name)
         self.generation = generation
         self._speaker = Speaker(name, generation)
-        self.path = path
+        self.socket = socket
         self.link: HolderLink | None = None
         self.pid: int | None = None
         self.settled_in = asyncio.Event()
@@ -86,6 +87,7 @@ class HolderSession:
         self._offset = 0
         self._named = False
         self._ended = False
+        self._holder = (0, 0)
         self.refused = ""
         """Why its holder does not obey this broker, while that is so. Its program lives."""
 
@@ -156,9 +158,10 @@ class HolderSession:
         delay = AGAIN_S_MIN
         while True:
             try:
-                link, welcome = await connect(self.path, self._hello)
+                link, welcome = await self.socket.connect(self._hello)
             except (LinkLost, OSError) as error:
-                if isinstance(error, OSError) and not _says_nothing(error):
+                gone = isinstance(error, OSError) and not says_nothing(error)
+                if gone and not self._holder_lives():
                     raise
                 await asyncio.sleep(delay)
             except LinkRefused as refused:
@@ -172,6 +175,12 @@ class HolderSession:
                 self._refused(f"the holder of {welcome.name} listens at its socket")
                 await asyncio.sleep(AGAIN_S_MAX)
             delay = min(delay * 2, AGAIN_S_MAX)
+
+    def _holder_lives(self) -> bool:
+        """Whether the process that this broker spoke to is there: its sockets were removed then,
+        and it will bind them again."""
+        pid, started = self._holder
+        return bool(pid) and started_at(pid) == started
 
     @property
     def elsewhere(self) -> str:
@@ -200,6 +209,7 @@ class HolderSession:
         self._open = {(report.delivery_id, report.attempt): report for report in welcome.reports}
         self._ended = welcome.ended is not None
         self.pid = welcome.pid
+        self._holder = welcome.holder_pid, started_at(welcome.holder_pid)
         assert self.link is not None
         if self._named and not welcome.named:
             self.link.send(frames.Named())
@@ -285,9 +295,3 @@ class HolderSession:
         """Put a command to the rules. When the engine has ended, the next start finds out."""
         with contextlib.suppress(Stopped, OutcomeUnknown):
             await self._engine.carry(command)
-
-
-def _says_nothing(error: OSError) -> bool:
-    """Whether the holder may be there all the same: it is slow, or the machine is short of what a
-    connection takes."""
-    return isinstance(error, TimeoutError | BlockingIOError) or shortage(error) is not None

@@ -1,8 +1,9 @@
 """Holders: all sessions of this broker, and the hands that do what the world owes to agents.
 
-At start every socket in the directory is asked who listens there: the holder of an agent that the
-world calls living is adopted, any other is ended; an agent for whom nobody answers has ended with
-its broker. So no holder is ever left over, and none is lost.
+At start every socket of this journal is asked who listens there: the holder of an agent that the
+world calls living is adopted, one that nobody named or that was to end is ended, and one that obeys
+somebody else, or that another history named, is named; an agent for whom nobody answers has ended
+with its broker. So no holder is ever left over, and none is lost.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from ackbook.broker.core.commands import ReportEnded
 from ackbook.broker.core.effects import AnyEffect, Ask, End, Find, Start, Type
 from ackbook.broker.history.journal_entries import body_at
 from ackbook.broker.runtime.agents.holder_launch import Launched
-from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkLost, LinkRefused, connect
+from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkLost, LinkRefused
 from ackbook.broker.runtime.agents.holder_session import Audience, HolderSession
+from ackbook.broker.runtime.agents.holder_sockets import HolderSocket, HolderSockets
 from ackbook.broker.runtime.agents.restored import Witnesses
 from ackbook.broker.runtime.engine.effect_dispatch import EffectDispatch
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
-from ackbook.broker.runtime.system import unix_sockets
 from ackbook.broker.runtime.system.processes import kill_session, stat
 from ackbook.broker.runtime.system.shortage import shortage
 from ackbook.broker.wire import frames
@@ -31,8 +34,6 @@ from ackbook.broker.wire.frames import Hello, Welcome
 from ackbook.projections.world.fold import World, key_of
 
 log = logging.getLogger("ackbook.holders")
-
-SOCKET_SUFFIX = ".sock"
 
 END_S_MAX = 15.0
 """A holder kills its program after 2 s; one that has not gone by now hangs, and is killed."""
@@ -47,12 +48,22 @@ SETTLE_S_MAX = 10.0
 """How long a start waits for holders that are there and do not answer."""
 
 
+class Stranger(msgspec.Struct, frozen=True):
+    """A program that runs, and that no record of this journal names; `pid` is its own."""
+
+    name: str
+    pid: int
+    holder_pid: int
+
+
 class Holders:
     """The sessions by agent and generation. Implements `EffectHandler`."""
 
-    def __init__(self, directory: Path, journal: Path, hello: Hello, audience: Audience) -> None:
-        self._strangers: list[Welcome] = []
-        self.directory = directory
+    def __init__(
+        self, sockets: HolderSockets, journal: Path, hello: Hello, audience: Audience
+    ) -> None:
+        self._strangers: list[Stranger] = []
+        self.sockets = sockets
         self.dispatch = EffectDispatch(self)
         self.restart: Callable[[Start], None] = lambda start: None
         self._journal = journal
@@ -77,21 +88,21 @@ class Holders:
         return iter(tuple(self._sessions.values()))
 
     @property
-    def strangers(self) -> list[Welcome]:
+    def strangers(self) -> list[Stranger]:
         """The holders of programs that no record of this journal names, as long as they live."""
         return [each for each in self._strangers if stat(each.holder_pid) is not None]
 
     # --- coming and going
 
-    async def meet(self, path: str) -> tuple[HolderLink, Welcome]:
-        """The first words with the holder that listens at `path`. Raises what `connect` raises."""
-        return await connect(path, self._hello)
+    async def meet(self, socket: HolderSocket) -> tuple[HolderLink, Welcome]:
+        """The first words with a holder. Raises what `HolderSocket.connect` raises."""
+        return await socket.connect(self._hello)
 
     def keep(
         self,
         name: str,
         generation: int,
-        path: str,
+        socket: HolderSocket,
         first: tuple[HolderLink, Welcome] | None = None,
         launched: Launched | None = None,
     ) -> HolderSession:
@@ -104,7 +115,7 @@ class Holders:
             hello=self._hello,
             name=name,
             generation=generation,
-            path=path,
+            socket=socket,
             audience=self._audience,
             again=self._again,
             launched=launched,
@@ -121,13 +132,13 @@ class Holders:
         assert self._engine is not None
         living = await self._engine.ask(_living)
         for name, generation, holder in living:
-            path = self.directory / (holder or "none")
-            self.keep(name, generation, str(path), met.take(path))
+            socket = self.sockets.called(holder or "none")
+            self.keep(name, generation, socket, met.take(socket))
         named = {holder for _, _, holder in living}
-        strays = [path for path in sockets_in(self.directory) if path.name not in named]
+        strays = [each for each in self.sockets.found() if each.name not in named]
         async with asyncio.TaskGroup() as tasks:
-            for path in strays:
-                tasks.create_task(self._end_stray(path, met.take(path)))
+            for socket in strays:
+                tasks.create_task(self._end_stray(socket, met.take(socket)))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_S_MAX):
                 for session in self:
@@ -147,7 +158,7 @@ class Holders:
             with contextlib.suppress(OSError):
                 if session.pid is not None:  # while the holder is there the pid is its program's
                     kill_session(session.pid)
-                unix_sockets.kill_listener(session.path)
+                session.socket.kill()
         await self._all_gone(KILLED_S_MAX)
 
     def _obedient(self) -> list[HolderSession]:
@@ -220,7 +231,7 @@ class Holders:
         try:
             await session.run(first)
             # Not when this broker ends before its holder: the next one has to find it.
-            _remove(Path(session.path))
+            session.socket.remove_left()
         finally:
             self._sessions.pop((key_of(session.name), session.generation), None)
             session.gone.set()
@@ -234,19 +245,23 @@ class Holders:
         with contextlib.suppress(Stopped, OutcomeUnknown):
             await self._engine.ask(lambda world, at: self.dispatch.again(world, name))
 
-    async def _end_stray(self, path: Path, met: tuple[HolderLink, Welcome] | None) -> None:
+    async def _end_stray(
+        self, socket: HolderSocket, met: tuple[HolderLink, Welcome] | None
+    ) -> None:
         """End a holder that no durable record names, and wait until it has gone."""
         try:
-            link, welcome = met or await self.meet(str(path))
+            link, welcome = met or await self.meet(socket)
         except OSError:
-            _remove(path)
+            socket.remove_left()
             return
-        except (LinkLost, LinkRefused) as error:
-            log.error("a holder at %s answers to somebody else: %s", path.name, error)
+        except LinkLost:
+            log.error("whoever listens at %s does not answer", socket.name)
+            return
+        except LinkRefused as refused:
+            self._obeys_another(socket, refused)
             return
         if welcome.named and await self._never_heard_of(welcome):
-            log.error("the program of %s (%d) is of another history", welcome.name, welcome.pid)
-            self._strangers.append(welcome)
+            self._name(Stranger(welcome.name, welcome.pid, welcome.holder_pid))
             link.close()
             return
         log.info("ending the holder of %s (%d), which nobody named", welcome.name, welcome.pid)
@@ -255,24 +270,25 @@ class Holders:
             await asyncio.wait_for(link.pump(lambda frame: None), END_S_MAX)
         link.close()
 
+    def _obeys_another(self, socket: HolderSocket, refused: LinkRefused) -> None:
+        """A copy's holders are that copy's affair; who has nobody else is named here."""
+        refusal = refused.refusal
+        theirs = refusal.home_is not in ((0, 0), self._hello.home_is)
+        if refusal.obeys or theirs:
+            log.info("the holder at %s belongs to a copy of this journal: %s", socket.name, refused)
+        else:
+            name = refusal.name or socket.name
+            self._name(Stranger(name, refusal.pid, refusal.holder_pid))
+
+    def _name(self, stranger: Stranger) -> None:
+        log.error("the program of %s (%d) is of another history", stranger.name, stranger.pid)
+        self._strangers.append(stranger)
+
     async def _never_heard_of(self, welcome: Welcome) -> bool:
         assert self._engine is not None
         return await self._engine.ask(
             lambda world, at: world.generations.get(key_of(welcome.name), 0) < welcome.generation
         )
-
-
-def sockets_in(directory: Path) -> list[Path]:
-    """The sockets of holders there, whether or not anybody listens."""
-    return sorted(directory.glob(f"*{SOCKET_SUFFIX}"))
-
-
-def _remove(path: Path) -> None:
-    """A socket on which nobody listens any more; one on which somebody does is the only way to
-    whoever that is."""
-    if unix_sockets.is_left(str(path)):
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
 
 
 def _living(world: World, at: int) -> list[tuple[str, int, str]]:

@@ -14,12 +14,13 @@ import logging
 import os
 import secrets
 from collections.abc import Iterable
-from pathlib import Path
 
 import msgspec
 
 from ackbook.broker.core.attempt_report import Report
-from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkLost, LinkRefused, connect
+from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkLost, LinkRefused
+from ackbook.broker.runtime.agents.holder_sockets import HolderSocket
+from ackbook.broker.runtime.system.home import Home
 from ackbook.broker.runtime.system.processes import started_at
 from ackbook.broker.wire.attempts import TYPED
 from ackbook.broker.wire.frames import Hello, Welcome
@@ -41,7 +42,9 @@ class Witnesses:
     the link to its broker. `because`: what shows that the journal was put back, if it was;
     `lineage`: then the tag of the history that begins here."""
 
-    def __init__(self, epoch: int, journal_id: str, instance: str, world: World) -> None:
+    def __init__(
+        self, epoch: int, journal_id: str, instance: str, world: World, home: Home
+    ) -> None:
         self.because = ""
         self.lineage = ""
         self._hello = Hello(
@@ -51,13 +54,15 @@ class Witnesses:
             lineages=world.lineages,
             pid=os.getpid(),
             started=started_at(os.getpid()),
+            home=str(home.directory),
+            home_is=home.identity,
         )
         self._world = world
-        self._met: dict[Path, tuple[HolderLink, Welcome]] = {}
+        self._met: dict[str, tuple[HolderLink, Welcome]] = {}
 
-    async def ask(self, paths: Iterable[Path]) -> None:
+    async def ask(self, sockets: Iterable[HolderSocket]) -> None:
         """Ask whoever listens there, all at once."""
-        await asyncio.gather(*(self._ask(path) for path in paths))
+        await asyncio.gather(*(self._ask(each) for each in sockets))
         if self.because:
             self.lineage = secrets.token_hex(LINEAGE_BYTES)
             log.warning("this journal was put back from a copy: %s", self.because)
@@ -70,27 +75,28 @@ class Witnesses:
         lineages = (*self._world.lineages, self.lineage)
         return msgspec.structs.replace(self._hello, lineages=lineages)
 
-    def take(self, path: Path) -> tuple[HolderLink, Welcome] | None:
+    def take(self, socket: HolderSocket) -> tuple[HolderLink, Welcome] | None:
         """The link to who listens there, to be used. None where nobody answered, and where the
         first words have to be said anew, since they were those of the history before."""
-        return None if self.because else self._met.pop(path, None)
+        return None if self.because else self._met.pop(socket.name, None)
 
     def close(self) -> None:
         """Everybody who is kept has another link by now."""
         for link, _ in self._met.values():
             link.close()
 
-    async def _ask(self, path: Path) -> None:
+    async def _ask(self, socket: HolderSocket) -> None:
         try:
             async with asyncio.timeout(ASK_S_MAX):
-                link, welcome = await connect(str(path), self._hello)
+                link, welcome = await socket.connect(self._hello)
         except LinkRefused as refused:
-            if refused.epoch >= (mine := self._hello.epoch):
-                self.because = f"{path.name} obeyed epoch {refused.epoch}, and this is {mine}"
+            refusal, mine = refused.refusal, self._hello.epoch
+            if not refusal.obeys and refusal.epoch >= mine:
+                self.because = f"{socket.name} obeyed epoch {refusal.epoch}, and this is {mine}"
         except (OSError, LinkLost):  # TimeoutError is one
             return
         else:
-            self._met[path] = link, welcome
+            self._met[socket.name] = link, welcome
             if ids := lost(self._world, (*welcome.reports, *welcome.settled)):
                 self.because = f"{welcome.name} was given {ids[0].delivery_id}, which is not here"
             elif unsettled(self._world, welcome):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +29,8 @@ from ackbook.broker.runtime.agents.holder_launch import (
     launch,
 )
 from ackbook.broker.runtime.agents.holder_link import LinkLost, LinkRefused
-from ackbook.broker.runtime.agents.holders import SOCKET_SUFFIX, Holders
+from ackbook.broker.runtime.agents.holder_sockets import socket_name
+from ackbook.broker.runtime.agents.holders import Holders
 from ackbook.broker.runtime.agents.launch_spec import Order, again, recorded
 from ackbook.broker.runtime.engine.agent_tokens import AgentTokens
 from ackbook.broker.runtime.engine.engine import Engine
@@ -192,7 +192,8 @@ class Spawner:
     ) -> Spawned | Refused:
         """The program runs; make its name durable, or end it."""
         try:
-            link, welcome = await self._holders.meet(str(self._home.inside(path)))
+            socket = self._holders.sockets.called(path.name)
+            link, welcome = await self._holders.meet(socket)
             verdict = await self._engine.carry(recorded(order, frame, path, welcome.pid))
         except (OSError, LinkLost, LinkRefused) as error:
             await launched.abandon()
@@ -208,8 +209,7 @@ class Spawner:
             return verdict
         self._values[key_of(order.program.name)] = order.env
         first = (link, welcome)
-        here = str(self._home.inside(path))
-        self._holders.keep(frame.name, frame.generation, here, first, launched).named()
+        self._holders.keep(frame.name, frame.generation, socket, first, launched).named()
         return Spawned(frame.name, frame.generation, welcome.pid)
 
     def _launch(
@@ -236,13 +236,8 @@ class Spawner:
             idle_threshold_s=order.idle_threshold_s,
             umask=self._umask,
             home=str(self._directory),
+            listing=self._holders.sockets.listing,
         )
-
-
-def socket_name(name: str, generation: int) -> str:
-    """A file name that says whose it is, and that no two holders ever share."""
-    plain = re.sub(r"[^a-z0-9_-]+", "_", key_of(name))[:40]
-    return f"{plain}.{generation}.{secrets.token_hex(4)}{SOCKET_SUFFIX}"
 
 
 def _no_holder(why: str) -> Refused:

@@ -8,7 +8,6 @@ its standard input open until the holder is named. Standard error is a log for o
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import socket
@@ -17,8 +16,9 @@ from pathlib import Path
 
 import msgspec
 
+from ackbook.broker.runtime.holder.listening import SocketName, keep
 from ackbook.broker.runtime.holder.process import CannotStart, TerminalProgram
-from ackbook.broker.runtime.system import inherited, unix_sockets
+from ackbook.broker.runtime.system import inherited
 from ackbook.broker.runtime.system.home import Home
 from ackbook.broker.runtime.system.shortage import shortage
 from ackbook.broker.wire.frames import FRAME_BYTES_MAX, SHORT, Launch, decode_launch
@@ -30,24 +30,26 @@ def main() -> int:
     try:
         launch = decode_launch(sys.stdin.buffer.readline(FRAME_BYTES_MAX))
         home = home_of(launch)
-        path = str(home.inside(launch.socket))
-        listener = unix_sockets.listen(path)
+        names = [SocketName(home.inside(launch.socket))]
+        listener = names[0].bind()
         try:
             program = TerminalProgram(launch)
         except CannotStart:
-            os.unlink(path)
+            names[0].remove()
             raise
     except (CannotStart, OSError, msgspec.DecodeError) as error:
         what = shortage(error) or shortage(error.__cause__ or error)
         say(f"{SHORT}{what}" if what else f"error: {error}".replace("\n", " "))
         return 1
     say("ready")
+    if launch.listing:
+        names.append(SocketName(Path(launch.listing) / names[0].path.name, listed=True))
     try:
-        asyncio.run(hold(launch, program, listener, home))
+        asyncio.run(hold(launch, program, listener, names, home))
     finally:
         program.kill()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+        for name in names:
+            name.remove()
     return 0
 
 
@@ -71,7 +73,11 @@ def say(line: str) -> None:
 
 
 async def hold(
-    launch: Launch, program: TerminalProgram, listener: socket.socket, home: Home
+    launch: Launch,
+    program: TerminalProgram,
+    listener: socket.socket,
+    names: list[SocketName],
+    home: Home,
 ) -> None:
     """Everything after the start, until everything has ended."""
     # The model of the screen is a large import; the program starts meanwhile.
@@ -80,7 +86,8 @@ async def hold(
     gc.freeze()
     async with asyncio.TaskGroup() as tasks:
         holder = Holder(launch, program, tasks, home)
-        await holder.server.start(listener)
+        await names[0].serve(holder.server, listener)
+        listening = tasks.create_task(keep(names, holder.server))
         loop = asyncio.get_running_loop()
 
         def stdin_readable() -> None:
@@ -90,6 +97,7 @@ async def hold(
 
         loop.add_reader(0, stdin_readable)
         await holder.run()
+        listening.cancel()
         loop.remove_reader(0)
 
 

@@ -80,7 +80,7 @@ class Holder:
             str(home.inside(launch.screens)) if launch.screens else "", self._tty.view
         )
         self._watch = TerminalWatch(self._tty, self._profile)
-        self.server = HolderServer(self)
+        self.server = HolderServer(self, home)
         self._typist = Typist(
             self._tty,
             launch.generation,
@@ -145,6 +145,14 @@ class Holder:
             reports=self._typist.attempts.unsettled(),
             settled=self._typist.attempts.settled(),
             ended=self._ended,
+        )
+
+    def introduction(self) -> frames.EpochRefusal:
+        return frames.EpochRefusal(
+            reason="older_epoch",
+            name=self._launch.name,
+            pid=self._program.pid,
+            holder_pid=os.getpid(),
         )
 
     def left(self) -> None:

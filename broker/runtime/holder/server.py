@@ -4,7 +4,12 @@
 |---|---|
 | another protocol | `EpochRefusal(other_protocol)`, closed |
 | a lower epoch, another journal, the same epoch of another instance | `EpochRefusal(older_epoch)` |
+| another process, while the broker that is obeyed runs | `EpochRefusal(older_epoch)` |
+| a history that does not go on from the one that is obeyed | `EpochRefusal(older_epoch)` |
 | a higher epoch, or the same epoch and instance | the older connections end, then `Welcome` |
+
+A broker runs while its process has its journal locked, or is connected here: then whoever else says
+hello has opened a copy of that journal.
 
 An older connection ends at once: what was not yet read from it is thrown away. Frames before the
 `Hello`, and bytes that are no frame, are answered with `EpochRefusal(bad_frame)` and a closed
@@ -19,11 +24,12 @@ import asyncio
 import socket
 import sys
 from collections import deque
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
-from ackbook.broker.runtime.system.processes import stat
+from ackbook.broker.runtime.system.home import Home
+from ackbook.broker.runtime.system.processes import holds_lock, stat
 from ackbook.broker.wire.frames import (
     FRAME_BYTES_MAX,
     PROTOCOL,
@@ -40,6 +46,9 @@ from ackbook.broker.wire.frames import (
 OUTPUT_BYTES_MAX = 1024 * 1024
 """Output kept for a broker that reads slowly: some seconds of a busy screen."""
 
+JOURNAL = "journal"
+"""What a broker has locked, in its directory."""
+
 WAITING_BYTES_MAX = 8 * 1024 * 1024
 """Other frames kept for it. They are few and small, so by then nobody is reading."""
 
@@ -54,6 +63,9 @@ class Desk(Protocol):
     def welcome(self) -> Welcome:
         """How it stands, at this moment."""
 
+    def introduction(self) -> EpochRefusal:
+        """Who it is that does not obey."""
+
     def obey(self, frame: BrokerFrame) -> None:
         """Do what the broker that is obeyed now says."""
 
@@ -64,25 +76,29 @@ class Desk(Protocol):
 class HolderServer:
     """Accepts brokers, and speaks to the one that is obeyed."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, home: Home) -> None:
         self._desk = desk
+        self._home = home
         self._obeyed: BrokerLink | None = None
         self._epoch = 0
         self._instance = ""
         self._journal_id = ""
         self._lineages: tuple[str, ...] = ()
         self._process = (0, 0)
-        self._listener: asyncio.Server | None = None
+        self._listeners: list[asyncio.Server] = []
         self._links: set[BrokerLink] = set()
 
-    async def start(self, listener: socket.socket) -> None:
+    async def start(self, listener: socket.socket) -> asyncio.Server:
+        """Let brokers in by this door, too. Raises OSError."""
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_unix_server(lambda: BrokerLink(self), sock=listener)
+        door = await loop.create_unix_server(lambda: BrokerLink(self), sock=listener)
+        self._listeners.append(door)
+        return door
 
     async def stop(self) -> None:
         """Say what there is to say, then close everything."""
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         links = list(self._links)
         for link in links:
             link.close()
@@ -119,20 +135,19 @@ class HolderServer:
         elif link is self._obeyed:
             self._desk.obey(frame)
         else:
-            link.refuse(
-                EpochRefusal(reason="bad_frame", epoch=self._epoch, detail="hello comes first")
-            )
+            link.refuse(self._refusal("bad_frame", "hello comes first"))
 
     def _greet(self, link: BrokerLink, hello: Hello) -> None:
         if hello.protocol != PROTOCOL:
-            link.refuse(EpochRefusal(reason="other_protocol", detail=f"this one speaks {PROTOCOL}"))
+            link.refuse(self._refusal("other_protocol", f"this one speaks {PROTOCOL}"))
             return
         if (why := self._older(hello)) is not None:
-            link.refuse(EpochRefusal(reason="older_epoch", epoch=self._epoch, detail=why))
+            link.refuse(self._refusal("older_epoch", why))
             return
         self._epoch, self._instance = hello.epoch, hello.instance
         self._journal_id, self._lineages = hello.journal_id, hello.lineages
         self._process = (hello.pid, hello.started)
+        self._home.follow(hello.home, hello.home_is)
         self._obeyed = None
         for other in list(self._links):
             if other is not link:
@@ -143,25 +158,41 @@ class HolderServer:
     def _older(self, hello: Hello) -> str | None:
         if self._journal_id and hello.journal_id != self._journal_id:
             return "this holder belongs to another journal"
+        another = not hello.pid or (hello.pid, hello.started) != self._process
+        if another and self._is_held():
+            return f"the broker that it obeys still runs (pid {self._process[0]})"
         if hello.lineages != self._lineages:
-            return self._other_history(hello)
+            if hello.lineages[: len(self._lineages)] != self._lineages:
+                return "this holder went on in another history of this journal"
+            return "the broker that it obeys is connected" if another and self.connected else None
         if hello.epoch < self._epoch:
             return f"epoch {self._epoch} was seen"
         if hello.epoch == self._epoch and hello.instance != self._instance:
             return f"epoch {self._epoch} belongs to another instance"
         return None
 
-    def _other_history(self, hello: Hello) -> str | None:
-        """A journal that was put back goes on from ours, or it is none of ours."""
-        if hello.lineages[: len(self._lineages)] != self._lineages:
-            return "this holder went on in another history of this journal"
-        if hello.pid and (hello.pid, hello.started) == self._process:
-            return None  # it found out after its first words
+    def _is_held(self) -> bool:
+        """Whether the broker that is obeyed runs."""
         pid, started = self._process
         running = stat(pid) if pid else None
-        if self.connected or (running is not None and running.started == started):
-            return f"the broker that it obeys still runs (pid {pid})"
-        return None
+        if running is None or running.started != started:
+            return False
+        if self.connected or not self._home.is_held:
+            return True
+        return holds_lock(pid, self._home.here / JOURNAL)
+
+    def _refusal(
+        self, reason: Literal["older_epoch", "other_protocol", "bad_frame"], detail: str
+    ) -> EpochRefusal:
+        who = self._desk.introduction()
+        return msgspec.structs.replace(
+            who,
+            reason=reason,
+            epoch=self._epoch,
+            detail=detail,
+            obeys=self._process[0] if self._is_held() else 0,
+            home_is=self._home.identity,
+        )
 
 
 class BrokerLink(asyncio.Protocol):

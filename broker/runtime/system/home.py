@@ -34,6 +34,31 @@ class Home:
             return path
         return self.here / path.relative_to(self.directory)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the directory itself is known, and not its path alone."""
+        return self._descriptor is not None
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and inode of the directory; zeros where it was removed, or none is held."""
+        if self._descriptor is None:
+            return 0, 0
+        found = os.fstat(self._descriptor)
+        return (found.st_dev, found.st_ino) if found.st_nlink else (0, 0)
+
+    def follow(self, directory: str, identity: tuple[int, int]) -> None:
+        """Hold another directory from here on: the one of this name, if that is `identity`. Paths
+        that were given keep their meaning in it."""
+        if self._descriptor is None or identity == self.identity:
+            return
+        with contextlib.suppress(OSError):
+            other = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            found = os.fstat(other)
+            if (found.st_dev, found.st_ino) == identity:
+                os.dup2(other, self._descriptor, inheritable=False)
+            os.close(other)
+
     def named(self, path: str | Path) -> str:
         """What a file is called now that was named below `directory`; as it was where the
         directory has no name any more."""
