@@ -281,7 +281,7 @@ def test_a_copy_lists_the_agents_of_the_original_and_touches_nothing(house: Hous
     with closing(copy):
         copy.up()
         row = listed(copy, "bob")
-        assert (row["pid"], row["state"]) == (pid, "unknown")
+        assert (row["pid"], row["state"]) == (pid, "elsewhere")
         told = copy("ls")
         assert f"still runs (pid {house.broker_pid})" in told.err + told.out
         copy("auto", "bob")

@@ -25,6 +25,7 @@ STATE_STYLES = {
     "blocked": "yellow",
     "restarting": "yellow",
     "unknown": "yellow",
+    "elsewhere": "yellow",
     "gone": "red",
     "typing": "cyan",
     "awaiting": "cyan",

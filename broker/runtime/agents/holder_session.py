@@ -90,6 +90,8 @@ class HolderSession:
         self._holder = (0, 0)
         self.refused = ""
         """Why its holder does not obey this broker, while that is so. Its program lives."""
+        self.obeys = 0
+        """Then the pid of the broker that it obeys, where that runs."""
 
     async def run(self, first: tuple[HolderLink, Welcome] | None = None) -> None:
         """Live with the holder. `first`: the link to it, where there is one already."""
@@ -165,11 +167,11 @@ class HolderSession:
                     raise
                 await asyncio.sleep(delay)
             except LinkRefused as refused:
-                self._refused(str(refused))
+                self._refused(str(refused), refused.refusal.obeys)
                 await asyncio.sleep(AGAIN_S_MAX)
             else:
                 if self._is_mine(welcome):
-                    self.refused = ""
+                    self.refused, self.obeys = "", 0
                     return link, welcome
                 link.close()
                 self._refused(f"the holder of {welcome.name} listens at its socket")
@@ -193,7 +195,8 @@ class HolderSession:
     def _is_mine(self, welcome: Welcome) -> bool:
         return (welcome.name, welcome.generation) == (self.name, self.generation)
 
-    def _refused(self, why: str) -> None:
+    def _refused(self, why: str, obeys: int = 0) -> None:
+        self.obeys = obeys
         if why != self.refused:
             log.error("the holder of %s does not obey: %s", self.name, why)
         self.refused = why

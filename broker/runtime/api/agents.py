@@ -146,7 +146,8 @@ async def _spawned(
 
 async def list_spawned(service: Service, request: Request) -> AgentsReply:
     """Every agent."""
-    return AgentsReply(agents=await service.engine.ask(views.spawned_rows))
+    rows = await service.engine.ask(views.spawned_rows)
+    return AgentsReply(agents=[_where_it_is(service, row) for row in rows])
 
 
 async def show_spawned(service: Service, request: Request) -> SpawnedRow:
@@ -160,7 +161,14 @@ async def show_spawned(service: Service, request: Request) -> SpawnedRow:
     row_of = await service.engine.ask(row)
     if row_of is None:
         raise no_agent(name)
-    return row_of
+    return _where_it_is(service, row_of)
+
+
+def _where_it_is(service: Service, row: SpawnedRow) -> SpawnedRow:
+    """No record says that a holder obeys the broker of another directory: it may end any moment."""
+    session = service.holders.session(row.name, row.generation)
+    obeys = session is not None and session.obeys
+    return msgspec.structs.replace(row, state="elsewhere") if obeys else row
 
 
 async def release(service: Service, request: Request) -> ReleaseBody:
