@@ -42,8 +42,8 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     `oldest_ms`: how long the oldest of what waits has waited. `held`: why the head of its queue is
     not typed now. `since_ms`: when it came into its state. `exit`: how its program ended, where it
     did. `commander`: who had it started, null where that is not known. States: `unknown`,
-    `starting`, `ready`, `blocked` (by `blocked`), `gone`, `restarting`; of a broker that runs also
-    `elsewhere`: the program lives, and obeys the broker of the directory that this one is a copy of.
+    `starting`, `ready`, `blocked` (by `blocked`), `gone`, `restarting`; a broker that runs also
+    says `elsewhere`: the program lives, and obeys the broker of another copy of this directory.
     """
 
     name: str
