@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import httpx
@@ -74,17 +75,45 @@ class Sender:
                     answer = http.post("/api/send", json=body)
                 except httpx.TransportError:
                     return
+                if answer.status_code >= 500:
+                    return  # the broker ends, and nobody knows what became of this one
                 assert answer.status_code == 200, answer.text
                 self.acknowledged.append(self._left.pop(0))
 
 
-class Campaign:
+class Tally:
     """Counts over all rounds. `violations` is what must stay empty."""
 
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
+    def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.violations: list[str] = []
+
+    def violated(self, what: str, detail: str) -> None:
+        """A promise did not hold."""
+        self.counts[what] += 1
+        self.violations.append(f"{what}: {detail}")
+
+    def told(self, names: Iterable[str]) -> int:
+        """Print these counts, and what was violated; the exit code."""
+        for violation in self.violations:
+            print(violation, file=sys.stderr)
+        for name in names:
+            print(f"{name:>28} {self.counts[name]}")
+        return 1 if self.violations else 0
+
+
+def typed_numbers(kept: Path) -> list[int]:
+    """The numbers of the messages that a program read, in order."""
+    found = (re.search(r"message (\d+) for", text) for text in transcript(kept))
+    return [int(match[1]) for match in found if match is not None]
+
+
+class Campaign(Tally):
+    """All rounds of kills."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.random = random.Random(seed)
         self._sent = 0
 
     def run(self, rounds: int, fresh_every: int) -> None:
@@ -145,28 +174,23 @@ class Campaign:
         numbers: range,
     ) -> None:
         for name in AGENTS:
-            found = (re.search(r"message (\d+) for", text) for text in transcript(kept[name]))
-            typed = [int(match[1]) for match in found if match is not None]
+            typed = typed_numbers(kept[name])
             mine = [each for each in typed if each in numbers]
             if missing := set(numbers) - set(mine):
-                self._violated("lost", f"round {number}, {name}: {sorted(missing)}")
+                self.violated("lost", f"round {number}, {name}: {sorted(missing)}")
             if len(mine) != len(set(mine)):
-                self._violated("doubled", f"round {number}, {name}: {mine}")
+                self.violated("doubled", f"round {number}, {name}: {mine}")
             if typed != sorted(typed):
-                self._violated("out of order", f"round {number}, {name}: {mine}")
+                self.violated("out of order", f"round {number}, {name}: {mine}")
             if broker.agent(name)["pid"] != pids[name]:
-                self._violated("agents lost", f"round {number}: {name}")
+                self.violated("agents lost", f"round {number}: {name}")
         if letters := broker.get("/api/dead-letters")["dead_letters"]:
-            self._violated("dead letters", f"round {number}: {letters}")
+            self.violated("dead letters", f"round {number}: {letters}")
         if not broker.verified():
-            self._violated("not verified", f"round {number}")
+            self.violated("not verified", f"round {number}")
         seqs = [record["seq"] for record in broker.records()]
         if seqs != list(range(1, len(seqs) + 1)):
-            self._violated("not whole", f"round {number}: history has a hole")
-
-    def _violated(self, what: str, detail: str) -> None:
-        self.counts[what] += 1
-        self.violations.append(f"{what}: {detail}")
+            self.violated("not whole", f"round {number}: history has a hole")
 
 
 def main() -> int:
@@ -177,25 +201,14 @@ def main() -> int:
     given = parser.parse_args()
     campaign = Campaign(given.seed)
     campaign.run(given.rounds, given.fresh_every)
-    counts = campaign.counts
-    for violation in campaign.violations:
-        print(violation, file=sys.stderr)
-    for what in (
-        "rounds",
-        "messages",
-        "kills",
-        "kills during a compaction",
-        "kills during a start",
-    ):
-        print(f"{what:>28} {counts[what]}")
-    print(f"{'acknowledged before a kill':>28} {counts['acknowledged before a kill']}")
+    done = "rounds", "messages", "kills", "kills during a compaction", "kills during a start"
     broken = "lost", "doubled", "out of order", "agents lost", "dead letters"
-    for what in (*broken, "not verified", "not whole"):
-        print(f"{what:>28} {counts[what]}")
-    print(
-        f"{'seconds a round':>28} {counts['milliseconds'] / 1_000 / max(1, counts['rounds']):.2f}"
+    code = campaign.told(
+        (*done, "acknowledged before a kill", *broken, "not verified", "not whole")
     )
-    return 1 if campaign.violations else 0
+    seconds = campaign.counts["milliseconds"] / 1_000 / max(1, campaign.counts["rounds"])
+    print(f"{'seconds a round':>28} {seconds:.2f}")
+    return code
 
 
 if __name__ == "__main__":
