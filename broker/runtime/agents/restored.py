@@ -125,14 +125,14 @@ def unsettled(world: World, welcome: Welcome) -> list[Report]:
 
 
 def to_record(world: World, welcome: Welcome) -> list[Report]:
-    """The settled reports that this journal has still to hear: of what is in that terminal by its
-    last record, and of what it lost, which is recorded as such."""
-    agent = world.generation(welcome.name, welcome.generation)
-    flowing = None if agent is None else agent.flowing
-    here = [
-        report
-        for report in welcome.settled
-        if flowing is not None
-        and (report.delivery_id, report.attempt) == (flowing.delivery_id, flowing.attempt)
-    ]
+    """The settled reports that this journal has still to hear: of what is on its way into that
+    terminal, or stands in its input, by its last record; and of what it lost, which is recorded as
+    such."""
+    inside = set()
+    if (agent := world.generation(welcome.name, welcome.generation)) is not None:
+        if (flowing := agent.flowing) is not None:
+            inside.add((flowing.delivery_id, flowing.attempt))
+        if agent.occupied is not None and (stands := world.settled.get(agent.occupied)) is not None:
+            inside.add((stands.delivery_id, stands.attempt))
+    here = [report for report in welcome.settled if (report.delivery_id, report.attempt) in inside]
     return [*here, *(each for each in lost(world, welcome.settled) if each.phase in TYPED)]
