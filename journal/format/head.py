@@ -36,6 +36,10 @@ class Mark(Struct, frozen=True):
     closed: bool
 
 
+_READS_MAX = 5
+"""A write of a slot takes microseconds: what is no mark at so many looks is damage."""
+
+
 class HeadReading(Struct, frozen=True):
     """What the file says. `marks` are the valid slots, the one that counts first."""
 
@@ -68,11 +72,23 @@ def encode_mark(mark: Mark) -> bytes:
 
 def read_head(files: Files, directory: Path) -> HeadReading:
     """Both slots; an absent file reads like one without valid slots, and so does a directory in
-    its place, which the listing names."""
-    try:
-        content = read_whole(files, directory / HEAD)
-    except (FileNotFoundError, IsADirectoryError):
-        return HeadReading()
+    its place, which the listing names.
+
+    A writer writes the older slot while the newer one counts. A reader that is interrupted between
+    the two may see the one as it was and the other half written, and neither vouches for the last
+    record that was acknowledged; so a slot that is no mark is read again before it is believed.
+    """
+    for _ in range(_READS_MAX):
+        try:
+            reading = _read_slots(read_whole(files, directory / HEAD))
+        except (FileNotFoundError, IsADirectoryError):
+            return HeadReading()
+        if not reading.unreadable:
+            break
+    return reading
+
+
+def _read_slots(content: bytes) -> HeadReading:
     slots = [content[at : at + SLOT_BYTES] for at in range(0, 2 * SLOT_BYTES, SLOT_BYTES)]
     marks = [mark for mark in map(_decode_mark, slots) if mark is not None]
     marks.sort(key=lambda mark: (mark.seq, mark.closed), reverse=True)

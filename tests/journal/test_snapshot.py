@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from ackbook.journal import Draft, Log, Position, Reader, open_log
+from ackbook.journal import Draft, Log, OsFiles, Position, Reader, open_log
 from ackbook.journal.errors import AttemptFailed, SnapshotUnusable
+from ackbook.journal.format.head import SLOT_BYTES
 from ackbook.journal.format.layout import snapshot_name
 from ackbook.journal.format.snapshot import SnapshotFile, read_snapshot, write_snapshot
 from ackbook.journal.reading.snapshot_choice import newest_snapshots
+from ackbook.journal.storage.files import Handle
 from tests.support.disk import SimulatedDisk
 
 FOLD = 3
@@ -166,3 +168,39 @@ def test_a_failed_snapshot_leaves_nothing_but_garbage() -> None:
         assert Reader(at, files=disk).damage == ()
         open_log(at, files=disk).close()
         assert not [name for name in disk.entries(at) if name.endswith(".tmp")]
+
+
+class _Interrupted(OsFiles):
+    """A disk on which the next read of HEAD falls between its two slots: the first is as it was
+    before, and the second is being written."""
+
+    def __init__(self) -> None:
+        self.before = b""
+
+    def read(self, handle: Handle, offset: int, size: int) -> bytes:
+        found = super().read(handle, offset, size)
+        if self.before and len(found) == len(self.before) == 2 * SLOT_BYTES:
+            before, self.before = self.before, b""
+            return before[:SLOT_BYTES] + found[SLOT_BYTES:-40] + b"0" * 39 + b"\n"
+        return found
+
+
+def test_a_reader_that_was_interrupted_between_two_marks_sees_what_was_acknowledged(
+    directory: Path,
+) -> None:
+    files = _Interrupted()
+    log = open_log(directory, files=files)
+    before = (directory / "HEAD").read_bytes()
+    head = append(log)
+    files.before = before
+    made = write_snapshot(
+        directory,
+        journal_id=log.journal_id,
+        position=head,
+        fold_version=1,
+        lines=[],
+        files=files,
+    )
+    assert made.seq == head.seq
+    assert files.before == b""
+    log.close()
