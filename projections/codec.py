@@ -2,7 +2,8 @@
 
 `decode` validates shapes while it reads (about 0.3 µs a record with msgspec); checksums are the
 journal's business and were checked before bytes come here. A kind that this version does not know
-becomes `Foreign`, a control record of the journal `Control`: both have a position and no meaning.
+becomes `Foreign`, a control record of the journal `Control`: both have a position, and no meaning
+but that a journal which was put back begins a `lineage`.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from ackbook.projections.facts import FACTS, Fact, Value
 
 
 class Control(Value, frozen=True):
-    """A record that the journal wrote about itself."""
+    """A record that the journal wrote about itself. `lineage` is said by a `journal.opened`, in
+    which the journal's own files showed that it was put back from a copy."""
 
     KIND: ClassVar[str] = "journal.*"
+
+    lineage: str = ""
 
 
 class Foreign(Value, frozen=True):

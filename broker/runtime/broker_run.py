@@ -140,7 +140,7 @@ class BrokerRun:
         instance = settings.instance or secrets.token_hex(8)
         feed, waiter = Feed(here, world.seq), StateWaiter()
         attachments = Attachments(feed)
-        witnesses = Witnesses(journal.epoch, journal.journal_id, instance, world)
+        witnesses = Witnesses(journal.epoch, journal.journal_id, instance, world, journal.because)
         await witnesses.ask(sockets_in(place.holders))
         hello = witnesses.hello()
         holders = Holders(place.holders, here, hello, attachments)
