@@ -175,7 +175,7 @@ class BrokerRun:
             started=time.monotonic(),
             shutdown=lambda keep, by: self.stop("shutdown", keep_agents=keep, commander=by),
         )
-        await engine.carry(self._start(journal.epoch, instance, witnesses, starter))
+        await engine.carry(self._start(journal, instance, witnesses, starter))
         tasks.create_task(_keep_house(engine, journal))
         tasks.create_task(snapshots.run())
         tasks.create_task(compactor.run())
@@ -188,17 +188,18 @@ class BrokerRun:
         await self._end(self._service, running)
 
     def _start(
-        self, epoch: int, instance: str, witnesses: Witnesses, starter: str | None
+        self, journal: Log, instance: str, witnesses: Witnesses, starter: str | None
     ) -> StartBroker:
         """The first command. `starter`: the agent that started this broker, if one did."""
         settings = self._settings
         return StartBroker(
-            epoch=epoch,
+            epoch=journal.epoch,
             pid=os.getpid(),
             version=settings.version,
             instance=instance,
             lineage=witnesses.lineage,
             because=witnesses.because,
+            forked_after=journal.recovery.head.seq if witnesses.lineage else 0,
             policy=settings.policy,
             named=settings.named,
             commander=agent_commander(starter) if starter else "",

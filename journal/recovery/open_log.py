@@ -32,9 +32,9 @@ from ackbook.journal.format.validation import Door
 from ackbook.journal.limits import FORMAT, LINEAGE_BYTES, SECOND_US, Limits
 from ackbook.journal.next_step import verify_step
 from ackbook.journal.reading.snapshot_choice import FoldVersions
+from ackbook.journal.recovery.put_back import put_back_because
 from ackbook.journal.recovery.restore import refuse, replaces_tail, restore
 from ackbook.journal.recovery.survey import Survey, survey
-from ackbook.journal.recovery.witnesses import put_back_because
 from ackbook.journal.storage.clock import Clock, OsClock, Ticker
 from ackbook.journal.storage.files import READ_ONLY_ERRORS, Files, OsFiles
 from ackbook.journal.writing.log import Log

@@ -15,9 +15,9 @@ from ackbook.journal.errors import Damage, Locked
 from ackbook.journal.format.layout import LOCK
 from ackbook.journal.limits import Limits
 from ackbook.journal.recovery.decision_table import RecoveryAction
+from ackbook.journal.recovery.put_back import put_back_because
 from ackbook.journal.recovery.restore import refuse, restore
 from ackbook.journal.recovery.survey import Survey, survey
-from ackbook.journal.recovery.witnesses import put_back_because
 from ackbook.journal.storage.files import Files, OsFiles
 from ackbook.journal.writing.writer_lock import take_lock
 

@@ -91,6 +91,7 @@ def _lineage_begun(world: World, entry: Entry, fact: BrokerStarted | Control) ->
     """Whoever found out that the journal was put back: from here on ids end in another tag."""
     if fact.lineage:
         world.lineages = (*world.lineages, fact.lineage)
+        world.forks = (*world.forks, fact.forked_after)
 
 
 def _nothing(world: World, entry: Entry, fact: object) -> None:

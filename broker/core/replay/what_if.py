@@ -106,7 +106,7 @@ class Elsewhere:
         for entry in group:
             if entry.seq > self.there.seq:
                 fold(self.there, entry)
-        self.there.lineages = self.here.lineages
+        self.there.lineages, self.there.forks = self.here.lineages, self.here.forks
 
     # --- what happens in the other world by itself
 

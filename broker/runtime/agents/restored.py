@@ -1,6 +1,6 @@
 """Restored: whether holders know more than the journal, so that it was put back from a copy.
 
-The journal may know that itself (`journal.recovery.witnesses`): then it has begun a history of its
+The journal may know that itself (`journal.recovery.put_back`): then it has begun a history of its
 own already, and what holders know besides is no reason for another one.
 
 A holder is told that an attempt is settled only when the record of that is durable, and obeys an

@@ -1,19 +1,19 @@
-"""Witnesses in a journal's own directory that it was put back from a copy.
+"""Put back: what in a journal's own directory shows that it was put back from a copy.
 
-| witness | says so when |
+| what | shows it when |
 |---|---|
 | `COPY` | it is there: `backup` and `salvage` leave it in what they make |
 | LOCK | it is missing, or says nothing; a writer signs it before there is a record |
 | the signature in LOCK | the directory, LOCK or the tail is another file than the one that signed |
 
-Where one of them speaks, another history may go on from the same record, in another directory, from
-another copy, or after a restore that is to come; so this one gets a tag. A needless one costs
+Where one of them does, another history may go on from the same record, in another directory, from
+another copy, or after a restore that is to come; so this one gets a lineage. A needless one costs
 nothing, and three things make some: a mount that gives the file system another device number (after
 a reboot, say), a LOCK or a tail that somebody replaced by itself, and a crash between the record of
-a tag and the end of what showed it. A directory that was moved within its file system keeps its
+it and the end of what showed it. A directory that was moved within its file system keeps its
 numbers, and a LOCK that an older version signed says nothing.
 
-What no witness here sees is an older state of these very files: their bytes written back in place,
+What nothing here shows is an older state of these very files: their bytes written back in place,
 or a disk that was set back as a whole. That is for whoever saw the journal go on.
 """
 
