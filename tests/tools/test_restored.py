@@ -91,13 +91,20 @@ def test_a_backup_that_is_put_back_twice_gives_no_id_twice(house: House) -> None
     deliver(house, "bob", "before")
     backup = back_up(house)
     given = [deliver(house, "bob", "first")]
-    for text in ("second", "third"):
-        put_back(house, backup)
-        house.up()
-        # The holder went on in the history of the second, and obeys no other one that began there.
-        done = house("send", "bob", text, "--json")
-        given.append(done.json()["event_id"])
+    put_back(house, backup)
+    house.up()
+    given.append(deliver(house, "bob", "second"))
+    # A holder that went on in the history of the second obeys no other one that began there.
+    assert house("down").code == 0
+    put_back(house, backup)
+    house.up()
+    spawn(house, "bob")
+    given.append(deliver(house, "bob", "third"))
     assert len(set(given)) == len(given)
+    opened = [row["data"] for row in house("cat", "--kind", "journal.opened", "--json").lines()]
+    assert re.search(r"\.(\w+)$", given[-1])[1] == opened[-1]["lineage"]  # type: ignore[index]
+    started = house("cat", "--kind", "broker.started", "--json").lines()[-1]["data"]
+    assert started["because"] == opened[-1]["because"] == "its LOCK was signed in another directory"
 
 
 def test_what_was_queued_when_the_backup_was_made_is_not_typed_again(house: House) -> None:
