@@ -111,6 +111,7 @@ def test_the_world_of_any_snapshot_goes_on_to_the_same_histories(tmp_path: Path)
         again = load([b"".join(line + b"\n" for line in dump(before))])
         fold_all(again, entries[cut:])
         assert list(dump(again)) == list(dump(whole))
+        assert (again.lineages, again.forks) == (whole.lineages, whole.forks)
 
 
 def test_a_world_without_histories_is_dumped_as_before() -> None:
