@@ -23,6 +23,10 @@ INTEGER_MAX = (1 << 53) - 1
 KIND_BYTES_MAX = 64
 CAUSES_MAX = 1024
 
+LINEAGE_BYTES = 4
+"""Of randomness in the tag of a history: two that go on from one copy have the same one once in
+four thousand million times."""
+
 KINDS_LISTED_MAX = 200
 """A seal lists the kinds of its segment up to this many, so that it always fits its reserve."""
 

@@ -2,7 +2,8 @@
 
 `decode` validates shapes while it reads (about 0.3 µs a record with msgspec); checksums are the
 journal's business and were checked before bytes come here. A kind that this version does not know
-becomes `Foreign`, a control record of the journal `Control`: both have a position and no meaning.
+becomes `Foreign`, a control record of the journal `Control`: both have a position, and no meaning
+but that a journal which was put back begins a `lineage`.
 """
 
 from __future__ import annotations
@@ -14,13 +15,29 @@ from typing import Any, ClassVar, TypeAlias, cast
 import msgspec
 
 from ackbook.journal.format.control import CONTROL_KINDS
+from ackbook.journal.format.record import Position
 from ackbook.projections.facts import FACTS, Fact, Value
 
 
+class RecoveredHead(Value, frozen=True):
+    """What a start found: its last good line."""
+
+    head: Position = Position()
+
+
 class Control(Value, frozen=True):
-    """A record that the journal wrote about itself."""
+    """A record that the journal wrote about itself. `lineage` is said by a `journal.opened`, when
+    the journal's own files showed that it was put back from a copy, which it `found` so."""
 
     KIND: ClassVar[str] = "journal.*"
+
+    lineage: str = ""
+    found: RecoveredHead = msgspec.field(default=RecoveredHead(), name="recovery")
+
+    @property
+    def forked_after(self) -> int:
+        """With a lineage, the last record that both histories have."""
+        return self.found.head.seq
 
 
 class Foreign(Value, frozen=True):

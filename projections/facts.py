@@ -169,8 +169,10 @@ class Evidence(Value, frozen=True):
 class BrokerStarted(Value, frozen=True):
     """A broker serves this journal. Every attempt without an outcome is now in doubt.
 
-    `lineage`: the journal was put back from a copy, and another history may go on from the same
-    record, or has: from here on ids end in this tag. `because` says what showed it.
+    `lineage`: holders know of another history that went on from the same record: the journal was
+    put back from a copy, and from here on ids end in this tag. It is empty where the journal's own
+    files showed that, and the `journal.opened` before this has the tag. `because` says what showed
+    it, either way. `forked_after`: with a lineage, the last record that both histories may have.
     """
 
     KIND: ClassVar[str] = "broker.started"
@@ -181,6 +183,7 @@ class BrokerStarted(Value, frozen=True):
     instance: str = ""
     lineage: str = ""
     because: str = ""
+    forked_after: int = 0
 
 
 class BrokerStopped(Value, frozen=True):

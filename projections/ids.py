@@ -24,8 +24,10 @@ from ackbook.projections.facts import DeliveryId, EventId
 
 _SEQ = r"[0-9a-f]{1,13}"
 
-_TAG = r"[0-9a-f]{4,16}"
-_LINEAGE = rf"(?:\.{_TAG})?"
+TAG = r"[0-9a-f]{4,16}"
+"""The tag of a history, for patterns."""
+
+_LINEAGE = rf"(?:\.{TAG})?"
 
 EVENT_ID = rf"evt_{_SEQ}{_LINEAGE}"
 """The id of a message, for patterns that look for one in a text."""

@@ -40,7 +40,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 class StartBroker(Command, frozen=True, tag_field="command", tag="start"):
     """A broker begins to serve this journal. `named`: the keys of `policy` that its caller named;
     all others are as the journal has them. None: all of them, as 0.1.0 set them at each start.
-    `lineage` and `because` as in `broker.started`."""
+    `lineage`, `because` and `forked_after` as in `broker.started`."""
 
     epoch: int
     pid: int
@@ -48,6 +48,7 @@ class StartBroker(Command, frozen=True, tag_field="command", tag="start"):
     instance: str
     lineage: str = ""
     because: str = ""
+    forked_after: int = 0
     policy: Policy = Policy()
     named: tuple[str, ...] | None = None
 

@@ -65,6 +65,7 @@ def start_broker(world: World, command: StartBroker, at: int) -> Verdict:
         instance=command.instance,
         lineage=command.lineage,
         because=command.because,
+        forked_after=command.forked_after,
     )
     facts = [DecidedFact(started)]
     policy = command.policy

@@ -141,7 +141,9 @@ class BrokerRun:
         instance = settings.instance or secrets.token_hex(8)
         feed, waiter = Feed(here, world.seq), StateWaiter()
         attachments = Attachments(feed)
-        witnesses = Witnesses(journal.epoch, journal.journal_id, instance, world, place.home)
+        witnesses = Witnesses(
+            journal.epoch, journal.journal_id, instance, world, place.home, journal.because
+        )
         sockets = HolderSockets(place.holders, journal.journal_id, os.environ)
         await witnesses.ask(sockets.found())
         hello = witnesses.hello()
@@ -177,7 +179,7 @@ class BrokerRun:
             started=time.monotonic(),
             shutdown=lambda keep, by: self.stop("shutdown", keep_agents=keep, commander=by),
         )
-        await engine.carry(self._start(journal.epoch, instance, witnesses, starter))
+        await engine.carry(self._start(journal, instance, witnesses, starter))
         tasks.create_task(_keep_house(engine, journal))
         tasks.create_task(snapshots.run())
         tasks.create_task(compactor.run())
@@ -190,17 +192,18 @@ class BrokerRun:
         await self._end(self._service, running)
 
     def _start(
-        self, epoch: int, instance: str, witnesses: Witnesses, starter: str | None
+        self, journal: Log, instance: str, witnesses: Witnesses, starter: str | None
     ) -> StartBroker:
         """The first command. `starter`: the agent that started this broker, if one did."""
         settings = self._settings
         return StartBroker(
-            epoch=epoch,
+            epoch=journal.epoch,
             pid=os.getpid(),
             version=settings.version,
             instance=instance,
             lineage=witnesses.lineage,
             because=witnesses.because,
+            forked_after=journal.recovery.head.seq if witnesses.lineage else 0,
             policy=settings.policy,
             named=settings.named,
             commander=agent_commander(starter) if starter else "",

@@ -46,7 +46,8 @@ class HealthBody(HealthReply, frozen=True, kw_only=True, rename="camel"):
 
 
 class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Which broker this is."""
+    """Which broker this is. `lineage`: the tag of its journal's history, absent from one that was
+    never put back from a copy."""
 
     broker_version: str
     protocol_version: int = PROTOCOL_VERSION
@@ -55,6 +56,7 @@ class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
     mode: Literal["persist"] = "persist"
     uptime_secs: int
     directory: str
+    lineage: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class RenewalBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +165,13 @@ class RedeliveryBody(RedeliveryReply, frozen=True, kw_only=True):
 
 
 # --- what happened
+
+
+class FeedHistory(msgspec.Struct, frozen=True, tag_field="kind", tag="history"):
+    """The first message to whoever connects, where the journal was put back from a copy: the tag of
+    the history that cursors are of from here on."""
+
+    lineage: str
 
 
 class ReplayGap(

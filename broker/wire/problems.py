@@ -28,6 +28,7 @@ STATUS: dict[str, int] = {
     "elsewhere": 409,
     "idempotency_conflict": 409,
     "cursor_ahead": 409,
+    "other_history": 409,
     "too_large": 413,
     "queue_full": 429,
     "internal_error": 500,

@@ -173,6 +173,12 @@ class OwnHistory(History):
         """What the start found and did."""
         return self._log.recovery
 
+    @property
+    def lineage(self) -> str:
+        """The tag of the history that this start began, since the journal was put back from a copy:
+        another one may have given, or give, positions from here on to other records. Else empty."""
+        return self._log.lineage
+
 
 def _displaced(held: HeldDirectory) -> Displaced:
     now = held.name_now

@@ -66,13 +66,19 @@ class RecoveryReport(Struct, frozen=True, omit_defaults=True):
 
 
 class Opened(Struct, frozen=True, omit_defaults=True):
-    """`wall` is there when the wall clock was more than a second away from this line's `at`."""
+    """`wall` is there when the wall clock was more than a second away from this line's `at`.
+
+    `lineage`: the journal was put back from a copy, and another history may go on from the same
+    record, or has: a random tag of the one that begins here. `because` says what showed it.
+    """
 
     epoch: int
     pid: int
     version: str
     recovery: RecoveryReport
     wall: int | None = None
+    lineage: str = ""
+    because: str = ""
 
 
 class Sealed(Struct, frozen=True, omit_defaults=True):

@@ -4,6 +4,7 @@
 DIR/
   LOCK                              held by the writer; never unlinked
   HEAD                              the durable watermark
+  COPY                              this is a copy that was not opened yet
   00000000000000000001.jsonl        a segment; the name is the seq of its first line
   snapshot-00000000000000031000.jsonl
   archive/00000000000000000001-00000000000000020480.jsonl.gz     a compacted segment, or .zst
@@ -25,15 +26,18 @@ from ackbook.journal.storage.files import EntryKind, Files
 
 LOCK = "LOCK"
 HEAD = "HEAD"
+COPY = "COPY"
 ARCHIVE = "archive"
 QUARANTINE = "quarantine"
 
 _SEGMENT = re.compile(r"([0-9]{20})\.jsonl")
 _SNAPSHOT = re.compile(r"snapshot-([0-9]{20})\.jsonl")
 _ARCHIVE = re.compile(r"([0-9]{20})-([0-9]{20})\.jsonl\.(?:gz|zst)")
-_TEMPORARY = re.compile(r"(HEAD|LOCK|[0-9]{20}\.jsonl|snapshot-[0-9]{20}\.jsonl)(\.[0-9]+)?\.tmp")
+_TEMPORARY = re.compile(
+    r"(HEAD|LOCK|COPY|[0-9]{20}\.jsonl|snapshot-[0-9]{20}\.jsonl)(\.[0-9]+)?\.tmp"
+)
 _FOLDERS = (ARCHIVE, QUARANTINE)
-_KNOWN = frozenset({LOCK, HEAD, ARCHIVE, QUARANTINE})
+_KNOWN = frozenset({LOCK, HEAD, COPY, ARCHIVE, QUARANTINE})
 
 
 class Archived(Struct, frozen=True, order=True):
@@ -51,6 +55,7 @@ class Listing(Struct, frozen=True):
     snapshots: tuple[int, ...] = ()
     archives: tuple[Archived, ...] = ()
     has_head: bool = False
+    has_copy_mark: bool = False
     temporary: tuple[str, ...] = ()
     remains: tuple[str, ...] = ()
     """Files of `archive/` and `quarantine/`: proof that there was a journal here."""
@@ -96,6 +101,7 @@ def list_directory(files: Files, directory: Path) -> Listing:
         snapshots=tuple(snapshots),
         archives=tuple(sorted(filter(None, map(_read_archive_name, inside)))),
         has_head=HEAD in names,
+        has_copy_mark=COPY in names,
         temporary=tuple(temporary),
         remains=tuple(name for name in inside if name not in temporary),
         unknown=tuple(name for name in names if not _is_known(name)),

@@ -14,7 +14,7 @@ from msgspec import Struct
 from ackbook.journal.errors import Damage
 from ackbook.journal.format.control import Reach
 from ackbook.journal.format.head import HeadReading
-from ackbook.journal.format.layout import ARCHIVE, HEAD, Listing, archive_name, segment_name
+from ackbook.journal.format.layout import ARCHIVE, COPY, HEAD, Listing, archive_name, segment_name
 from ackbook.journal.next_step import NextStep, repair_step, salvage_step, verify_step
 from ackbook.journal.reading.snapshot_choice import SnapshotChoice
 from ackbook.journal.reading.sources import oldest_of, sources_of
@@ -41,9 +41,10 @@ def observe(seen: Findings) -> list[Observation]:
     """Every finding, without an order of importance."""
     found = []
     directory, listing, looks = seen.directory, seen.listing, seen.looks
-    orphans = listing.has_head or listing.snapshots or listing.remains
+    orphans = listing.has_head or listing.snapshots or listing.remains or listing.has_copy_mark
     if not looks and (seen.head.marks or orphans):
-        witness = HEAD if listing.has_head else (*listing.remains, "a snapshot")[0]
+        others = (*listing.remains, *([COPY] if listing.has_copy_mark else []), "a snapshot")
+        witness = HEAD if listing.has_head else others[0]
         what = "there is no segment, but there was a journal"
         found.append(_whole(directory, Finding.ORPHANED, witness, what, f"{witness} is here"))
     # A HEAD of another journal explains every line that does not fit it, so it comes first.

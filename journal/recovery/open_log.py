@@ -26,13 +26,14 @@ from ackbook.journal.format.control import (
 )
 from ackbook.journal.format.handover import start_of
 from ackbook.journal.format.head import Head
-from ackbook.journal.format.layout import segment_name
+from ackbook.journal.format.layout import COPY, segment_name
 from ackbook.journal.format.record import Position, encode_line, time_part
 from ackbook.journal.format.validation import Door
-from ackbook.journal.limits import FORMAT, SECOND_US, Limits
+from ackbook.journal.limits import FORMAT, LINEAGE_BYTES, SECOND_US, Limits
 from ackbook.journal.next_step import verify_step
 from ackbook.journal.reading.snapshot_choice import FoldVersions
-from ackbook.journal.recovery.restore import refuse, restore
+from ackbook.journal.recovery.put_back import put_back_because
+from ackbook.journal.recovery.restore import refuse, replaces_tail, restore
 from ackbook.journal.recovery.survey import Survey, survey
 from ackbook.journal.storage.clock import Clock, OsClock, Ticker
 from ackbook.journal.storage.files import READ_ONLY_ERRORS, Files, OsFiles
@@ -56,6 +57,7 @@ def open_log(
     allow_network_fs: bool = False,
     accept_cut: bool = False,
     new_id: str | None = None,
+    new_lineage: str | None = None,
     fold_version: FoldVersions = None,
 ) -> Log:
     """Open the journal in `directory`, or make one there.
@@ -63,8 +65,9 @@ def open_log(
     `kinds` are the kinds that the caller knows: others are refused, in a record and in the
     journal, except `x.*`. `trusted` says that the caller's encoder makes valid JSON on one line.
     `accept_cut` agrees to a cut that is larger than a crash explains. `new_id` names a new
-    journal. `fold_version` says that the caller folds a state and can load a snapshot of that
-    version, or of any of these: `Log.snapshot` is the one to load.
+    journal, `new_lineage` the history that begins where a copy of one was put back: 4 to 16 of
+    0-9a-f, random ones by default. `fold_version` says that the caller folds a state and can load
+    a snapshot of that version, or of any of these: `Log.snapshot` is the one to load.
 
     Raises `Locked`, `Corrupt`, `Lost`, `NewerFormat`, `TornTail`, `ReadOnly`, `NetworkFileSystem`
     and `DiskFailed`; after each of them the records in the directory are what they were.
@@ -82,7 +85,8 @@ def open_log(
             refuse(found, limits, accept_cut=accept_cut)
             door = Door(kinds, trusted, limits)
             starting = _Starting(lock.files, clock, limits, door, found, version)
-            return starting.start(lock, new_id or secrets.token_hex(8))
+            new_id = new_id or secrets.token_hex(8)
+            return starting.start(lock, new_id, new_lineage or secrets.token_hex(LINEAGE_BYTES))
         except BaseException:
             with contextlib.suppress(OSError):
                 lock.release()
@@ -111,17 +115,23 @@ class _Starting:
         self._directory = found.directory
         self._version = version
 
-    def start(self, lock: WriterLock, new_id: str) -> Log:
+    def start(self, lock: WriterLock, new_id: str, new_lineage: str) -> Log:
         for name in self._found.listing.temporary:
             discard(self._files, self._directory / name)
         before, reach = self._found.tail, self._found.reach
+        because = put_back_because(lock, self._found)
         if before is None:
+            lock.sign(os.getpid(), 1)  # a LOCK that says nothing beside a record is that of a copy
             journal, epoch, report = new_id, 1, RecoveryReport(verdict="new")
             ticker = Ticker(self._clock, 0)
             tail, head = self._next_segment(SegmentStarted(journal, FORMAT, 1, 1), 0, ticker.now())
         else:
             assert self._found.journal is not None, "its first line is good"
             journal, epoch = self._found.journal, before.epoch + 1
+            if because:
+                lock.disown()
+            elif replaces_tail(lock.files, self._found):
+                lock.waive_tail()
             report, tail, head = self._resume()
             # Only now is the record that says so known to be on the disk.
             remove(self._files, self._directory, left_over(self._found.listing, reach))
@@ -142,9 +152,13 @@ class _Starting:
         if tail.room < 2 * self._limits.control_bytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         apart = writer.ticker.wall_apart(SECOND_US)
-        writer.record(Opened(epoch, os.getpid(), self._version, report, apart))
+        lineage = new_lineage if because else ""
+        opened = Opened(epoch, os.getpid(), self._version, report, apart, lineage, because)
+        writer.record(opened)
+        if self._found.listing.has_copy_mark:
+            remove(self._files, self._directory, (COPY,))
         lock.sign(os.getpid(), epoch)
-        return Log(lock, writer, report, self._found.snapshot)
+        return Log(lock, writer, opened, self._found.snapshot)
 
     def _resume(self) -> tuple[RecoveryReport, Tail, Position]:
         look = self._found.tail

@@ -74,7 +74,7 @@ def restore(files: Files, found: Survey) -> tuple[RecoveryReport, bytes]:
     if meaningful_bytes(tail.rest):
         quarantined = _set_aside(files, found, tail)
     over = look_after(files, found)
-    if must_copy(found) or has_other_names(files, path):
+    if replaces_tail(files, found):
         if tail.unfinished:
             content += b"\n"
         install(files, path, content)
@@ -100,12 +100,19 @@ def restore(files: Files, found: Survey) -> tuple[RecoveryReport, bytes]:
     )
 
 
+def replaces_tail(files: Files, found: Survey) -> bool:
+    """Whether `restore` gives the name of the tail to a copy of it."""
+    assert found.tail is not None, "there is a segment"
+    path = found.directory / segment_name(found.tail.base)
+    return must_copy(found) or _has_other_names(files, path)
+
+
 def must_copy(found: Survey) -> bool:
     """Whether the tail is not known to be on the disk as it was read."""
     return not found.closed_cleanly
 
 
-def has_other_names(files: Files, path: Path) -> bool:
+def _has_other_names(files: Files, path: Path) -> bool:
     """Whether somebody keeps this very file under another name (`cp -al`): what is appended to it
     here would be appended there."""
     status = files.status_of(path)

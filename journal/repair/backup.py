@@ -1,9 +1,10 @@
 """Copies a journal to a new directory while it is being written; the copy opens like any other.
 
 The copy ends at a line that was durable when the copying began: segments that are sealed, the tail
-up to that line, the snapshots and archives that belong to it, and a HEAD that vouches for it. Each
-line is checked while it is copied, every file is synced, and the whole is verified before it gets
-its name. So what has that name is good, whatever happened meanwhile.
+up to that line, the snapshots and archives that belong to it, a HEAD that vouches for it, and the
+mark of a copy, so that it goes on as a history of its own however often it is put back. Each line
+is checked while it is copied, every file is synced, and the whole is verified before it gets its
+name. So what has that name is good, whatever happened meanwhile.
 
 It takes no lock. When the front is compacted away under its feet it begins again.
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from ackbook.journal.errors import Corrupt, Damage, DiskFailed
+from ackbook.journal.format.copy_mark import CopyMark, write_mark
 from ackbook.journal.format.head import SLOT_BYTES, Mark, encode_mark
 from ackbook.journal.format.layout import ARCHIVE, HEAD, LOCK, list_directory, segment_name
 from ackbook.journal.format.record import Position, parse_line
@@ -102,6 +104,7 @@ class _Copy:
             self._files.make_dir(self._partial / ARCHIVE)
         mark = encode_mark(Mark(head.journal, last.seq, last.crc, closed=False))
         install(self._files, self._partial / HEAD, mark + b" " * (SLOT_BYTES - 1) + b"\n")
+        write_mark(self._files, self._partial, CopyMark(head.journal, last.seq, "backup"))
         return BackupReport(
             target, head, len(bases), snapshots, self._copy_files(archives), self._bytes
         )

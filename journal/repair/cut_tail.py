@@ -3,7 +3,8 @@
 A start cuts by itself what a crash explains. A longer tail it leaves alone and names this verb.
 Whatever was durable once is never cut: a journal that is corrupt, or whose end is missing, is
 refused with its proof, and `salvage` is the way out. What is cut stays in `quarantine/`, with a
-report. Doing it again, also after an interruption, changes nothing more.
+report. Doing it again, also after an interruption, changes nothing more. What shows that the
+journal is a copy is left to the next start.
 """
 
 from pathlib import Path
@@ -14,6 +15,7 @@ from ackbook.journal.errors import Damage, Locked
 from ackbook.journal.format.layout import LOCK
 from ackbook.journal.limits import Limits
 from ackbook.journal.recovery.decision_table import RecoveryAction
+from ackbook.journal.recovery.put_back import put_back_because
 from ackbook.journal.recovery.restore import refuse, restore
 from ackbook.journal.recovery.survey import Survey, survey
 from ackbook.journal.storage.files import Files, OsFiles
@@ -57,6 +59,10 @@ def repair(
         planned = _plan(found)
         if planned.damage is None:
             return planned
+        if put_back_because(lock, found):
+            lock.disown()
+        else:
+            lock.waive_tail()
         report, _ = restore(lock.files, found)
         return Repair(
             damage=planned.damage,

@@ -31,6 +31,7 @@ from ackbook.journal.format.control import (
     is_control,
     read_control,
 )
+from ackbook.journal.format.copy_mark import CopyMark, write_mark
 from ackbook.journal.format.layout import LOCK, snapshot_name
 from ackbook.journal.format.record import Line
 from ackbook.journal.format.snapshot import SnapshotFile, read_snapshot, write_snapshot
@@ -125,6 +126,7 @@ class _Salvage:
             rebuilder.take(line)
         rebuilder.finish(self._witness())
         kept = self._keep_snapshots(partial, rebuilder)
+        write_mark(self._files, partial, CopyMark(self._journal, rebuilder.last.seq, "salvage"))
         made = verify(partial, kinds=self._kinds, files=self._files)
         assert not made.damage, made.damage
         publish_directory(self._files, partial, out)

@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from ackbook.journal.errors import RecordRefused
-from ackbook.journal.format.control import Closed, Reach, RecoveryReport
+from ackbook.journal.format.control import Closed, Opened, Reach
 from ackbook.journal.format.record import Draft, Position, measure_draft, measure_drafts
 from ackbook.journal.format.snapshot import SnapshotFile
 from ackbook.journal.limits import SECOND_US
@@ -48,6 +48,8 @@ class Log:
         "_lock",
         "_remover",
         "_writer",
+        "because",
+        "lineage",
         "recovery",
         "snapshot",
     )
@@ -56,7 +58,7 @@ class Log:
         self,
         lock: WriterLock,
         writer: Writer,
-        recovery: RecoveryReport,
+        opened: Opened,
         snapshot: SnapshotFile | None,
     ) -> None:
         self._lock = lock
@@ -64,8 +66,11 @@ class Log:
         self._committer = Committer()
         self._in_flight = False
         self._closed = False
-        self.recovery = recovery
+        self.recovery = opened.recovery
         """What the start found and did; `journal.opened` holds it, too."""
+        self.lineage, self.because = opened.lineage, opened.because
+        """The journal was put back from a copy: the tag of the history that began with this start,
+        and what showed it. Empty where nothing did, also after a start that began one."""
         self.snapshot = snapshot
         """The state to begin with; None: fold from the first line."""
         self._remover = HistoryRemover(lock.files, writer, snapshot)

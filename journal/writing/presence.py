@@ -35,9 +35,10 @@ OVERWRITTEN = "was overwritten"
 class Presence:
     """Of one writer: its directory, its LOCK, its HEAD, its tail."""
 
-    __slots__ = ("_everybody", "_head", "_held", "_lock", "_lock_path", "_names", "_tail")
+    __slots__ = ("_everybody", "_head", "_held", "_lock", "_lock_path", "_names", "_owner", "_tail")
 
     def __init__(self, lock: WriterLock, head: Head, tail: Tail) -> None:
+        self._owner = lock
         self._held = lock.files
         self._everybody = lock.files.others
         self._lock = self._held.status(lock.handle)
@@ -46,14 +47,19 @@ class Presence:
         self.follow(head, tail)
 
     def follow(self, head: Head, tail: Tail) -> None:
-        """From now on these are written."""
+        """From now on these are written, and LOCK says so."""
         self._tail = tail
+        self._owner.follow(tail.base, self._held.status(tail.handle))
         self._head = head
         self._names = {
             LOCK: self._lock,
             HEAD: self._held.status(head.handle),
             tail.path.name: self._held.status(tail.handle),
         }
+
+    def leave(self) -> None:
+        """A copy is about to take the name of the tail; `follow` comes next."""
+        self._owner.waive_tail()
 
     def glance(self, acknowledged: int, last: str) -> None:
         """What `check` promises, at the price of a glance, as far as the directory and LOCK go."""

@@ -210,6 +210,7 @@ class Writer:
         """What is written in place has no other name, under which somebody keeps a copy of it."""
         if self._tail.has_other_names:
             self._room.end_preallocation()
+            self._presence.leave()
             self._tail.detach()
             self._head_file.detach()
             self._presence.follow(self._head_file, self._tail)

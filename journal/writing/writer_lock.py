@@ -5,47 +5,82 @@ somebody writes, and the directory itself, which nobody can unlink under its wri
 was removed lets nobody in. The directory is held (`held_directory`), and everything that the writer
 does goes through `files`, into the directory that was locked.
 
-LOCK says who has it: the pid, the epoch, and which directory that is. A directory that was copied
-with links (`cp -al`) shares its LOCK with the original; it gets one of its own here.
+LOCK says who has it, and which files it belongs to (`lock_signature`): by that the next start knows
+a copy. A directory that was copied with links (`cp -al`) shares its LOCK with the original; it gets
+one of its own here, which says what the shared one said.
 """
 
 import contextlib
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 
 from ackbook.journal.errors import Locked, NetworkFileSystem
 from ackbook.journal.format.layout import LOCK, list_directory
-from ackbook.journal.format.record import UNREADABLE
+from ackbook.journal.format.lock_signature import (
+    SIGNATURE_BYTES,
+    FileNumbers,
+    LockSignature,
+    encode_signature,
+    numbers_of,
+    read_signature,
+)
+from ackbook.journal.storage.file_status import FileStatus
 from ackbook.journal.storage.files import Files, Handle, temporary_of, write_all
 from ackbook.journal.storage.held_directory import HeldDirectory
 
-_SIGNATURE_BYTES_MAX = 256
 
+class FoundLock(msgspec.Struct, frozen=True):
+    """The LOCK that was there: which file it is, None for none, and what it said, None where that
+    cannot be understood."""
 
-class _Signature(Struct):
-    pid: int
-    epoch: int = 0
-    directory: tuple[int, int] | None = None
-    """Its device and inode; None in a LOCK that an older version signed."""
+    numbers: FileNumbers | None = None
+    said: LockSignature | None = None
 
 
 class WriterLock:
-    """Made by `take_lock`. `files` is the door to the locked directory."""
+    """Made by `take_lock`. `files` is the door to the locked directory; `found` the LOCK that was
+    there."""
 
-    __slots__ = ("files", "handle")
+    __slots__ = ("_signed", "_tail", "files", "found", "handle")
 
-    def __init__(self, files: HeldDirectory, handle: Handle) -> None:
+    def __init__(self, files: HeldDirectory, handle: Handle, found: FoundLock) -> None:
         self.files = files
         self.handle = handle
+        self.found = found
+        self._signed: LockSignature | None = None
+        self._tail: tuple[int, int, int] | None = None
 
     def sign(self, pid: int, epoch: int) -> None:
-        """Say who has it. Raises `OSError`."""
-        own = self.files.status(self.files.handle)[:2]
-        signature = msgspec.json.encode({"pid": pid, "epoch": epoch, "directory": own}) + b"\n"
-        self.files.truncate(self.handle, 0)
-        write_all(self.files, self.handle, 0, signature)
+        """Say who has it and which files these are, so that it is on the disk. Raises `OSError`."""
+        self._signed = LockSignature(
+            pid,
+            epoch,
+            directory=numbers_of(self.files.status(self.files.handle)),
+            lock=numbers_of(self.files.status(self.handle)),
+            tail=self._tail,
+        )
+        self._write(self._signed)
+
+    def follow(self, base: int, tail: FileStatus) -> None:
+        """From now on the tail is this file. Before that is said, LOCK names the one before, which
+        was sealed and is the file that it was. Raises `OSError`."""
+        self._tail = base, *numbers_of(tail)
+        if self._signed is not None:
+            self._signed = msgspec.structs.replace(self._signed, tail=self._tail)
+            self._write(self._signed)
+
+    def waive_tail(self) -> None:
+        """Say nothing of the tail any more, before a copy takes its name: a crash in between is
+        not to look as if the journal had been put back. Raises `OSError`."""
+        said = self._signed or self.found.said
+        if said is not None and said.tail is not None:
+            self._write(msgspec.structs.replace(said, tail=None))
+
+    def disown(self) -> None:
+        """Say nothing at all, which is how it stays known that this is a copy, whatever becomes of
+        its files, until it is signed. Raises `OSError`."""
+        self._write(None)
 
     def release(self) -> None:
         """Give it back at once, whoever else may still refer to its descriptors. A directory that
@@ -56,6 +91,10 @@ class WriterLock:
         with contextlib.suppress(OSError):
             if self.files.is_named:
                 self.files.let_go()
+
+    def _write(self, signature: LockSignature | None) -> None:
+        write_all(self.files, self.handle, 0, encode_signature(signature))
+        self.files.sync(self.handle)
 
 
 def take_lock(files: Files, directory: Path, allow_network_fs: bool) -> WriterLock:
@@ -83,50 +122,59 @@ def _lock_held(held: HeldDirectory, allow_network_fs: bool) -> WriterLock:
     # A network file system may have no lock for a directory; whoever allowed it has LOCK.
     if network is None and not held.lock(held.handle):
         raise _locked(held, _signature_of_name(held))
-    return WriterLock(held, _own_lock(held))
+    return _own_lock(held)
 
 
-def _own_lock(held: HeldDirectory) -> Handle:
+def _own_lock(held: HeldDirectory) -> WriterLock:
     """LOCK, locked, and of this directory alone."""
     path = held.directory / LOCK
     try:
         lock = held.open(path, "write")
     except FileNotFoundError:
         lock = held.open(path, "create")
+        known = False
+    else:
+        known = True
     try:
         mine = held.lock(lock)
-        shared = held.status(lock).links > 1
+        status = held.status(lock)
         signature = _signature(held, lock)
-        if not mine and not (shared and _is_elsewhere(held, signature)):
+        if not mine and not (status.links > 1 and _is_elsewhere(held, signature)):
             raise _locked(held, signature)
     except BaseException:
         held.close(lock)
         raise
-    if not shared:
-        return lock
+    numbers = numbers_of(status) if known else None
+    if status.links == 1:
+        return WriterLock(held, lock, FoundLock(numbers, signature))
     if mine:
         held.unlock(lock)
     held.close(lock)
-    return _fresh_lock(held, path)
+    if signature is not None:  # of all that it says only this will not be so
+        signature = msgspec.structs.replace(signature, lock=None)
+    lock = _fresh_lock(held, path, signature)
+    return WriterLock(held, lock, FoundLock(numbers, signature))
 
 
-def _fresh_lock(held: HeldDirectory, path: Path) -> Handle:
+def _fresh_lock(held: HeldDirectory, path: Path, said: LockSignature | None) -> Handle:
     """A LOCK that no other directory has, in the place of the one that others have, too."""
     temporary = temporary_of(path)
     lock = held.open(temporary, "create")
     held.lock(lock)
+    write_all(held, lock, 0, encode_signature(said))
+    held.sync(lock)
     held.rename(temporary, path)
     held.sync_dir(held.directory)
     return lock
 
 
-def _is_elsewhere(held: HeldDirectory, signature: _Signature | None) -> bool:
+def _is_elsewhere(held: HeldDirectory, signature: LockSignature | None) -> bool:
     """Whether the writer that has the shared LOCK says that it has another directory."""
-    own = held.status(held.handle)[:2]
+    own = numbers_of(held.status(held.handle))
     return signature is not None and signature.directory not in (None, own)
 
 
-def _signature_of_name(held: HeldDirectory) -> _Signature | None:
+def _signature_of_name(held: HeldDirectory) -> LockSignature | None:
     try:
         lock = held.open(held.directory / LOCK, "read")
     except OSError:
@@ -137,14 +185,11 @@ def _signature_of_name(held: HeldDirectory) -> _Signature | None:
         held.close(lock)
 
 
-def _signature(held: HeldDirectory, lock: Handle) -> _Signature | None:
-    with contextlib.suppress(*UNREADABLE):
-        content = held.read(lock, 0, _SIGNATURE_BYTES_MAX)
-        return msgspec.json.decode(content, type=_Signature)
-    return None
+def _signature(held: HeldDirectory, lock: Handle) -> LockSignature | None:
+    return read_signature(held.read(lock, 0, SIGNATURE_BYTES))
 
 
-def _locked(held: HeldDirectory, signature: _Signature | None) -> Locked:
+def _locked(held: HeldDirectory, signature: LockSignature | None) -> Locked:
     known = signature is not None and not _is_elsewhere(held, signature)
     who = f"process {signature.pid}" if signature is not None and known else "another process"
     return Locked(

@@ -41,7 +41,8 @@ def fold_all(world: World, entries: Iterable[Entry]) -> None:
     what ended in it seems to go on.
 
     A record of the journal about itself moves the position and not the time: else the moment in
-    which a journal is opened would hide how long nobody had it open.
+    which a journal is opened would hide how long nobody had it open. Beside that it means nothing
+    but that another history begins.
     """
     deliveries, agents, moved = world.deliveries, world.agents, world.moved
     fact: Any  # each fold takes the type that is its key, which no annotation can say
@@ -69,8 +70,7 @@ def _broker_started(world: World, entry: Entry, fact: BrokerStarted) -> None:
     """Time without a broker is not running time; what was in flight is in doubt."""
     down = entry.at - world.at if world.at else 0
     world.epoch, world.running, world.started_at = fact.epoch, True, entry.at
-    if fact.lineage:
-        world.lineages = (*world.lineages, fact.lineage)
+    _lineage_begun(world, entry, fact)
     for agent in world.agents.values():
         fold_agents.broker_started(world, agent, entry, down)
 
@@ -87,6 +87,13 @@ def _clock_diverged(world: World, entry: Entry, fact: ClockDiverged) -> None:
     world.clock_ahead_us = fact.ahead_us
 
 
+def _lineage_begun(world: World, entry: Entry, fact: BrokerStarted | Control) -> None:
+    """Whoever found out that the journal was put back: from here on ids end in another tag."""
+    if fact.lineage:
+        world.lineages = (*world.lineages, fact.lineage)
+        world.forks = (*world.forks, fact.forked_after)
+
+
 def _nothing(world: World, entry: Entry, fact: object) -> None:
     """A position and no meaning for the world."""
 
@@ -100,7 +107,7 @@ _FOLDS: dict[type, Callable[[World, Entry, Any], None]] = {
     UpkeepFailed: _nothing,
     AgentIdle: _nothing,
     AgentResult: _nothing,
-    Control: _nothing,
+    Control: _lineage_begun,
     Foreign: _nothing,
     **fold_agents.FOLDS,
     **fold_deliveries.FOLDS,

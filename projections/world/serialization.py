@@ -79,6 +79,7 @@ class _WorldLine(msgspec.Struct, tag_field="entity", tag="world", kw_only=True, 
     leaving: list[tuple[AgentName, int, int]]
     counts: dict[str, int]
     lineages: tuple[str, ...] = ()
+    forks: tuple[int, ...] = ()
 
 
 class _RedeliveredLine(msgspec.Struct, tag_field="entity", tag="redelivered"):
@@ -127,6 +128,7 @@ def dump(world: World) -> Iterator[bytes]:
             leaving=[(name, number, seq) for (name, number), seq in world.leaving.items()],
             counts=dict(world.counts),
             lineages=world.lineages,
+            forks=world.forks,
         )
     )
     for agent in world.agents.values():
@@ -204,7 +206,7 @@ class _Loader:
         world.generations = line.generations
         world.leaving = {(name, number): seq for name, number, seq in line.leaving}
         world.counts.update(line.counts)
-        world.lineages = line.lineages
+        world.lineages, world.forks = line.lineages, line.forks
 
     def _agent(self, line: Any) -> None:
         fields = _fields(line)

@@ -44,8 +44,9 @@ class World:
 
     `agents` and `generations` are keyed by `key_of(name)`. `leaving`: released generations whose
     holder has not ended yet. `lineages`: the tags of the histories that this one went through, the
-    present one last; empty for a journal that was never put back. `counts`: deliveries by how they
-    ended, and `enqueued`, ever."""
+    present one last; empty for a journal that was never put back. `forks`: for each of them the
+    last record that it has in common with the one before. `counts`: deliveries by how they ended,
+    and `enqueued`, ever."""
 
     def __init__(self) -> None:
         self.seq = 0
@@ -56,6 +57,7 @@ class World:
         self.started_at = 0
         self.clock_ahead_us = 0
         self.lineages: tuple[str, ...] = ()
+        self.forks: tuple[int, ...] = ()
         self.agents: dict[str, Agent] = {}
         self.generations: dict[str, int] = {}
         self.leaving: dict[tuple[AgentName, int], int] = {}

@@ -9,7 +9,7 @@ where records are left, a start holds what it gives against a fold of them.
 | version | released with | what its step changes |
 |---|---|---|
 | 2 | 0.1.0 | the first one that was released |
-| 3 | 0.2.0 | nothing: a world may have `lineages`, and none of version 2 has any |
+| 3 | 0.2.0 | nothing: a world may have `lineages` and `forks`, and none of version 2 has any |
 """
 
 from __future__ import annotations

@@ -6,9 +6,12 @@ import pytest
 
 from ackbook.broker.core.commands import Cancel, Flush, Redeliver, SetMode
 from ackbook.broker.core.replay.id_mapping import Begun, IdMapping
+from ackbook.broker.core.replay.recorded_replies import Reactions
 from ackbook.broker.core.replay.what_if import Elsewhere
 from ackbook.projections.analysis.outcome_diff import ComparedDelivery
+from ackbook.projections.codec import decode
 from ackbook.projections.facts import AgentName, DeliveryAcked, DeliveryId, EventId, Policy
+from ackbook.projections.world.fold import World
 from tests.support.orders import adopt, become, deliver, ended, message, report_of, spawn
 from tests.support.simulated import Simulated, dump
 from tests.support.what_if import elsewhere
@@ -311,3 +314,12 @@ def test_what_was_refused_here_has_no_twin_of_the_same_name() -> None:
     twins.pair([refused], [taken])
     assert twins.here(DeliveryId("del_9_1")) != "del_9_1"
     assert twins.here(event_id) == twins.there(event_id) == event_id
+
+
+def test_a_journal_that_was_put_back_was_so_in_both_histories_wherever_they_stand() -> None:
+    here, there = World(), World()
+    made = Elsewhere(here, there, lambda policy: policy, Reactions(), 0)
+    there.seq = 9  # it made more of what came before
+    said = b'{"lineage":"7f3c19e0","recovery":{"head":{"seq":4,"at":1,"crc":"00000000"}}}'
+    made.take([decode(b'{"seq":5,"at":1,"d":4,"kind":"journal.opened","data":%b}' % said)])
+    assert (here.lineage, here.forks) == (there.lineage, there.forks) == ("7f3c19e0", (4,))

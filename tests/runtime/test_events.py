@@ -17,7 +17,7 @@ from tests.support.holders import DEADLINE_S
 
 
 @contextlib.contextmanager
-def watching(broker: Running, since: int = 0) -> Iterator[ClientConnection]:
+def watching(broker: Running, since: int | str = 0) -> Iterator[ClientConnection]:
     url = str(broker.http.base_url.join("/ws")).replace("http", "ws", 1)
     headers = {"X-API-Key": broker.http.headers["X-API-Key"]}
     address = f"{url}?sinceSeq={since}"

@@ -24,7 +24,7 @@ from ackbook.broker.core.replay.recheck import NotTold, check
 from ackbook.broker.runtime.agents.holder_sockets import SOCKET_SUFFIX
 from ackbook.broker.wire.frames import EndOrder
 from ackbook.journal import Reader, verify
-from ackbook.projections.codec import decode_block
+from ackbook.projections.codec import Control, decode_block
 from ackbook.projections.facts import BrokerStarted
 from ackbook.projections.world.fold import World
 from tests.support.holders import DEADLINE_S, ROOT, Link, eventually, gone
@@ -234,7 +234,8 @@ def idle(policy: Row | None = None, name: str = "d") -> Iterator[Running]:
 def lineages_of(journal: Reader) -> tuple[str, ...]:
     """The histories that a journal went through."""
     facts = (entry.fact for block in journal.blocks() for entry in decode_block(block))
-    return tuple(each.lineage for each in facts if isinstance(each, BrokerStarted) and each.lineage)
+    known = (each for each in facts if isinstance(each, BrokerStarted | Control))
+    return tuple(each.lineage for each in known if each.lineage)
 
 
 def end_holder(path: Path, journal_id: str, lineages: tuple[str, ...] = ()) -> None:

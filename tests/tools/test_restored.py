@@ -65,6 +65,12 @@ def listed(house: House, name: str) -> Any:
     return row
 
 
+def started(house: House) -> dict[str, Any]:
+    """What the broker that runs said first."""
+    data: dict[str, Any] = house("cat", "--kind", "broker.started", "--json").lines()[-1]["data"]
+    return data
+
+
 def times(heard: Path, text: str) -> int:
     return sum(text in line for line in heard.read_text().splitlines())
 
@@ -85,6 +91,7 @@ def test_messages_after_a_restored_backup_arrive_once_and_have_new_ids(house: Ho
     story = house("why", again[0])
     assert story.code == 0, story.err
     assert "arrived" in story.out
+    assert "lineage" not in started(house), "the journal knew it itself, and began one history"
     lost = house("cat", "--kind", "delivery.report_refused", "--json").lines()
     assert {row["data"]["event_id"] or row["data"]["delivery_id"] for row in lost}
 
@@ -94,11 +101,36 @@ def test_a_backup_that_is_put_back_twice_gives_no_id_twice(house: House) -> None
     deliver(house, "bob", "before")
     backup = back_up(house)
     given = [deliver(house, "bob", "first")]
-    for text in ("second", "third"):
-        put_back(house, backup)
-        house.up()
-        given.append(deliver(house, "bob", text))
+    put_back(house, backup)
+    house.up()
+    given.append(deliver(house, "bob", "second"))
+    # A holder that went on in the history of the second obeys no other one that began there.
+    assert house("down").code == 0
+    put_back(house, backup)
+    house.up()
+    spawn(house, "bob")
+    given.append(deliver(house, "bob", "third"))
     assert len(set(given)) == len(given)
+    opened = [row["data"] for row in house("cat", "--kind", "journal.opened", "--json").lines()]
+    assert re.search(r"\.(\w+)$", given[-1])[1] == opened[-1]["lineage"]  # type: ignore[index]
+    assert started(house)["because"] == opened[-1]["because"]
+    assert opened[-1]["because"] == "its LOCK was signed in another directory"
+
+
+def test_a_copy_that_is_written_into_the_very_files_is_known_by_the_agents(house: House) -> None:
+    spawn(house, "bob")
+    deliver(house, "bob", "before")
+    backup = back_up(house)
+    given = [deliver(house, "bob", f"old {number}") for number in range(3)]
+    house("down", "--keep-agents")
+    for path in backup.iterdir():
+        (house.directory / "journal" / path.name).write_bytes(path.read_bytes())
+    house.up()
+    again = [deliver(house, "bob", f"new {number}") for number in range(3)]
+    assert not set(given) & set(again)
+    assert started(house)["because"].startswith("bob was ")
+    assert again[0].endswith(f".{started(house)['lineage']}")
+    assert 0 < started(house)["forked_after"] < int(given[0].removeprefix("evt_"), 16)
 
 
 def test_what_was_queued_when_the_backup_was_made_is_not_typed_again(house: House) -> None:

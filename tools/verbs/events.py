@@ -91,7 +91,7 @@ def _past(history: JournalHistory, cursor: int) -> Iterator[bytes]:
 def _feed(client: Client, cursor: int) -> Iterator[bytes]:
     """The events after a cursor, and on, until the broker ends."""
     data: list[bytes] = []
-    for line in client.stream("/api/events", {"Last-Event-ID": str(cursor)}):
+    for line in client.stream(f"/api/events?sinceSeq={cursor}", {}):
         field, _, value = line.rstrip(b"\r\n").partition(b":")
         if field == b"data":
             data.append(value.removeprefix(b" "))

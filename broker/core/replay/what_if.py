@@ -102,10 +102,11 @@ class Elsewhere:
         return self._twins.is_apart(command.report.delivery_id, command.report.attempt)
 
     def _follow(self, group: Sequence[Entry]) -> None:
-        """Records that nobody decided stand in both histories."""
+        """Records that nobody decided stand in both histories, and ids of both end alike."""
         for entry in group:
             if entry.seq > self.there.seq:
                 fold(self.there, entry)
+        self.there.lineages, self.there.forks = self.here.lineages, self.here.forks
 
     # --- what happens in the other world by itself
 

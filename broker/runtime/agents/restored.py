@@ -1,5 +1,8 @@
 """Restored: whether holders know more than the journal, so that it was put back from a copy.
 
+The journal may know that itself (`journal.recovery.put_back`): then it has begun a history of its
+own already, and what holders know besides is no reason for another one.
+
 A holder is told that an attempt is settled only when the record of that is durable, and obeys an
 epoch only once it stands in the journal. So one that has settled what is still open here, that
 knows ids from after the last record, or that has obeyed a later epoch, was there when this journal
@@ -24,14 +27,11 @@ from ackbook.broker.runtime.system.home import Home
 from ackbook.broker.runtime.system.processes import started_at
 from ackbook.broker.wire.attempts import TYPED
 from ackbook.broker.wire.frames import Hello, Welcome
+from ackbook.journal.limits import LINEAGE_BYTES
 from ackbook.projections.ids import lineage_of, position_of
 from ackbook.projections.world.fold import World
 
 log = logging.getLogger("ackbook.holders")
-
-LINEAGE_BYTES = 4
-"""Of randomness in the tag of a history: two that go on from one backup have the same one once in
-four thousand million times."""
 
 ASK_S_MAX = 3.0
 """A holder that is silent for longer is no witness now; if it knows more, it refuses later."""
@@ -39,14 +39,22 @@ ASK_S_MAX = 3.0
 
 class Witnesses:
     """The holders that were asked. Their links stay open: one that has not been named yet ends with
-    the link to its broker. `because`: what shows that the journal was put back, if it was;
-    `lineage`: then the tag of the history that begins here."""
+    the link to its broker. `because`: what shows that the journal was put back, if it was, and it
+    is known before them where the journal itself says so; `lineage`: the tag of the history that
+    begins here because of them."""
 
     def __init__(
-        self, epoch: int, journal_id: str, instance: str, world: World, home: Home
+        self,
+        epoch: int,
+        journal_id: str,
+        instance: str,
+        world: World,
+        home: Home,
+        because: str = "",
     ) -> None:
-        self.because = ""
+        self.because = because
         self.lineage = ""
+        self._begun = bool(because)
         self._hello = Hello(
             epoch=epoch,
             journal_id=journal_id,
@@ -63,8 +71,9 @@ class Witnesses:
     async def ask(self, sockets: Iterable[HolderSocket]) -> None:
         """Ask whoever listens there, all at once."""
         await asyncio.gather(*(self._ask(each) for each in sockets))
-        if self.because:
+        if self.because and not self._begun:
             self.lineage = secrets.token_hex(LINEAGE_BYTES)
+        if self.because:
             log.warning("this journal was put back from a copy: %s", self.because)
 
     def hello(self) -> Hello:
@@ -78,7 +87,7 @@ class Witnesses:
     def take(self, socket: HolderSocket) -> tuple[HolderLink, Welcome] | None:
         """The link to who listens there, to be used. None where nobody answered, and where the
         first words have to be said anew, since they were those of the history before."""
-        return None if self.because else self._met.pop(socket.name, None)
+        return None if self.lineage else self._met.pop(socket.name, None)
 
     def close(self) -> None:
         """Everybody who is kept has another link by now."""
@@ -92,15 +101,19 @@ class Witnesses:
         except LinkRefused as refused:
             refusal, mine = refused.refusal, self._hello.epoch
             if not refusal.obeys and refusal.epoch >= mine:
-                self.because = f"{socket.name} obeyed epoch {refusal.epoch}, and this is {mine}"
+                self._testify(f"{socket.name} obeyed epoch {refusal.epoch}, and this is {mine}")
         except (OSError, LinkLost):  # TimeoutError is one
             return
         else:
             self._met[socket.name] = link, welcome
             if ids := lost(self._world, (*welcome.reports, *welcome.settled)):
-                self.because = f"{welcome.name} was given {ids[0].delivery_id}, which is not here"
+                self._testify(f"{welcome.name} was given {ids[0].delivery_id}, which is not here")
             elif unsettled(self._world, welcome):
-                self.because = f"{welcome.name} was told that what is open here is settled"
+                self._testify(f"{welcome.name} was told that what is open here is settled")
+
+    def _testify(self, because: str) -> None:
+        if not self._begun:
+            self.because = because
 
 
 def lost(world: World, reports: Iterable[Report]) -> list[Report]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+import msgspec
 from starlette.requests import Request
 
 from ackbook.broker.runtime.api.callers import caller_of, check_door
@@ -35,10 +36,12 @@ async def health(service: Service, request: Request) -> HealthBody:
 
 async def session(service: Service, request: Request) -> SessionBody:
     """Which broker this is."""
+    lineage = await service.engine.ask(lambda world, at: world.lineage)
     return SessionBody(
         broker_version=service.version,
         uptime_secs=service.uptime_ms() // 1_000,
         directory=str(service.directory),
+        lineage=lineage or msgspec.UNSET,
     )
 
 

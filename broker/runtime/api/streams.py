@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine
+from typing import Literal
 
 import msgspec
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -25,7 +27,8 @@ from ackbook.broker.runtime.api.handler import cursor_of_text
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.runtime.engine.feed import Subscription
 from ackbook.broker.wire import frames
-from ackbook.broker.wire.bodies import ReplayGap
+from ackbook.broker.wire.bodies import FeedHistory, ReplayGap
+from ackbook.broker.wire.feed_cursors import FeedCursor, Histories, read_cursor
 from ackbook.broker.wire.problems import Problem
 from ackbook.broker.wire.requests import Fields
 from ackbook.projections.events.derive import cursor_of
@@ -49,26 +52,34 @@ GOING_AWAY = 1001
 async def stream_events(service: Service, request: Request) -> Response:
     """The feed as SSE; `id:` is the cursor, `Last-Event-ID` or `sinceSeq` where to go on.
 
-    Raises `Problem`: `invalid_request` for what is no cursor, and `cursor_ahead` for one that this
-    journal has not reached: it belongs to another one, or to what was there before a restore.
+    Raises `Problem`: `invalid_request` for what is no cursor, `other_history` for one that stands
+    for something else here, since the journal was put back from a copy, and `cursor_ahead` for one
+    that this journal has not reached: it belongs to another one.
     """
-    asked = request.headers.get("last-event-id") or request.query_params.get("sinceSeq", "0")
-    since = cursor_of_text(asked)
-    if service.feed.ahead(since):
-        current = cursor_of(service.feed.head)
-        raise Problem("cursor_ahead", f"cursor {since} is ahead of the journal, at {current}")
+    histories = await service.engine.ask(lambda world, at: Histories.of(world))
+    kept = request.headers.get("last-event-id")
+    since = _cursor(kept, "") if kept else _asked_cursor(request.query_params, histories)
+    match _wrong(service, histories, since):
+        case "other_history":
+            raise Problem("other_history", _OTHER_HISTORY)
+        case "cursor_ahead":
+            said = f"cursor {since.position} is ahead of the journal"
+            raise Problem("cursor_ahead", f"{said}, at {cursor_of(service.feed.head)}")
+        case None:
+            pass
     follow = request.query_params.get("follow", "true") != "false"
     return StreamingResponse(
-        _sse(service, since, follow=follow),
+        _sse(service, since.position, histories.present, follow=follow),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _sse(service: Service, since: int, *, follow: bool) -> AsyncIterator[bytes]:
+async def _sse(service: Service, since: int, lineage: str, *, follow: bool) -> AsyncIterator[bytes]:
     subscription = service.subscribe(since, ephemeral=False)
     until = cursor_of(service.feed.head)
     position = since
+    form = b"id: %d" + f".{lineage}".encode() * bool(lineage) + b"\ndata: %s\n\n"
     try:
         yield b": ackbook\n\n"
         while follow or position < until:
@@ -79,7 +90,7 @@ async def _sse(service: Service, since: int, *, follow: bool) -> AsyncIterator[b
                 continue
             if not messages:
                 return
-            yield b"".join(b"id: %d\ndata: %s\n\n" % message for message in messages)
+            yield b"".join(form % message for message in messages)
             position = subscription.position
     finally:
         service.unsubscribe(subscription)
@@ -90,28 +101,37 @@ async def _sse(service: Service, since: int, *, follow: bool) -> AsyncIterator[b
 
 async def watch_events(service: Service, socket: WebSocket) -> None:
     """The feed as clients of this API know it: events since a cursor, then live."""
+    histories = await service.engine.ask(lambda world, at: Histories.of(world))
     try:
-        since = cursor_of_text(socket.query_params.get("sinceSeq", "0"))
+        cursor = _asked_cursor(socket.query_params, histories)
     except Problem as problem:
         await socket.send_denial_response(_denial(problem))
         return
     await socket.accept()
-    if service.feed.ahead(since):
+    if histories.present:
+        await _say(socket, FeedHistory(histories.present))
+    since = cursor.position
+    if (reason := _wrong(service, histories, cursor)) is not None:
         current = cursor_of(service.feed.head)
         gap = ReplayGap(
             requested_since_seq=since,
             oldest_available=0,
             seq=current,
             dropped_count=0,
-            reason="cursor_ahead",
+            reason=reason,
         )
-        await socket.send_text(msgspec.json.encode(gap).decode())
+        await _say(socket, gap)
+        since = current
     subscription = service.subscribe(since, ephemeral=True)
     try:
         await _together(_write_events(socket, subscription), _listen(socket))
     finally:
         service.unsubscribe(subscription)
     await _close(socket)
+
+
+async def _say(socket: WebSocket, message: msgspec.Struct) -> None:
+    await socket.send_text(msgspec.json.encode(message).decode())
 
 
 async def _write_events(socket: WebSocket, subscription: Subscription) -> None:
@@ -124,6 +144,36 @@ async def _listen(socket: WebSocket) -> None:
     """Clients say nothing here; this returns when they leave."""
     while (await socket.receive())["type"] != "websocket.disconnect":
         pass
+
+
+# --- where a reader goes on
+
+_OTHER_HISTORY = (
+    "this journal was put back from a copy, and what came before that cursor came in another "
+    "history: read from the beginning, or from a sinceSeq of this one"
+)
+
+
+def _asked_cursor(query: QueryParams, histories: Histories) -> FeedCursor:
+    """A position that somebody names is one of this history. Raises `Problem` as `_cursor` does."""
+    return _cursor(query.get("sinceSeq", "0"), histories.present)
+
+
+def _cursor(text: str, otherwise: str) -> FeedCursor:
+    """Raises `Problem` (`invalid_request`) for what is no cursor."""
+    cursor = read_cursor(text, otherwise)
+    if cursor is None:
+        raise Problem("invalid_request", f"{text!r} is no cursor")
+    return cursor
+
+
+def _wrong(
+    service: Service, histories: Histories, cursor: FeedCursor
+) -> Literal["other_history", "cursor_ahead"] | None:
+    """Why the feed cannot go on from there."""
+    if not histories.has(cursor):
+        return "other_history"
+    return "cursor_ahead" if service.feed.ahead(cursor.position) else None
 
 
 # --- a terminal
