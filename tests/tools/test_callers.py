@@ -54,7 +54,7 @@ def test_what_a_program_sends_is_its_agents_and_nobody_elses(lived_in: House) ->
     assert commander(lived_in, "message.enqueued") == "agent:bob"
     refused = inside(lived_in, "send", "ann", "not mine", "--from", "ann")
     assert refused.code == 8
-    assert "from is ann, and the token is of bob" in refused.err
+    assert "from is ann, and bob asks" in refused.err
     renamed = inside(lived_in, "send", "ann", "hi", env={"RELAY_AGENT_NAME": "ann"})
     assert renamed.code == 8
 
