@@ -25,6 +25,7 @@ import pytest
 
 from ackbook.broker.exit_codes import ExitCode
 from ackbook.broker.runtime.api.routes import ROUTES
+from ackbook.broker.wire.identity import DOORS
 from tests.decisions.planted import BUGS, record
 
 ROOT = Path(__file__).parent.parent
@@ -239,6 +240,12 @@ def test_the_routes_that_are_named_are_all_there_are() -> None:
     text = section("broker/README.md", "Over HTTP")
     written = re.findall(r"`((?:GET|POST|PUT|DELETE|WS) /\S*)`", text)
     assert sorted(written) == sorted(f"{route.method} {route.path}" for route in ROUTES)
+
+
+def test_the_doors_that_are_named_are_all_there_are() -> None:
+    rows = re.findall(r"^\| (`[`a-z, ]+`) \|", section("SECURITY.md", "Who is who"), re.MULTILINE)
+    written = [word for row in rows for word in re.findall(r"`(\w+)`", row)]
+    assert sorted(written) == sorted(DOORS)
 
 
 def test_every_dependency_has_its_line() -> None:

@@ -59,6 +59,7 @@ def serve(
     files: Files | None = None,
     umask: int = UMASK,
     token: str = "",
+    session: int = 0,
 ) -> ExitCode:
     """Run a broker until it is told to end, and return the exit code of the process.
 
@@ -69,11 +70,10 @@ def serve(
     once, on the loop, when the journal is replayed, holders are adopted, and requests are answered;
     without it a line on stdout says so. `upkeep` says when a snapshot or a compaction is due.
     `files` is the journal's door to the disk; None: the real one. `umask` is what programs begin
-    with, whatever that of this process is. `token` is that of the agent that starts it, if one
-    does: agents set no policy that the policy does not let them set.
+    with, whatever that of this process is. `token` and `session` are those it is started with: by
+    them it may be an agent's, and agents set no policy that the policy does not let them set.
 
-    The process must have no other thread yet: what its caller ignores or blocks is seen to, so that
-    nobody who is started here inherits it.
+    The process must have no other thread yet: what its caller ignores or blocks is not inherited.
 
     DONE: a graceful end. NO: the port is taken. LOCKED: another broker has the directory. REFUSED:
     it is not this user's alone. IO_ERROR: the machine refuses, or the disk failed while it ran.
@@ -81,9 +81,8 @@ def serve(
     """
     inherited.settle_in()
     place = BrokerDirectory(directory)
-    if (few := resource.getrlimit(resource.RLIMIT_NOFILE)[0]) < DESCRIPTORS_MIN:
-        said = f"only {few} files may be open at once, and a broker needs {DESCRIPTORS_MIN}"
-        return _refuse(f"{said}; allow more with: ulimit -n 1024", ExitCode.IO_ERROR)
+    if few := _too_few_files():
+        return _refuse(few, ExitCode.IO_ERROR)
     try:
         place.make()
         listener = listen(host, port)
@@ -103,8 +102,17 @@ def serve(
         files=files,
         umask=umask,
         token=token,
+        session=session,
     )
     return _run(place, BrokerRun(place, settings, listener, ready or _say_ready))
+
+
+def _too_few_files() -> str:
+    """What is to be said where this process may not open enough files; else empty."""
+    if (few := resource.getrlimit(resource.RLIMIT_NOFILE)[0]) >= DESCRIPTORS_MIN:
+        return ""
+    said = f"only {few} files may be open at once, and a broker needs {DESCRIPTORS_MIN}"
+    return f"{said}; allow more with: ulimit -n 1024"
 
 
 def _run(place: BrokerDirectory, life: BrokerRun) -> ExitCode:

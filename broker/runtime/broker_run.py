@@ -149,7 +149,7 @@ class BrokerRun:
         hello = witnesses.hello()
         holders = Holders(sockets, here, hello, attachments)
         tokens = AgentTokens(world)
-        starter = tokens.agent_of(settings.token)
+        starter = witnesses.agent_in(settings.session) or tokens.agent_of(settings.token)
         if starter and settings.named and "policy" not in world.policy.agents_may:
             raise NotForAgents(f"{starter} is an agent, and agents do not change the policy")
         engine = Engine(journal, world, (feed, waiter, tokens, holders.dispatch))

@@ -10,7 +10,7 @@ from ackbook.projections.facts import Policy
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller of `serve` decided."""
+    """What a caller of `serve` decided. `token` and `session` tell which agent that is, if any."""
 
     host: str
     key: str
@@ -23,6 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     files: Files | None
     umask: int
     token: str
+    session: int
 
 
 class NotForAgents(Exception):

@@ -1,8 +1,9 @@
 """Identity on the wire: how a caller shows who it is, besides the key that all of them know.
 
 A program that is started gets a token of its own in its environment; the journal keeps a hash of
-it. The command line inside the program shows it with each request, so that what comes from there is
-known to. Tokens attribute, and stop mistakes: as the same user a program can leave its own out.
+it. The command line inside the program shows it with each request, so that whose request it is is
+known. Over the socket in the directory the session of the program says as much without it. Both
+attribute, and stop mistakes: the same user can leave a session, and a token out.
 """
 
 from __future__ import annotations
@@ -21,9 +22,21 @@ CALLER_HEADER: Final = "X-Ackbook-Caller"
 TOKEN_VARIABLE: Final = "RELAY_AGENT_TOKEN"
 NAME_VARIABLE: Final = "RELAY_AGENT_NAME"
 
-AgentDoor = Literal["input", "hold", "flush", "shutdown", "policy"]
-"""What agents may not do unless the policy's `agents_may` names it: type into terminals, hold the
-messages of others, flush them, end the broker, change the policy."""
+AgentDoor = Literal[
+    "input",
+    "hold",
+    "flush",
+    "cancel",
+    "redeliver",
+    "subscribe",
+    "release",
+    "compact",
+    "shutdown",
+    "policy",
+]
+"""What agents may not do unless the policy's `agents_may` names it, mostly to others: what changes
+their terminals (`input`), queues, messages and channels, their lives (`release`, restarts as well),
+and the broker itself. `callers` in the API has the words for each."""
 
 DOORS: tuple[AgentDoor, ...] = get_args(AgentDoor)
 
@@ -36,7 +49,7 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 def caller_of_agent(name: str) -> Caller:
-    """An agent, whose token was shown."""
+    """An agent: its program asks, or its token was shown."""
     return Caller(agent_commander(name), name)
 
 

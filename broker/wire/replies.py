@@ -55,6 +55,15 @@ class RefusedRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class CallerReply(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks, as a record would say it; `agent` is its name where it is one. `knows_token`:
+    whether the token that was asked about by its hash is an agent's here."""
+
+    commander: str
+    agent: str | None
+    knows_token: bool
+
+
 class SendReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to `send`: a `DeliveryProgress` for each recipient that took it. `outcome` is
     absent unless the broker was asked to wait; `repeated`: an earlier answer to the same

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -93,7 +96,7 @@ def test_a_sender_that_the_token_is_not_of_is_refused(
     before = wished(broker)
     answer = bob.post("/api/send", json={"to": "ann", "text": "hi", "from": claim})
     assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed")
-    assert "the token is of bob" in answer.json()["message"]
+    assert "and bob asks" in answer.json()["message"]
     spawned = bob.post("/api/spawn", json={"name": "new", "cli": "cat", "parent": claim})
     assert spawned.status_code == 403
     assert wished(broker) == before, "and nothing of it is recorded"
@@ -120,6 +123,12 @@ NOT_FOR_AGENTS = [
     ("POST", "/api/input/bob", {"data": "x"}, "type into terminals"),
     ("PUT", "/api/spawned/ann/delivery-mode", {"mode": "manual_flush"}, "hold the messages"),
     ("POST", "/api/spawned/ann/flush", {}, "flush the messages"),
+    ("POST", "/api/resize/ann", {"rows": 10, "cols": 10}, "type into terminals"),
+    ("DELETE", "/api/spawned/ann", {}, "end or restart others"),
+    ("POST", "/api/spawned/ann/restart", {}, "end or restart others"),
+    ("POST", "/api/spawned/ann/subscribe", {"channels": ["c"]}, "change the channels"),
+    ("POST", "/api/spawned/ann/unsubscribe", {"channels": ["c"]}, "change the channels"),
+    ("POST", "/api/compact", {"keep_audit": "0d"}, "compact the journal"),
     ("POST", "/api/shutdown", {}, "end the broker"),
 ]
 
@@ -159,20 +168,85 @@ def test_an_agent_holds_and_flushes_its_own_messages(broker: Running, bob: httpx
     assert let_go.is_success
 
 
+def test_what_an_agent_does_to_itself_is_not_refused(broker: Running) -> None:
+    carl = as_agent(broker, spawn(broker, "carl"))
+    for path, body in (
+        ("/api/resize/carl", {"rows": 10, "cols": 10}),
+        ("/api/spawned/CARL/subscribe", {"channels": ["c"]}),
+        ("/api/spawned/carl/unsubscribe", {"channels": ["c"]}),
+        ("/api/compact", {"dry_run": True}),
+    ):
+        answer = carl.post(path, json=body)
+        assert answer.is_success, answer.text
+    (broker.directory.parent / "carl.token").unlink()
+    assert carl.post("/api/spawned/carl/restart", json={"wait_ms": 150_000}).is_success
+    again = as_agent(broker, token_of(broker, "carl"))
+    assert again.delete("/api/spawned/carl").is_success
+
+
+def held_by_operator(broker: Running, sender: str, to: str) -> Row:
+    """A message that waits, since its recipient is on hold."""
+    path = f"/api/spawned/{to}/delivery-mode"
+    assert broker.http.put(path, json={"mode": "manual_flush"}).is_success
+    return broker.send(to, "hi", **{"from": sender})
+
+
+@pytest.mark.parametrize(
+    ("sender", "to", "status"), [("bob", "ann", 200), ("ann", "bob", 200), ("human", "ann", 403)]
+)
+def test_an_agent_takes_back_and_redelivers_what_is_from_it_or_for_it(
+    sender: str, to: str, status: int, broker: Running, bob: httpx.Client
+) -> None:
+    sent = held_by_operator(broker, sender, to)
+    [row] = sent["deliveries"]
+    answer = bob.post(f"/api/cancel/{sent['event_id']}")
+    assert answer.status_code == status, answer.text
+    if status == 403:
+        assert bob.post(f"/api/cancel/{row['delivery_id']}").status_code == 403
+        assert "take back the messages of others" in answer.json()["message"]
+        broker.post(f"/api/cancel/{sent['event_id']}")
+    redelivered = bob.post("/api/dead-letters/redeliver", json={"id": row["delivery_id"]})
+    assert redelivered.status_code == status, redelivered.text
+    broker.http.put(f"/api/spawned/{to}/delivery-mode", json={"mode": "auto_inject"})
+
+
+def given_up(broker: Running, name: str) -> bool:
+    return name in [row["agent"] for row in broker.get("/api/dead-letters")["dead_letters"]]
+
+
+def test_an_agent_does_not_redeliver_all_where_some_is_others() -> None:
+    with running({"hold_ms": 1}) as broker:
+        bob = as_agent(broker, spawn(broker, "bob"))
+        for sender, status in (("bob", 200), ("human", 403)):
+            gone = f"for-{sender}"
+            pid = broker.spawn(gone, "cat")["pid"]
+            held_by_operator(broker, sender, gone)
+            os.kill(pid, signal.SIGKILL)
+            eventually(partial(given_up, broker, gone), "it is given up")
+            answer = bob.post("/api/dead-letters/redeliver", json={"all": True})
+            assert answer.status_code == status, answer.text
+            if status == 403:
+                assert "redeliver the messages of others" in answer.json()["message"]
+
+
 def test_every_record_of_a_wish_says_who_commanded(broker: Running, bob: httpx.Client) -> None:
-    assert bob.post("/api/spawn", json={"name": "child", "cli": "cat"}).is_success
+    chosen = "chosen-for-the-child"
+    child_of_bob = {"name": "child", "cli": "cat", "agentToken": chosen}
+    assert bob.post("/api/spawn", json=child_of_bob).is_success
     spawned = said(broker, "agent.spawned")
     assert (spawned["commander"], spawned["parent"]) == ("agent:bob", "bob")
-    assert bob.post("/api/spawned/child/subscribe", json={"channels": ["c"]}).is_success
-    assert bob.post("/api/spawned/child/unsubscribe", json={"channels": ["c"]}).is_success
+    child = as_agent(broker, chosen)
+    assert child.post("/api/spawned/child/subscribe", json={"channels": ["c"]}).is_success
+    assert child.post("/api/spawned/child/unsubscribe", json={"channels": ["c"]}).is_success
     broker.http.put("/api/spawned/child/delivery-mode", json={"mode": "manual_flush"})
     sent = bob.post("/api/send", json={"to": "child", "text": "hi"}).json()
     assert bob.post(f"/api/cancel/{sent['event_id']}").is_success
     assert bob.post("/api/send", json={"to": "nobody", "text": "hi"}).status_code == 404
     broker.post("/api/spawned/child/flush")
-    assert bob.delete("/api/spawned/child").is_success
+    assert child.delete("/api/spawned/child").is_success
     assert {kind: said(broker, kind).get("commander") for kind in WISHED} == {
         **dict.fromkeys(WISHED, "agent:bob"),
+        **dict.fromkeys(OF_ITSELF, "agent:child"),
         "agent.mode_changed": "client",
         "queue.flushed": "client",
     }
@@ -187,10 +261,12 @@ WISHED = [
     *("message.enqueued", "message.refused", "agent.subscribed", "agent.unsubscribed"),
     *("delivery.cancelled", "agent.released", "agent.mode_changed", "queue.flushed"),
 ]
+OF_ITSELF = ["agent.subscribed", "agent.unsubscribed", "agent.released"]
 
 
 def test_what_the_policy_names_is_for_agents_too() -> None:
-    with running({"agents_may": ["input", "flush", "shutdown"]}) as broker:
+    doors = ["input", "flush", "release", "subscribe", "cancel", "compact", "shutdown"]
+    with running({"agents_may": doors}) as broker:
         token = spawn(broker, "bob")
         spawn(broker, "ann")
         bob = as_agent(broker, token)
@@ -198,6 +274,13 @@ def test_what_the_policy_names_is_for_agents_too() -> None:
         assert bob.post("/api/spawned/ann/flush").is_success
         held = bob.put("/api/spawned/ann/delivery-mode", json={"mode": "manual_flush"})
         assert held.status_code == 403
+        assert bob.post("/api/resize/ann", json={"rows": 10, "cols": 10}).is_success
+        assert bob.post("/api/spawned/ann/subscribe", json={"channels": ["c"]}).is_success
+        assert bob.post("/api/compact", json={}).is_success
+        waits = held_by_operator(broker, "human", "ann")
+        assert bob.post(f"/api/cancel/{waits['event_id']}").is_success
+        assert bob.post("/api/spawned/ann/restart", json={"wait_ms": 150_000}).is_success
+        assert bob.delete("/api/spawned/ann").is_success
         assert bob.post("/api/shutdown", json={"keep_agents": True}).is_success
         assert broker.wait() == 0
         last = [json.loads(line) for line in _lines(broker.directory)][-2:]

@@ -11,7 +11,6 @@ This module knows codes and shapes; it knows neither how answers are shown nor w
 from __future__ import annotations
 
 import http.client
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -22,17 +21,13 @@ from urllib.parse import quote
 import msgspec
 
 from ackbook.broker.exit_codes import ExitCode
-from ackbook.broker.wire.identity import (
-    CALLER_HEADER,
-    NAME_VARIABLE,
-    TOKEN_HEADER,
-    TOKEN_VARIABLE,
-)
-from ackbook.broker.wire.replies import HealthReply
+from ackbook.broker.wire.identity import CALLER_HEADER, TOKEN_HEADER, hash_of
+from ackbook.broker.wire.replies import CallerReply, HealthReply
 from ackbook.projections.commander import OPERATOR
 from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.output import poor, say
-from ackbook.tools.cli.place import DIRECTORY_VARIABLE, Place, is_alive
+from ackbook.tools.cli.place import Place, is_alive
+from ackbook.tools.cli.token_here import is_own_directory, is_without_token, token_here
 from ackbook.tools.cli.transport import connection, find
 from ackbook.tools.cli.versions import RESTART, other_version
 
@@ -104,6 +99,7 @@ class Client:
         self.place = place
         self.transport = find(place)
         """How it is reached: it was seen to be the broker of this directory."""
+        self._asker: dict[str, str] | None = None
         if notes and sys.stderr.isatty() and (note := self.other_version()):
             say(f"{poor('note:')} {note}")
 
@@ -244,19 +240,28 @@ class Client:
                 raise self.unreachable(problem) from None
 
     def headers(self) -> dict[str, str]:
-        """What every request shows: the key, where one is asked for, and who asks."""
-        return {**self.transport.headers(), **identity_here(self.place)}
+        """What every request shows: the key, where one is asked for, and who asks. That may take a
+        question to the broker, once."""
+        if self._asker is None:
+            self._asker = {CALLER_HEADER: OPERATOR}  # who asks that shows no token yet
+            self._asker = self._shown()
+        return self.transport.headers() | self._asker
 
+    def _shown(self) -> dict[str, str]:
+        """Who asks, as far as that can be shown. Inside a program of this broker that is the
+        program's agent; everywhere else it is the operator."""
+        token, own = token_here(), is_own_directory(self.place.directory)
+        if token and (own or self._knows(token)):
+            return {TOKEN_HEADER: token}
+        return {} if own and is_without_token() else {CALLER_HEADER: OPERATOR}
 
-def identity_here(place: Place) -> dict[str, str]:
-    """Who asks a broker from here. Inside a program that it started that is the program's agent,
-    whose token is no other broker's business; everywhere else it is the operator."""
-    own = os.environ.get(DIRECTORY_VARIABLE)
-    if own is None or os.path.abspath(own) != str(place.directory):
-        return {CALLER_HEADER: OPERATOR}
-    if token := os.environ.get(TOKEN_VARIABLE):
-        return {TOKEN_HEADER: token}
-    return {} if os.environ.get(NAME_VARIABLE) else {CALLER_HEADER: OPERATOR}
+    def _knows(self, token: str) -> bool:
+        """Whether this broker gave it; one that cannot be asked, did not."""
+        try:
+            path = f"/api/caller?token_sha256={hash_of(token)}"
+            return self.ask("GET", path, CallerReply).knows_token
+        except Failure:
+            return False
 
 
 def agent_path(name: str, rest: str = "") -> str:

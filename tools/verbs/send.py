@@ -47,7 +47,10 @@ EXIT_BY_OUTCOME = {
 @recipient_argument
 @click.argument("text", metavar="TEXT")
 @click.option(
-    "--from", "sender", metavar="NAME", help=f"Who sends it: ${SENDER_VARIABLE}, else human."
+    "--from",
+    "sender",
+    metavar="NAME",
+    help=f"Who sends it: ${SENDER_VARIABLE}, else whose session it is, else human.",
 )
 @click.option(
     "--mode",
@@ -93,7 +96,7 @@ def send(
     command = {
         "to": to,
         "text": _body(text),
-        "from": sender or os.environ.get(SENDER_VARIABLE) or "human",
+        "from": sender or os.environ.get(SENDER_VARIABLE) or None,
         "mode": mode,
         "priority": priority,
         "ttl_ms": _milliseconds(ttl),

@@ -20,7 +20,6 @@ from pathlib import Path
 import click
 
 from ackbook.broker.wire.frames import UMASK
-from ackbook.broker.wire.identity import TOKEN_HEADER
 from ackbook.broker.wire.replies import AgentsReply
 from ackbook.projections.analysis.row_shapes import AgentRow
 from ackbook.tools.cli.background import (
@@ -30,11 +29,12 @@ from ackbook.tools.cli.background import (
     keep_from_children,
     start_detached,
 )
-from ackbook.tools.cli.client import Client, identity_here
+from ackbook.tools.cli.client import Client
 from ackbook.tools.cli.failures import Failure
 from ackbook.tools.cli.options import json_option, place_option
 from ackbook.tools.cli.output import bold, dim, emit, plain, say, tell
 from ackbook.tools.cli.place import Place
+from ackbook.tools.cli.token_here import token_here
 
 ENDED_WITH_BROKER = ("ended_with_broker", "broker_stopped")
 LOCALHOST = "127.0.0.1"
@@ -153,6 +153,7 @@ def _in_background(place: Place, start: StartOptions, as_json: bool) -> int:
 
 def _in_this_process(place: Place, start: StartOptions, ready_fd: int | None, as_json: bool) -> int:
     from ackbook.broker.runtime.app import serve
+    from ackbook.broker.runtime.system.processes import session_of
     from ackbook.broker.wire import policy_text
     from ackbook.broker.wire.connection import Connection
 
@@ -176,7 +177,9 @@ def _in_this_process(place: Place, start: StartOptions, ready_fd: int | None, as
         named=start.policy.keys(),
         ready=on_ready,
         umask=start.umask,
-        token=identity_here(place).get(TOKEN_HEADER, ""),
+        token=token_here(),
+        # In the background this process has a session of its own, and its caller waits for it.
+        session=session_of(os.getpid() if ready_fd is None else os.getppid()),
     )
 
 

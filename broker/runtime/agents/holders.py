@@ -84,6 +84,10 @@ class Holders:
         mine = [n for key, n in self._sessions if key == key_of(name)]
         return self._sessions[key_of(name), max(mine)] if mine else None
 
+    def in_session(self, leader: int) -> HolderSession | None:
+        """The one whose program opened this session; None where it is nobody's."""
+        return next((each for each in self if each.pid == leader), None)
+
     def __iter__(self) -> Iterator[HolderSession]:
         return iter(tuple(self._sessions.values()))
 
@@ -120,6 +124,8 @@ class Holders:
             again=self._again,
             launched=launched,
         )
+        if first is not None and launched is not None:
+            session.pid = first[1].pid  # at once: its program may have asked for something already
         self._sessions[key_of(name), generation] = session
         self._tasks.create_task(self._keep(session, first))
         return session

@@ -89,6 +89,15 @@ class Witnesses:
         first words have to be said anew, since they were those of the history before."""
         return None if self.lineage else self._met.pop(socket.name, None)
 
+    def agent_in(self, session: int) -> str | None:
+        """The agent of this journal whose program opened this session, by what those say that were
+        asked; None where it is nobody's."""
+        for _, welcome in self._met.values():
+            if welcome.pid == session:
+                agent = self._world.generation(welcome.name, welcome.generation)
+                return None if agent is None else agent.name
+        return None
+
     def close(self) -> None:
         """Everybody who is kept has another link by now."""
         for link, _ in self._met.values():

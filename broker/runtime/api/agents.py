@@ -106,15 +106,15 @@ async def spawn(service: Service, request: Request) -> StartedBody | VanishedBod
 async def restart(service: Service, request: Request) -> StartedBody | VanishedBody:
     """End the program and start it with its recorded command.
 
-    Raises `Problem`: `agent_not_found`; `version_changed`, and then the program runs on; and
+    Raises `Problem`: `agent_not_found`; `version_changed`, and then the program runs on;
     `invalid_request` for a body that cannot be read, a program that does not end, or one that
-    cannot be started again.
+    cannot be started again; `not_allowed`, and what `caller_of` raises.
     """
-    fields = Fields(await request.body())
+    fields, name = Fields(await request.body()), name_of(request)
     wait_ms = fields.number("wait_ms", "waitMs", most=requests.WAIT_MS_MAX) or 0
-    spawned = await service.spawner.restart(
-        name_of(request), (await caller_of(service, request)).commander
-    )
+    who = await caller_of(service, request)
+    await check_door(service, who, "release", name)
+    spawned = await service.spawner.restart(name, who.commander)
     if isinstance(spawned, Refused):
         raise refusal(spawned)
     return await _spawned(service, spawned, wait_ms, None)
@@ -173,15 +173,13 @@ def _where_it_is(service: Service, row: SpawnedRow) -> SpawnedRow:
 
 async def release(service: Service, request: Request) -> ReleaseBody:
     """Let an agent go. One that is not there is gone already, which is no error. Raises `Problem`
-    for a body that cannot be read, and where the rules refuse it for another reason."""
-    name = name_of(request)
+    for a body that cannot be read, where the rules refuse it for another reason, `not_allowed`, and
+    what `caller_of` raises."""
+    name, who = name_of(request), await caller_of(service, request)
+    await check_door(service, who, "release", name)
     reason = Fields(await request.body()).text("reason") or ""
     verdict = await service.engine.carry(
-        Release(
-            name=AgentName(name),
-            reason=reason,
-            commander=(await caller_of(service, request)).commander,
-        )
+        Release(name=AgentName(name), reason=reason, commander=who.commander)
     )
     if isinstance(verdict, Refused) and verdict.reason != "agent_not_found":
         raise refusal(verdict)
@@ -259,19 +257,21 @@ async def flush(service: Service, request: Request) -> FlushReply:
 
 async def subscribe(service: Service, request: Request) -> ChannelsBody:
     """Add channels. Raises `Problem`: `agent_not_found`, `invalid_request` for a body that cannot
-    be read or a name that no channel can have, and what `caller_of` raises."""
+    be read or a name that no channel can have, `not_allowed`, and what `caller_of` raises."""
     name, channels = name_of(request), requests.channels_request(await request.body())
     who = await caller_of(service, request)
+    await check_door(service, who, "subscribe", name)
     answer = await service.carry(Subscribe(name=AgentName(name), channels=channels), who)
     assert isinstance(answer, Channels)
     return ChannelsBody(name=name, channels=list(answer.channels))
 
 
 async def unsubscribe(service: Service, request: Request) -> ChannelsBody:
-    """Take channels away. Raises `Problem`: `agent_not_found`, and `invalid_request` for a body
-    that cannot be read."""
+    """Take channels away. Raises `Problem`: `agent_not_found`, `invalid_request` for a body that
+    cannot be read, `not_allowed`, and what `caller_of` raises."""
     name, channels = name_of(request), Fields(await request.body()).texts("channels") or ()
     who = await caller_of(service, request)
+    await check_door(service, who, "subscribe", name)
     answer = await service.carry(Unsubscribe(name=AgentName(name), channels=channels), who)
     assert isinstance(answer, Channels)
     return ChannelsBody(name=name, channels=list(answer.channels))

@@ -22,6 +22,7 @@ from ackbook.broker.wire.bodies import (
     StatusBody,
 )
 from ackbook.broker.wire.problems import Problem
+from ackbook.broker.wire.replies import CallerReply
 from ackbook.broker.wire.requests import Fields
 from ackbook.broker.wire.retention import SPELLINGS, parse_retention
 
@@ -45,6 +46,16 @@ async def session(service: Service, request: Request) -> SessionBody:
     )
 
 
+async def caller(service: Service, request: Request) -> CallerReply:
+    """Who asks, and whether a token whose SHA-256 is `token_sha256` is an agent's here: so whoever
+    has one finds out without showing it. Raises what `caller_of` raises."""
+    who = await caller_of(service, request)
+    asked = request.query_params.get("token_sha256", "")
+    return CallerReply(
+        commander=who.commander, agent=who.agent or None, knows_token=service.tokens.knows(asked)
+    )
+
+
 async def renew_session(service: Service, request: Request) -> RenewalBody:
     """A lease is not needed: this broker stays until it is told to end."""
     return RenewalBody()
@@ -64,9 +75,10 @@ async def shutdown(service: Service, request: Request) -> ShutdownBody:
     """Begin a graceful end, and say so before it happens. Raises `Problem`, with nothing begun:
     `invalid_request` for a body that cannot be read, `not_allowed` to an agent, and what
     `caller_of` raises."""
-    await check_door(service, await caller_of(service, request), "shutdown")
+    who = await caller_of(service, request)
+    await check_door(service, who, "shutdown")
     keep = Fields(await request.body()).flag("keep_agents", "keepAgents")
-    service.shutdown(keep, (await caller_of(service, request)).commander)
+    service.shutdown(keep, who.commander)
     return ShutdownBody()
 
 
@@ -75,15 +87,19 @@ WATCH_S = 1.0
 
 
 async def compact(service: Service, request: Request) -> CompactionBody:
-    """Begin a compaction; the answer names the run to ask about. Raises `Problem`
-    (`invalid_request`), with nothing begun, for a body that cannot be read and for a `keep_audit`
-    that is none of the `SPELLINGS`."""
+    """Begin a compaction; the answer names the run to ask about. Raises `Problem`, with nothing
+    begun: `invalid_request` for a body that cannot be read and for a `keep_audit` that is none of
+    the `SPELLINGS`, `not_allowed` to an agent that does not only ask what would go, and what
+    `caller_of` raises."""
     fields = Fields(await request.body())
+    dry_run = fields.flag("dry_run", "dryRun")
+    if not dry_run:
+        await check_door(service, await caller_of(service, request), "compact")
     said = fields.text("keep_audit", "keepAudit") or "forever"
     keep = parse_retention(said)
     if keep is None:
         raise Problem("invalid_request", f"keep_audit must be {SPELLINGS}, not {said!r}")
-    return _show(service.compactor.begin(CompactionRequest(keep, fields.flag("dry_run", "dryRun"))))
+    return _show(service.compactor.begin(CompactionRequest(keep, dry_run)))
 
 
 async def show_compaction(service: Service, request: Request) -> CompactionBody:

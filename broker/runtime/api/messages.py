@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from starlette.requests import Request
 
 from ackbook.broker.core.commands import Cancel, Cancelled, Redeliver, Redelivery, Sent
 from ackbook.broker.history.why_question import WhyQuestion
 from ackbook.broker.runtime.api import history
-from ackbook.broker.runtime.api.callers import caller_of, check_claim
+from ackbook.broker.runtime.api.callers import caller_of, check_claim, check_door
 from ackbook.broker.runtime.api.handler import cursor_of_text
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.wire import requests, views
@@ -60,10 +62,13 @@ async def pending(service: Service, request: Request) -> WaitingReply:
 
 async def cancel(service: Service, request: Request) -> CancelBody:
     """Take back what was not typed yet. Raises `Problem`: `not_cancellable` where all of it was
-    typed or has ended, `delivery_not_found` where nothing in a queue has this id, and what
-    `caller_of` raises."""
-    who = await caller_of(service, request)
-    answer = await service.carry(Cancel(id=request.path_params["id"], by="api"), who)
+    typed or has ended, `delivery_not_found` where nothing in a queue has this id, `not_allowed`,
+    and what `caller_of` raises."""
+    who, wanted = await caller_of(service, request), request.path_params["id"]
+    if who.agent:
+        for ends in await service.engine.ask(lambda world, at: _ends_of(world, wanted)):
+            await check_door(service, who, "cancel", *ends)
+    answer = await service.carry(Cancel(id=wanted, by="api"), who)
     assert isinstance(answer, Cancelled)
     kept = [KeptRow(delivery_id=each, state=state) for each, state in answer.kept]
     return CancelBody(cancelled=list(answer.cancelled), kept=kept)
@@ -77,9 +82,9 @@ async def dead_letters(service: Service, request: Request) -> DeadLettersBody:
 async def redeliver(service: Service, request: Request) -> RedeliveryBody:
     """Queue again what ended unseen; what the world forgot is read back from the journal.
 
-    Raises `Problem`: `invalid_request` where neither `id` nor `all` is there, and
-    `dead_letter_not_found` where nothing that ended has the id. What was found and is not queued
-    again is no error: the answer says why.
+    Raises `Problem`: `invalid_request` where neither `id` nor `all` is there,
+    `dead_letter_not_found` where nothing that ended has the id, `not_allowed`, and what `caller_of`
+    raises. What was found and is not queued again is no error: the answer says why.
     """
     fields = Fields(await request.body())
     wanted = fields.text("id", "delivery_id", "deliveryId")
@@ -89,6 +94,10 @@ async def redeliver(service: Service, request: Request) -> RedeliveryBody:
     missing = await service.engine.ask(lambda world, at: [i for i in ids if _ended(world, i)])
     originals = [o for i in missing if (o := await history.original(service, i)) is not None]
     who = await caller_of(service, request)
+    if who.agent:
+        letters = await service.engine.ask(lambda world, at: _ends_of_letters(world, ids))
+        for ends in (*letters, *((each.sender, each.agent) for each in originals)):
+            await check_door(service, who, "redeliver", *ends)
     answer = await service.carry(Redeliver(ids=ids, originals=tuple(originals)), who)
     assert isinstance(answer, Redelivery)
     if wanted is not None and not answer.redelivered:
@@ -130,6 +139,22 @@ async def why_asked(service: Service, request: Request) -> dict[str, object]:
         last=None if last is None else int(last),
     )
     return {"stories": await history.why(service, asked)}
+
+
+def _ends_of(world: World, wanted: str) -> set[tuple[str, str]]:
+    """The sender and the recipient of each delivery that has this id, or whose message has it: it
+    is theirs to take back."""
+    return {
+        (each.message.sender, each.agent)
+        for each in world.deliveries.values()
+        if wanted in (each.delivery_id, each.message.event_id)
+    }
+
+
+def _ends_of_letters(world: World, ids: Sequence[DeliveryId]) -> set[tuple[str, str]]:
+    """The same for dead letters: of these ids, or all."""
+    found = (world.dead_letters.get(each) for each in ids or tuple(world.dead_letters))
+    return {(each.message.sender, each.agent) for each in found if each is not None}
 
 
 def _ended(world: World, delivery_id: DeliveryId) -> bool:

@@ -52,6 +52,7 @@ ROUTES: tuple[Route, ...] = (
     JsonRoute("GET", "/health", broker.health),
     # the broker
     JsonRoute("GET", "/api/session", broker.session),
+    JsonRoute("GET", "/api/caller", broker.caller),
     JsonRoute("POST", "/api/session/renew", broker.renew_session),
     JsonRoute("GET", "/api/config", broker.config),
     JsonRoute("GET", "/api/status", broker.status),

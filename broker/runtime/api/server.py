@@ -24,6 +24,7 @@ from starlette.websockets import WebSocket
 
 from ackbook.broker.runtime.api import routes
 from ackbook.broker.runtime.api.handler import Handler, Socket, Streamer
+from ackbook.broker.runtime.api.peers import LocalConnection
 from ackbook.broker.runtime.api.service import Service
 from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
 from ackbook.broker.runtime.system.shortage import shortage
@@ -58,7 +59,7 @@ class ApiServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=LocalConnection if listener.family == socket.AF_UNIX else "httptools",
                 ws="websockets-sansio",
                 lifespan="off",
                 log_config=None,

@@ -53,8 +53,10 @@ async def write_input(service: Service, request: Request) -> InputBody:
 
 async def resize(service: Service, request: Request) -> ResizeBody:
     """Change the size of the terminal, in characters. Raises `Problem`: `invalid_request` where
-    `rows` or `cols` is missing or not from 1 to 1000, and as `Service.link` does."""
+    `rows` or `cols` is missing or not from 1 to 1000, `not_allowed`, what `caller_of` raises, and
+    as `Service.link` does."""
     name, fields = name_of(request), Fields(await request.body())
+    await check_door(service, await caller_of(service, request), "input", name)
     rows = fields.number("rows", least=1, most=1_000)
     cols = fields.number("cols", least=1, most=1_000)
     if rows is None or cols is None:

@@ -55,6 +55,12 @@ def started_at(pid: int) -> int:
     return 0 if found is None else found.started
 
 
+def session_of(pid: int) -> int:
+    """The session that a process is in; 0 when there is no such process."""
+    found = stat(pid)
+    return 0 if found is None else found.session
+
+
 def everyone() -> list[Stat]:
     """Every living process."""
     return list(_living())

@@ -67,11 +67,18 @@ def listener_of(path: str) -> int:
     """The pid of the process that began to listen at `path`, as the kernel knows it. Raises
     OSError: nobody is there, or it is another user (EPERM), who could have put it there for us."""
     with contextlib.closing(connect(path)) as link:
-        answer = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 3 * _INT)
-        pid, user, _ = struct.unpack("iII", answer)
+        pid, user = peer_of(link)
     if user not in (os.geteuid(), 0):
         raise PermissionError(errno.EPERM, "another user listens here", path)
-    return int(pid)
+    return pid
+
+
+def peer_of(link: socket.socket) -> tuple[int, int]:
+    """The process at the other end, as the kernel knows it, and its user: the one that connected,
+    or that began to listen. Its pid may be another's by now. Raises OSError."""
+    answer = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 3 * _INT)
+    pid, user, _ = struct.unpack("iII", answer)
+    return pid, user
 
 
 def kill_listener(path: str) -> None:
