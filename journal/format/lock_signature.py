@@ -1,11 +1,13 @@
 """What stands in LOCK: who has it, and which files it was signed among.
 
 ```
-{"pid":4711,"epoch":3,"directory":[2049,11],"lock":[2049,12],"tail":[31742,2049,17]}      \\n
+{"pid":4711,"epoch":3,"directory":[2049,11,7],"lock":[2049,12,9],"tail":[31742,2049,17]}    \\n
 ```
-256 bytes, spaces before the newline, so that it is written in one piece and never cut short. A pair
-is a device and an inode, of the directory and of LOCK itself; before those of the tail stands the
-first seq in it. A copy of a journal has other numbers than the LOCK in it says.
+256 bytes, spaces before the newline, so that it is written in one piece and never cut short. The
+numbers are the device, the inode and its generation, of the directory and of LOCK itself; those of
+the tail are the first seq in it, the device and the inode. A copy of a journal has other numbers
+than the LOCK in it says: where a copy takes the place of what was removed, inodes are often the
+same ones, and their generations are not.
 """
 
 from typing import Final
@@ -14,13 +16,13 @@ import msgspec
 from msgspec import Struct
 
 from ackbook.journal.format.record import UNREADABLE
-from ackbook.journal.storage.file_status import FileStatus
+from ackbook.journal.storage.files import Files, Handle
 
 SIGNATURE_BYTES: Final = 256
 """More than the longest one takes, and what a version that only reads who has it reads."""
 
-FileNumbers = tuple[int, int]
-"""A device and an inode."""
+FileNumbers = tuple[int, int, int]
+"""A device, an inode, and which use of the inode it is."""
 
 
 class LockSignature(Struct, frozen=True, omit_defaults=True):
@@ -33,9 +35,10 @@ class LockSignature(Struct, frozen=True, omit_defaults=True):
     tail: tuple[int, int, int] | None = None
 
 
-def numbers_of(status: FileStatus) -> FileNumbers:
-    """Which file that is, as it is signed."""
-    return status.device, status.inode
+def numbers_of(files: Files, handle: Handle) -> FileNumbers:
+    """Which file or directory this is, as it is signed. Raises `OSError`."""
+    status = files.status(handle)
+    return status.device, status.inode, files.generation(handle)
 
 
 def encode_signature(signature: LockSignature | None) -> bytes:

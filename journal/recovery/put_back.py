@@ -41,17 +41,17 @@ def put_back_because(lock: WriterLock, found: Survey) -> str:
 
 
 def _other_files(lock: WriterLock, found: Survey, said: LockSignature) -> str:
-    own = numbers_of(lock.files.status(lock.files.handle))
+    own = numbers_of(lock.files, lock.files.handle)
     if said.directory is not None and said.directory != own:
         return f"its {LOCK} was signed in another directory"
     if said.lock is not None and said.lock != lock.found.numbers:
         return f"its {LOCK} is a copy of the one that was signed"
     if said.tail is None:
         return ""
-    base, *numbers = said.tail
+    base, device, inode = said.tail
     status = lock.files.status_of(found.directory / segment_name(base))
     if status is not None:
-        same = numbers_of(status) == tuple(numbers)
+        same = (status.device, status.inode) == (device, inode)
         return "" if same else f"{segment_name(base)} is a copy of the one that was written"
     # One before the tail was compacted; one after it has not been brought back.
     newest = found.listing.segments[-1]

@@ -12,6 +12,8 @@ import contextlib
 import errno
 import fcntl
 import os
+import struct
+import sys
 import time
 from pathlib import Path
 from typing import Literal, NewType, Protocol, assert_never
@@ -26,6 +28,11 @@ EntryKind = Literal["file", "directory", "other"]
 
 SPACE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What a disk says when there is no room, as opposed to when it is broken."""
+
+_LONG = struct.Struct("l")
+_GET_VERSION = 2 << 30 | _LONG.size << 16 | ord("v") << 8 | 1
+"""`FS_IOC_GETVERSION` of <linux/fs.h>: the generation of an inode. ext4, xfs, btrfs and f2fs know
+one; tmpfs gives no inode twice."""
 
 READ_ONLY_ERRORS = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
@@ -63,6 +70,11 @@ class Files(Protocol):
         ...
 
     def status(self, handle: Handle) -> FileStatus: ...
+    def generation(self, handle: Handle) -> int:
+        """Which use of its inode a file or directory is: that of a removed one is given again. 0
+        where the file system does not tell, or never gives one twice."""
+        ...
+
     def close(self, handle: Handle) -> None: ...
 
     def size(self, handle: Handle) -> int: ...
@@ -168,6 +180,14 @@ class OsFiles:
     def status(self, handle: Handle) -> FileStatus:
         found = os.fstat(handle)
         return FileStatus(found.st_dev, found.st_ino, found.st_nlink)
+
+    def generation(self, handle: Handle) -> int:
+        answer = bytearray(_LONG.size)
+        try:
+            fcntl.ioctl(handle, _GET_VERSION, answer)
+        except OSError:
+            return 0
+        return int.from_bytes(answer[:4], sys.byteorder)
 
     def close(self, handle: Handle) -> None:
         os.close(handle)

@@ -91,6 +91,9 @@ class HeldDirectory:
     def status(self, handle: Handle) -> FileStatus:
         return self._files.status(handle)
 
+    def generation(self, handle: Handle) -> int:
+        return self._files.generation(handle)
+
     def close(self, handle: Handle) -> None:
         self._files.close(handle)
 

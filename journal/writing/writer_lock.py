@@ -56,8 +56,8 @@ class WriterLock:
         self._signed = LockSignature(
             pid,
             epoch,
-            directory=numbers_of(self.files.status(self.files.handle)),
-            lock=numbers_of(self.files.status(self.handle)),
+            directory=numbers_of(self.files, self.files.handle),
+            lock=numbers_of(self.files, self.handle),
             tail=self._tail,
         )
         self._write(self._signed)
@@ -65,7 +65,7 @@ class WriterLock:
     def follow(self, base: int, tail: FileStatus) -> None:
         """From now on the tail is this file. Before that is said, LOCK names the one before, which
         was sealed and is the file that it was. Raises `OSError`."""
-        self._tail = base, *numbers_of(tail)
+        self._tail = base, tail.device, tail.inode
         if self._signed is not None:
             self._signed = msgspec.structs.replace(self._signed, tail=self._tail)
             self._write(self._signed)
@@ -144,7 +144,7 @@ def _own_lock(held: HeldDirectory) -> WriterLock:
     except BaseException:
         held.close(lock)
         raise
-    numbers = numbers_of(status) if known else None
+    numbers = numbers_of(held, lock) if known else None
     if status.links == 1:
         return WriterLock(held, lock, FoundLock(numbers, signature))
     if mine:
@@ -170,7 +170,7 @@ def _fresh_lock(held: HeldDirectory, path: Path, said: LockSignature | None) -> 
 
 def _is_elsewhere(held: HeldDirectory, signature: LockSignature | None) -> bool:
     """Whether the writer that has the shared LOCK says that it has another directory."""
-    own = numbers_of(held.status(held.handle))
+    own = numbers_of(held, held.handle)
     return signature is not None and signature.directory not in (None, own)
 
 

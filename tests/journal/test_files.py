@@ -229,6 +229,22 @@ def test_a_directory_has_one_owner_and_removing_names_changes_nothing(
         files.close(handle)
 
 
+def test_an_inode_that_is_given_again_is_another_generation_of_it(
+    door: tuple[Files, Path],
+) -> None:
+    """Or a file system gives none again, as tmpfs."""
+    files, directory = door
+    files.make_dir(directory)
+    seen: dict[tuple[int, int], int] = {}
+    for _ in range(50):
+        handle = files.open(directory / "one", "create")
+        status, generation = files.status(handle), files.generation(handle)
+        assert seen.get((status.device, status.inode)) != generation
+        seen[status.device, status.inode] = generation
+        files.close(handle)
+        files.unlink(directory / "one")
+
+
 def _move(files: Files, source: Path, target: Path) -> None:
     if isinstance(files, SimulatedDisk):
         files.move_dir(source, target)

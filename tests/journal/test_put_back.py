@@ -34,7 +34,7 @@ from ackbook.journal.format.copy_mark import CopyMark, read_mark, write_mark
 from ackbook.journal.format.layout import COPY, LOCK, segment_name
 from ackbook.journal.format.lock_signature import read_signature
 from ackbook.journal.maintenance.compaction import compact
-from ackbook.journal.storage.files import Files, OsFiles
+from ackbook.journal.storage.files import Files, Handle, OsFiles
 from tests.support.disk import Crash, CrashKind, SimulatedDisk
 
 SMALL = Limits(
@@ -242,6 +242,26 @@ def test_records_without_a_lock_begin_a_history(journal: Path) -> None:
     (journal / LOCK).write_bytes(b"")
     assert opened(journal).because == "its LOCK says nothing"
     assert opened(journal).because == ""
+
+
+class GivenAgain(OsFiles):
+    """A disk that gives the inodes of what was removed to what takes its place."""
+
+    use = 1
+
+    def generation(self, handle: Handle) -> int:
+        return self.use
+
+
+def test_a_copy_that_gets_the_very_inodes_of_what_was_removed_begins_a_history(
+    tmp_path: Path,
+) -> None:
+    disk = GivenAgain()
+    for _ in range(2):
+        assert opened(tmp_path, disk).lineage == ""
+    disk.use = 2
+    assert opened(tmp_path, disk).lineage
+    assert opened(tmp_path, disk).lineage == ""
 
 
 def test_a_lock_that_was_put_back_alone_begins_a_history(journal: Path, tmp_path: Path) -> None:

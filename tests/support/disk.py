@@ -262,6 +262,10 @@ class SimulatedDisk:
         self._alive()
         return self._status(self._opened(handle))
 
+    def generation(self, handle: Handle) -> int:
+        self._alive()
+        return 0
+
     def size(self, handle: Handle) -> int:
         self._alive()
         return len(self._file(handle).cached)

@@ -114,7 +114,7 @@ def test_a_backup_that_is_put_back_twice_gives_no_id_twice(house: House) -> None
     opened = [row["data"] for row in house("cat", "--kind", "journal.opened", "--json").lines()]
     assert re.search(r"\.(\w+)$", given[-1])[1] == opened[-1]["lineage"]  # type: ignore[index]
     assert started(house)["because"] == opened[-1]["because"]
-    assert opened[-1]["because"] == "its LOCK was signed in another directory"
+    assert opened[-1]["because"].startswith("its LOCK ")
 
 
 def test_a_copy_that_is_written_into_the_very_files_is_known_by_the_agents(house: House) -> None:

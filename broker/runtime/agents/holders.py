@@ -14,8 +14,6 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
-
 from ackbook.broker.core.commands import ReportEnded
 from ackbook.broker.core.effects import AnyEffect, Ask, End, Find, Start, Type
 from ackbook.broker.history.journal_entries import body_at
@@ -23,7 +21,7 @@ from ackbook.broker.runtime.agents.holder_launch import Launched
 from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkLost, LinkRefused
 from ackbook.broker.runtime.agents.holder_session import Audience, HolderSession
 from ackbook.broker.runtime.agents.holder_sockets import HolderSocket, HolderSockets
-from ackbook.broker.runtime.agents.restored import Witnesses
+from ackbook.broker.runtime.agents.restored import Stranger, Witnesses
 from ackbook.broker.runtime.engine.effect_dispatch import EffectDispatch
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
@@ -46,14 +44,6 @@ SHORT_S = 1.0
 
 SETTLE_S_MAX = 10.0
 """How long a start waits for holders that are there and do not answer."""
-
-
-class Stranger(msgspec.Struct, frozen=True):
-    """A program that runs, and that no record of this journal names; `pid` is its own."""
-
-    name: str
-    pid: int
-    holder_pid: int
 
 
 class Holders:
@@ -278,13 +268,11 @@ class Holders:
 
     def _obeys_another(self, socket: HolderSocket, refused: LinkRefused) -> None:
         """A copy's holders are that copy's affair; who has nobody else is named here."""
-        refusal = refused.refusal
-        theirs = refusal.home_is not in ((0, 0), self._hello.home_is)
-        if refusal.obeys or theirs:
+        said = refused.refusal
+        if said.obeys or said.home_is not in ((0, 0), self._hello.home_is):
             log.info("the holder at %s belongs to a copy of this journal: %s", socket.name, refused)
         else:
-            name = refusal.name or socket.name
-            self._name(Stranger(name, refusal.pid, refusal.holder_pid))
+            self._name(Stranger(said.name or socket.name, said.pid, said.holder_pid))
 
     def _name(self, stranger: Stranger) -> None:
         log.error("the program of %s (%d) is of another history", stranger.name, stranger.pid)
