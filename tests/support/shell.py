@@ -6,6 +6,7 @@ over is closed: the broker is asked to end, and killed by its number when it doe
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from unittest.mock import patch
 import pytest
 
 from ackbook.tools.main import main
+from tests.support.preloaded import Preloaded
 
 ACKBOOK = (sys.executable, "-P", "-m", "ackbook")
 PATIENCE_S = 150.0
@@ -63,8 +65,15 @@ def ackbook(
     stdin: bytes = b"",
     env: dict[str, str] | None = None,
     program: tuple[str, ...] = ACKBOOK,
+    fresh: bool = False,
 ) -> Done:
-    """Run a command to its end."""
+    """Run a command to its end. `ackbook` begins where Python and its imports are done, unless it
+    is to be a `fresh` one."""
+    fresh = fresh or program != ACKBOOK or any(name.startswith("COVERAGE_") for name in os.environ)
+    if not fresh:
+        words, seen = [*map(str, arguments)], environment(**(env or {}))
+        code, out, err = _preloaded().run(words, cwd, seen, stdin, PATIENCE_S)
+        return Done(code, out.decode(), err.decode())
     ended = subprocess.run(
         [*program, *map(str, arguments)],
         cwd=cwd,
@@ -75,6 +84,11 @@ def ackbook(
         check=False,
     )
     return Done(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+
+@functools.cache
+def _preloaded() -> Preloaded:
+    return Preloaded()
 
 
 def run_here(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Done:
@@ -113,8 +127,11 @@ class House:
         return ackbook(*arguments, cwd=self.root, stdin=stdin, env=here)
 
     def up(self, *options: str) -> Any:
-        """Start the broker in the background; what it said of itself."""
-        done = self("up", "--background", "--json", *options)
+        """Start the broker in the background, by a process that waits for its output to be closed;
+        what it said of itself."""
+        words = ("up", "--background", "--json", *options)
+        here = {"ACKBOOK_DIR": str(self.directory)}
+        done = ackbook(*words, cwd=self.root, env=here, fresh=True)
         assert done.code == 0, done.err
         return done.json()
 
