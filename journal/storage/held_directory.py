@@ -141,13 +141,10 @@ class HeldDirectory:
 
     def within(self, path: Path) -> Path:
         """The path by which `files` finds in the held directory what this path names in it."""
-        if path == self.directory:
-            return self._here
-        if path.parent == self.directory:
-            return self._here / path.name
-        if path.is_relative_to(self.directory):
-            return self._here / path.relative_to(self.directory)
-        return path
+        own, parts = self.directory.parts, path.parts
+        if parts[: len(own)] != own:
+            return path
+        return self._here.joinpath(*parts[len(own) :])
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:

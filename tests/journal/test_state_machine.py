@@ -136,7 +136,7 @@ class JournalMachine(RuleBasedStateMachine):
 
 TestJournal = JournalMachine.TestCase
 TestJournal.settings = settings(
-    max_examples=600,
+    max_examples=200,
     stateful_step_count=40,
     deadline=None,
     database=None,

@@ -416,13 +416,13 @@ class SimulatedDisk:
 
     def _found(self, path: Path) -> Path:
         """The path, with the directory that a handle means by its name of now."""
-        if not path.is_relative_to(OPEN_DIRECTORIES):
+        parts, above = path.parts, len(OPEN_DIRECTORIES.parts)
+        if parts[:above] != OPEN_DIRECTORIES.parts:
             return path
-        handle, *rest = path.relative_to(OPEN_DIRECTORIES).parts
-        name = self.name_of(Handle(int(handle)))
+        name = self.name_of(Handle(int(parts[above])))
         if name is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-        return name.joinpath(*rest)
+        return name.joinpath(*parts[above + 1 :])
 
     def _status(self, found: _File | _Folder) -> FileStatus:
         return FileStatus(0, found.inode, sum(1 for file in self._all_files() if file is found))
