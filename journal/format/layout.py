@@ -22,7 +22,8 @@ from msgspec import Struct
 
 from ackbook.journal.errors import Corrupt, Damage
 from ackbook.journal.next_step import verify_step
-from ackbook.journal.storage.files import EntryKind, Files
+from ackbook.journal.storage.file_status import EntryKind
+from ackbook.journal.storage.files import Files
 
 LOCK = "LOCK"
 HEAD = "HEAD"

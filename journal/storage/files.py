@@ -12,27 +12,17 @@ import contextlib
 import errno
 import fcntl
 import os
-import struct
-import sys
 import time
 from pathlib import Path
 from typing import Literal, NewType, Protocol, assert_never
 
-from ackbook.journal.storage.file_status import FileStatus
+from ackbook.journal.storage.file_status import EntryKind, FileStatus, generation_of, kind_of
 from ackbook.journal.storage.mounts import network_of
 
 Handle = NewType("Handle", int)
 Access = Literal["read", "write", "create"]
-EntryKind = Literal["file", "directory", "other"]
-"""Of what a name stands for, links followed; a pipe or a link into nowhere is an `other`."""
-
 SPACE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What a disk says when there is no room, as opposed to when it is broken."""
-
-_LONG = struct.Struct("l")
-_GET_VERSION = 2 << 30 | _LONG.size << 16 | ord("v") << 8 | 1
-"""`FS_IOC_GETVERSION` of <linux/fs.h>: the generation of an inode. ext4, xfs, btrfs and f2fs know
-one; tmpfs gives no inode twice."""
 
 READ_ONLY_ERRORS = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
@@ -139,7 +129,7 @@ class OsFiles:
 
     def entries(self, directory: Path) -> dict[str, EntryKind]:
         with os.scandir(directory) as found:
-            return {entry.name: _kind_of(entry) for entry in found}
+            return {entry.name: kind_of(entry) for entry in found}
 
     def open(self, path: Path, access: Access) -> Handle:
         """As `Files` says. Raises OSError, ELOOP for a link in the place of a file to write."""
@@ -182,12 +172,7 @@ class OsFiles:
         return FileStatus(found.st_dev, found.st_ino, found.st_nlink)
 
     def generation(self, handle: Handle) -> int:
-        answer = bytearray(_LONG.size)
-        try:
-            fcntl.ioctl(handle, _GET_VERSION, answer)
-        except OSError:
-            return 0
-        return int.from_bytes(answer[:4], sys.byteorder)
+        return generation_of(handle)
 
     def close(self, handle: Handle) -> None:
         os.close(handle)
@@ -309,9 +294,3 @@ def install(files: Files, path: Path, content: bytes, *, maker: int = 0) -> None
         files.close(handle)
     files.rename(temporary, path)
     files.sync_dir(path.parent)
-
-
-def _kind_of(entry: os.DirEntry[str]) -> EntryKind:
-    if entry.is_file():
-        return "file"
-    return "directory" if entry.is_dir() else "other"

@@ -9,11 +9,12 @@ Whether the name still means this directory is a question of its own; see `is_na
 """
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from ackbook.journal.storage.file_status import FileStatus
-from ackbook.journal.storage.files import Access, EntryKind, Files, Handle
+from ackbook.journal.storage.file_status import EntryKind, FileStatus
+from ackbook.journal.storage.files import Access, Files, Handle
 
 
 class HeldDirectory:
@@ -21,14 +22,16 @@ class HeldDirectory:
     (another name for the same is not known to be one). Implements `Files`. The descriptor is
     closed by `let_go`, or with the last reference to this."""
 
-    __slots__ = ("_files", "_held", "_here", "directory", "handle")
+    __slots__ = ("_files", "_held", "_here", "_lock", "_looking", "_open", "directory", "handle")
 
     def __init__(self, files: Files, directory: Path, handle: Handle) -> None:
         self._files = files
         self._here = files.inside(handle)
         self.directory = directory
         self.handle = handle
-        self._held = True
+        self._lock = threading.Lock()
+        self._looking = 0
+        self._held = self._open = True
 
     @classmethod
     def of(cls, files: Files, directory: Path) -> "HeldDirectory":
@@ -41,10 +44,11 @@ class HeldDirectory:
 
     def let_go(self) -> None:
         """Close the descriptor, for a file system that is to be unmounted, say. From now on names
-        mean what they mean to everybody."""
-        if self._held:
+        mean what they mean to everybody. Another thread may be looking a name up: it goes on to the
+        end with the descriptor, whose number would mean something else when it is closed."""
+        with self._lock:
             self._held, self._here = False, self.directory
-            self._files.close(self.handle)
+        self._close_if_done()
 
     @property
     def is_named(self) -> bool:
@@ -86,7 +90,8 @@ class HeldDirectory:
         return self._files.name_of(directory)
 
     def status_of(self, path: Path) -> FileStatus | None:
-        return self._files.status_of(self.within(path))
+        with self._named():
+            return self._files.status_of(self.within(path))
 
     def status(self, handle: Handle) -> FileStatus:
         return self._files.status(handle)
@@ -131,13 +136,16 @@ class HeldDirectory:
         self._files.unlock(handle)
 
     def locked(self, path: Path) -> bool:
-        return self._files.locked(self.within(path))
+        with self._named():
+            return self._files.locked(self.within(path))
 
     def free_space(self, directory: Path) -> int:
-        return self._files.free_space(self.within(directory))
+        with self._named():
+            return self._files.free_space(self.within(directory))
 
     def network(self, directory: Path) -> str | None:
-        return self._files.network(self.within(directory))
+        with self._named():
+            return self._files.network(self.within(directory))
 
     def within(self, path: Path) -> Path:
         """The path by which `files` finds in the held directory what this path names in it."""
@@ -148,14 +156,27 @@ class HeldDirectory:
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
-        """What goes wrong is told by the name that people know."""
+        """While a name is looked up: the descriptor stays, and what goes wrong is told by the name
+        that people know."""
+        with self._lock:
+            self._looking += 1
+            here = self._here
         try:
             yield
         except OSError as error:
             for attribute in ("filename", "filename2"):
                 name = getattr(error, attribute)
-                if isinstance(name, str | Path) and Path(name).is_relative_to(self._here):
-                    setattr(
-                        error, attribute, str(self.directory / Path(name).relative_to(self._here))
-                    )
+                if isinstance(name, str | Path) and Path(name).is_relative_to(here):
+                    setattr(error, attribute, str(self.directory / Path(name).relative_to(here)))
             raise
+        finally:
+            with self._lock:
+                self._looking -= 1
+            self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        with self._lock:
+            done = self._open and not self._held and not self._looking
+            self._open = self._open and not done
+        if done:
+            self._files.close(self.handle)

@@ -7,6 +7,7 @@ error says that it is.
 import contextlib
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from ackbook.journal import (
     read_journal,
     verify,
 )
+from ackbook.journal.storage.files import Access, Handle, OsFiles
+from ackbook.journal.storage.held_directory import HeldDirectory
 
 SMALL = Limits(segment_bytes_max=20_000, room_bytes_min=8_000, room_bytes_max=16_000)
 KIND = "number.counted"
@@ -220,6 +223,48 @@ def test_a_writer_that_has_nothing_to_write_notices_as_well(tmp_path: Path) -> N
     ended(journal._log.sync_head)
     ended(lambda: journal.append(KIND, {"n": 6}))
     assert numbers(tmp_path / "b") == [1, 2, 3, 4, 5]
+
+
+class Slow(OsFiles):
+    """A disk on which the opening of a file waits, once it has begun."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def open(self, path: Path, access: Access) -> Handle:
+        self.begun.set()
+        assert self.go_on.wait(60)
+        return super().open(path, access)
+
+
+def test_a_name_that_is_looked_up_while_the_directory_is_let_go_means_what_it_meant(
+    tmp_path: Path,
+) -> None:
+    """The number of a descriptor is given again as soon as it is closed."""
+    for name in ("mine", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    files = Slow()
+    held = HeldDirectory.of(files, tmp_path / "mine")
+    found: list[bytes] = []
+
+    def look() -> None:
+        handle = held.open(tmp_path / "mine" / "file", "read")
+        found.append(held.read(handle, 0, 10))
+        held.close(handle)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    files.begun.wait()
+    held.let_go()
+    others = [os.open(tmp_path / "other", os.O_RDONLY) for _ in range(5)]
+    files.go_on.set()
+    thread.join()
+    assert found == [b"mine"]
+    for handle in others:
+        os.close(handle)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(held.handle)
 
 
 def test_descriptors_of_a_directory_are_given_back(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ from ackbook.journal import (
     salvage,
     verify,
 )
-from ackbook.journal.storage.files import Access, EntryKind, Handle
+from ackbook.journal.storage.file_status import EntryKind
+from ackbook.journal.storage.files import Access, Handle
 from tests.support.holders import ROOT
 
 SMALL = Limits(segment_bytes_max=4096, room_bytes_min=64 * 1024, reserve_bytes=48 * 1024)

@@ -246,7 +246,9 @@ def test_a_failed_sync_publishes_nothing_and_ends_the_process() -> None:
         kept = broker.send("cat", "durable", wait_ms=150_000)
         disk.write_text("dying")
         answer = broker.http.post("/api/send", json={"to": "cat", "text": "not durable"})
-        assert (answer.status_code, answer.json()["code"]) == (500, "outcome_unknown")
+        # HEAD is synced once a second as well: then it ends before it hears of this one.
+        refused = (answer.status_code, answer.json()["code"])
+        assert refused in ((500, "outcome_unknown"), (503, "shutting_down"))
         assert broker.wait() == 74
         assert not (broker.directory / "connection.json").exists()
         disk.write_text("fine")

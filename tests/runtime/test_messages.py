@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
+from ackbook.broker.runtime.system.processes import started_at
 from ackbook.broker.wire.frames import Hello, Welcome
 from tests.support.brokers import QUICK, Running, running
 from tests.support.holders import DEADLINE_S, Link, chat, eventually, program, transcript
@@ -252,7 +253,11 @@ def test_a_link_that_is_lost_is_made_again_and_nothing_is_typed_twice(broker: Ru
     [path] = (broker.directory / "holders").glob("lost.*.sock")
     opened = next(r["data"] for r in broker.records() if r["kind"] == "journal.segment")
     hello = Hello(
-        epoch=started["epoch"], journal_id=opened["journal"], instance=started["instance"]
+        epoch=started["epoch"],
+        journal_id=opened["journal"],
+        instance=started["instance"],
+        pid=broker.pid,
+        started=started_at(broker.pid),
     )
 
     def intrude() -> Welcome:

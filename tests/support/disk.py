@@ -20,8 +20,8 @@ from pathlib import Path
 from random import Random
 from typing import Literal, cast
 
-from ackbook.journal.storage.file_status import FileStatus
-from ackbook.journal.storage.files import Access, EntryKind, Handle
+from ackbook.journal.storage.file_status import EntryKind, FileStatus
+from ackbook.journal.storage.files import Access, Handle
 
 CrashKind = Literal["process", "power"]
 

@@ -120,18 +120,20 @@ class House:
         self.directory = root / name
 
     def __call__(
-        self, *arguments: str | Path, stdin: bytes = b"", env: dict[str, str] | None = None
+        self,
+        *arguments: str | Path,
+        stdin: bytes = b"",
+        env: dict[str, str] | None = None,
+        fresh: bool = False,
     ) -> Done:
         """Run a command here, as its user would."""
         here = {"ACKBOOK_DIR": str(self.directory), **(env or {})}
-        return ackbook(*arguments, cwd=self.root, stdin=stdin, env=here)
+        return ackbook(*arguments, cwd=self.root, stdin=stdin, env=here, fresh=fresh)
 
     def up(self, *options: str) -> Any:
         """Start the broker in the background, by a process that waits for its output to be closed;
         what it said of itself."""
-        words = ("up", "--background", "--json", *options)
-        here = {"ACKBOOK_DIR": str(self.directory)}
-        done = ackbook(*words, cwd=self.root, env=here, fresh=True)
+        done = self("up", "--background", "--json", *options, fresh=True)
         assert done.code == 0, done.err
         return done.json()
 

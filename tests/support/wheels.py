@@ -88,7 +88,11 @@ class Installed(House):
         self._more = {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", **more}
 
     def __call__(
-        self, *arguments: str | Path, stdin: bytes = b"", env: dict[str, str] | None = None
+        self,
+        *arguments: str | Path,
+        stdin: bytes = b"",
+        env: dict[str, str] | None = None,
+        fresh: bool = True,
     ) -> Done:
         here = {"ACKBOOK_DIR": str(self.directory), **self._more, **(env or {})}
         return ackbook(*arguments, cwd=self._cwd, stdin=stdin, env=here, program=self._program)

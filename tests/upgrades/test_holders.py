@@ -36,6 +36,7 @@ AGENT = "dave"
 PASSING = (
     *("delivery_id", "event_id", "header", "window_ms"),
     *("epoch", "journal_id", "instance", "pid", "started", "lineages"),
+    *("home", "home_is"),
 )
 
 

@@ -55,7 +55,9 @@ def down(keep_agents: bool, as_json: bool, place: Place) -> None:
                 f"the broker (pid {pid}) was killed before its end; programs may run on",
                 f"start it again, then end it: ackbook up --background {place.flag()}",
             )
-    sessions = {row.pid: row.name for row in rows if row.pid is not None}
+    # What obeys the broker of another directory is not of this one, whatever it was started by.
+    ours = [row for row in rows if row.state != "elsewhere"]
+    sessions = {row.pid: row.name for row in ours if row.pid is not None}
     left = [] if keep_agents else left_over(_as_agents_know_it(client), sessions)
     if as_json:
         named = left[:NAMED_MAX]
