@@ -29,6 +29,10 @@ FRAME_BYTES_MAX = 8 * 1024 * 1024
 SHORT = "short: "
 """How a holder's one line begins that could not start its program for lack of what passes."""
 
+SPEAKS = ("settled",)
+"""`settled`: it names what was settled. The protocol stays what it is: what is new is told here,
+and no frame is sent to a holder that did not say that it knows it."""
+
 UMASK = 0o022
 """Of programs, unless somebody says otherwise: others read what they write, as is usual."""
 
@@ -205,6 +209,7 @@ class Welcome(Frame, frozen=True, tag_field="frame", tag="welcome"):
 
     `pid` is the program's. `offset`: bytes of output so far. `reports` are those that no broker has
     settled; `settled` the last of the others, for a broker whose journal was put back from a copy.
+    `speaks`: what it knows that holders of version 0.1.0 did not; see `SPEAKS`.
     """
 
     name: AgentName
@@ -218,6 +223,7 @@ class Welcome(Frame, frozen=True, tag_field="frame", tag="welcome"):
     ended: ProgramEnded | None = None
     protocol: int = PROTOCOL
     settled: tuple[Report, ...] = ()
+    speaks: tuple[str, ...] = ()
 
 
 class InputDone(Frame, frozen=True, tag_field="frame", tag="input_done"):

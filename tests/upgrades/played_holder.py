@@ -1,7 +1,7 @@
 """A holder of an earlier version, played from what it was heard to say.
 
 `python -m tests.upgrades.played_holder VERSION DAY AGENT SOCKET` listens there, prints `ready`, and
-answers the first broker that comes as the holder of AGENT answered on that DAY: what it said after
+answers a broker that comes as the holder of AGENT answered on that DAY: what it said after
 each order that asks for an answer is said after the same order of today's broker, about the message
 that is meant now. Every frame of the broker is printed. It ends with the recording, and with 1
 where the broker asks for something else than was asked then.
@@ -65,11 +65,16 @@ def main(version: str, day: str, agent: str, path: str) -> int:
     listener = unix_sockets.listen(path)
     listener.setblocking(True)
     print("ready", flush=True)
-    broker, _ = listener.accept()
-    return play(broker, orders)
+    while True:
+        broker, _ = listener.accept()
+        with broker:
+            code = play(broker, list(orders))
+        if code is not None:
+            return code
 
 
-def play(broker: socket.socket, orders: list[tuple[Row, list[Row]]]) -> int:
+def play(broker: socket.socket, orders: list[tuple[Row, list[Row]]]) -> int | None:
+    """How it ended; None where the broker hung up before, and may come again."""
     for line in broker.makefile("rb"):
         print(line.decode(), end="", flush=True)
         now = json.loads(line)
@@ -82,7 +87,7 @@ def play(broker: socket.socket, orders: list[tuple[Row, list[Row]]]) -> int:
             broker.sendall(meant(answer, then, now))
         if not orders:
             return 0
-    return 1
+    return None
 
 
 if __name__ == "__main__":

@@ -107,6 +107,33 @@ def test_a_holder_of_that_version_is_adopted_with_what_it_knows(left: Left, tmp_
     assert [lasting(frame) for frame in heard] == [lasting(frame) for frame in orders]
 
 
+def test_a_holder_of_that_version_types_nothing_for_a_journal_that_was_put_back(
+    left: Left, tmp_path: Path
+) -> None:
+    """It does not name what it typed since the copy was made: a person says what becomes of it."""
+    house = House(tmp_path)
+    house.directory = left.copy(tmp_path)
+    (house.directory / "connection.json").unlink()
+    (house.directory / "journal" / "LOCK").unlink()
+    with played(left, house) as holder:
+        house.up()
+        try:
+            [row] = [a for a in house("ls", "--json").json()["agents"] if a["name"] == AGENT]
+            assert row["state"] == "unknown"
+            said = house("ls").err
+            assert "cannot say what it typed before the journal was put back" in said
+            assert f"ackbook release {AGENT}" in said
+            house("send", AGENT, "not now")
+            assert house("release", AGENT).code == 0
+            holder.wait(60)
+        finally:
+            house.close()
+        assert holder.stdout is not None
+        heard = {json.loads(line)["frame"] for line in holder.stdout}
+        assert "type" not in heard
+        assert "end" in heard
+
+
 def lasting(frame: Row) -> Row:
     """What an order says whichever message and broker it is of."""
     return {key: value for key, value in frame.items() if key not in PASSING}

@@ -20,7 +20,7 @@ from ackbook.broker.core.commands import AnyCommand, Refused, ReportAttempt, Rep
 from ackbook.broker.runtime.agents.holder_launch import Launched
 from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkLost, LinkRefused
 from ackbook.broker.runtime.agents.holder_sockets import HolderSocket, says_nothing
-from ackbook.broker.runtime.agents.restored import to_record
+from ackbook.broker.runtime.agents.restored import irreconcilable, to_record
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
 from ackbook.broker.runtime.system.processes import started_at
@@ -73,8 +73,7 @@ class HolderSession:
         self.socket = socket
         self.link: HolderLink | None = None
         self.pid: int | None = None
-        self.settled_in = asyncio.Event()
-        self.gone = asyncio.Event()
+        self.settled_in, self.gone = asyncio.Event(), asyncio.Event()
         self._engine = engine
         self._hello = hello
         self._audience = audience
@@ -84,14 +83,11 @@ class HolderSession:
         self._watch = frames.WatchOrder(on=on, human=human)
         self._open: dict[tuple[DeliveryId, int], Report] = {}
         self._text = codecs.getincrementaldecoder("utf-8")("replace")
-        self._offset = 0
-        self._named = False
-        self._ended = False
-        self._holder = (0, 0)
-        self.refused = ""
-        """Why its holder does not obey this broker, while that is so. Its program lives."""
-        self.obeys = 0
-        """Then the pid of the broker that it obeys, where that runs."""
+        self._holder, self._offset = (0, 0), 0
+        self._named = self._ended = self._to_end = False
+        self.refused, self.obeys = "", 0
+        """Why its holder does not obey this broker, while that is so, though its program lives; and
+        the pid of the broker that it obeys, where that runs."""
 
     async def run(self, first: tuple[HolderLink, Welcome] | None = None) -> None:
         """Live with the holder. `first`: the link to it, where there is one already."""
@@ -100,7 +96,7 @@ class HolderSession:
         self._named = self._named or adopting
         try:
             while True:
-                link, welcome = first if first and self._is_mine(first[1]) else await self._reach()
+                link, welcome = await self._reach(first)
                 first = None
                 self.link = link
                 await self._meet(welcome, adopting=adopting)
@@ -142,6 +138,7 @@ class HolderSession:
     def end(self, reason: str | None = None) -> None:
         """End the program; `reason` says in the journal why, where that was our decision."""
         self._speaker.leaving = self._speaker.leaving or reason
+        self._to_end = True
         if self.link is not None:
             self.link.send(frames.EndOrder())
 
@@ -154,13 +151,13 @@ class HolderSession:
 
     # --- from the holder
 
-    async def _reach(self) -> tuple[HolderLink, Welcome]:
-        """Connect, however long it takes, while somebody listens. One who refuses lives: the agent
-        is not ours to end, and may be ours again when whom it obeys is gone."""
+    async def _reach(self, first: tuple[HolderLink, Welcome] | None) -> tuple[HolderLink, Welcome]:
+        """Connect, for as long as somebody listens. One who refuses lives: the agent is not ours to
+        end, and may be ours again when whom it obeys is gone."""
         delay = AGAIN_S_MIN
         while True:
             try:
-                link, welcome = await self.socket.connect(self._hello)
+                link, welcome = first or await self.socket.connect(self._hello)
             except (LinkLost, OSError) as error:
                 gone = isinstance(error, OSError) and not says_nothing(error)
                 if gone and not self._holder_lives():
@@ -170,17 +167,17 @@ class HolderSession:
                 self._refused(str(refused), refused.refusal.obeys)
                 await asyncio.sleep(AGAIN_S_MAX)
             else:
-                if self._is_mine(welcome):
+                if not (why := self._objection(welcome)):
                     self.refused, self.obeys = "", 0
                     return link, welcome
                 link.close()
-                self._refused(f"the holder of {welcome.name} listens at its socket")
+                first = None
+                self._refused(why)
                 await asyncio.sleep(AGAIN_S_MAX)
             delay = min(delay * 2, AGAIN_S_MAX)
 
     def _holder_lives(self) -> bool:
-        """Whether the process that this broker spoke to is there: its sockets were removed then,
-        and it will bind them again."""
+        """Whether who was spoken to is there: then its names were removed, and it binds new ones."""
         pid, started = self._holder
         return bool(pid) and started_at(pid) == started
 
@@ -189,11 +186,14 @@ class HolderSession:
         """What is to be said of an agent whose holder obeys somebody else."""
         return (
             f"the program of {self.name} runs, and its holder does not obey this broker"
-            f" ({self.refused}); end the broker that it obeys, or release {self.name}"
+            f" ({self.refused}); release {self.name}, or end the broker that it obeys"
         )
 
-    def _is_mine(self, welcome: Welcome) -> bool:
-        return (welcome.name, welcome.generation) == (self.name, self.generation)
+    def _objection(self, welcome: Welcome) -> str:
+        """Why this holder is not spoken to. To one that is to end nothing is typed."""
+        if (welcome.name, welcome.generation) != (self.name, self.generation):
+            return f"the holder of {welcome.name} listens at its socket"
+        return "" if self._to_end else irreconcilable(self._hello, welcome)
 
     def _refused(self, why: str, obeys: int = 0) -> None:
         self.obeys = obeys

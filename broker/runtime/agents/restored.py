@@ -154,6 +154,14 @@ def unsettled(world: World, welcome: Welcome) -> list[Report]:
     ]
 
 
+def irreconcilable(hello: Hello, welcome: Welcome) -> str:
+    """Why it cannot be known what was typed into that terminal since the copy was made from which
+    this journal was put back; empty where it can."""
+    if not hello.lineages or "settled" in welcome.speaks:
+        return ""
+    return "it is of an older version and cannot say what it typed before the journal was put back"
+
+
 def to_record(world: World, welcome: Welcome) -> list[Report]:
     """The settled reports that this journal has still to hear: of what is on its way into that
     terminal, or stands in its input, by its last record; and of what it lost, which is recorded as

@@ -145,6 +145,7 @@ class Holder:
             reports=self._typist.attempts.unsettled(),
             settled=self._typist.attempts.settled(),
             ended=self._ended,
+            speaks=frames.SPEAKS,
         )
 
     def introduction(self) -> frames.EpochRefusal:

@@ -47,7 +47,7 @@ class HealthSources(msgspec.Struct, frozen=True):
         for session in self.holders:
             if session.refused:
                 what = f"the holder of {session.name} does not obey this broker: {session.refused}"
-                step = f"end the broker that it obeys, or: ackbook release {session.name}"
+                step = f"ackbook release {session.name}, or end the broker that it obeys"
                 yield Reason("agent_elsewhere", what, step)
         for stranger in self.holders.strangers:
             what = f"{stranger.name} runs (pid {stranger.pid}), and no record here names it"
