@@ -177,7 +177,7 @@ class HolderSession:
             delay = min(delay * 2, AGAIN_S_MAX)
 
     def _holder_lives(self) -> bool:
-        """Whether who was spoken to is there: then its names were removed, and it binds new ones."""
+        """Whether who was spoken to is there: then its names were removed, and it binds them."""
         pid, started = self._holder
         return bool(pid) and started_at(pid) == started
 
