@@ -38,7 +38,7 @@ from ackbook.broker.runtime.holder.server import HolderServer
 from ackbook.broker.runtime.system import unix_sockets
 from ackbook.broker.runtime.system.home import Home
 from ackbook.broker.wire import frames
-from ackbook.broker.wire.attempts import Attempts
+from ackbook.broker.wire.attempts import Attempts, digest_of
 from ackbook.broker.wire.frames import ProgramEnded, TerminalCondition, TypeOrder
 from ackbook.projections.facts import Evidence, HeldReason
 
@@ -71,6 +71,7 @@ class FakeHolder:
             offset=self._offset,
             condition=self._condition,
             reports=self._attempts.unsettled(),
+            settled=self._attempts.settled(),
             ended=self._ended,
         )
 
@@ -155,7 +156,8 @@ class FakeHolder:
             self.server.tell(self._ended)
 
     def _take(self, order: TypeOrder) -> None:
-        known = self._attempts.known((order.delivery_id, order.attempt))
+        key = (order.delivery_id, order.attempt)
+        known = self._attempts.ordered(key, digest_of(order.event_id, order.body))
         if known is not None:
             self.server.tell(known)
         elif order.generation != self._launch.generation:
