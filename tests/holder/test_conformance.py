@@ -285,9 +285,7 @@ def test_a_text_that_has_reached_the_terminal_is_not_typed_by_a_later_attempt(
 
 
 @pytest.mark.parametrize("attempt", [1, 2])
-def test_another_text_under_a_known_name_is_another_message(
-    started: Starter, attempt: int
-) -> None:
+def test_another_text_under_a_known_name_is_another_message(started: Starter, attempt: int) -> None:
     """A copy of a journal gives names again that were given before."""
     with started() as holder:
         link = holder.join()

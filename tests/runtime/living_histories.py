@@ -5,13 +5,14 @@ the counts, and ends with 1 when any promise was broken, naming the seed that sh
 """
 
 import asyncio
+import logging
 import sys
 import traceback
 from collections import Counter
 from random import Random
 from typing import get_args
 
-from tests.journal.campaign import campaign
+from tests.journal.campaign import main
 from tests.runtime.living_mutations import MUTATIONS
 from tests.runtime.living_oracle import Breach, Broken
 from tests.runtime.living_story import NAMES, LivingStory
@@ -159,4 +160,5 @@ def run_seed(seed: int) -> Counter[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(campaign("histories of living holders", run_seed, MUTATIONS, BROKEN))
+    logging.disable()  # what brokers say to operators would be too much
+    sys.exit(main("histories of living holders", run_seed, MUTATIONS, BROKEN))

@@ -201,9 +201,11 @@ class LivingStory:
         with contextlib.suppress(Stopped):
             done = broker.engine.post(command)
             done.add_done_callback(
-                lambda each: None
-                if each.cancelled() or each.exception() is not None
-                else then(each.result()[0])
+                lambda each: (
+                    None
+                    if each.cancelled() or each.exception() is not None
+                    else then(each.result()[0])
+                )
             )
 
     def let(self, work: Coroutine[object, object, object]) -> None:
@@ -216,6 +218,8 @@ class LivingStory:
 
     def back_up(self) -> None:
         """As `ackbook backup` does it, beside the broker."""
+        if self.place.disk.crashed:
+            return
         self.place.disk.clear_faults()
         backup(JOURNAL, COPY, kinds=KINDS, files=self.place.disk)
         self._keep(_taken(self.place.disk, COPY))
@@ -225,6 +229,8 @@ class LivingStory:
         """As `cp -a` does it, beside the broker: the files of different moments. Where that is no
         whole journal, and where it is wanted, what can be proven of it is saved."""
         place = self.place
+        if place.disk.crashed:
+            return
         accepted, excused = tuple(place.accepted), place.excused
         names = list(_names(place.disk, JOURNAL))
         self.random.shuffle(names)
@@ -338,9 +344,9 @@ class LivingStory:
 
     def _ended_by(self, holder: LivingHolder) -> None:
         for place in (self.place, self.elsewhere):
-            if place is not None and place.broker is not None:
-                if place.broker.process.pid == holder.obeys:
-                    self.oracle.check_end_order(place.told, holder)
+            broker = None if place is None else place.broker
+            if place is not None and broker is not None and broker.process.pid == holder.obeys:
+                self.oracle.check_end_order(place.told, holder)
 
 
 class _Watcher:

@@ -66,6 +66,9 @@ POLICY = Policy(
 COMMIT_S_MAX = 0.01
 """How long a commit waits for its disk, besides what that takes."""
 
+LAUNCH_S_MIN = 0.15
+"""A holder needs as long at least to begin; at most it is twice that."""
+
 
 class Launcher(Protocol):
     """Who starts programs, and knows them from then on."""
@@ -229,6 +232,7 @@ class LivingBroker:
         generation = await self.engine.ask(lambda world, at: _next_generation(world, name))
         if generation == 0:
             return
+        await asyncio.sleep(LAUNCH_S_MIN + self.random.random() * LAUNCH_S_MIN)
         holder = self._launcher.launch(name, generation)
         launch = SimulatedLaunch(holder)
         self._launched.append(launch)
@@ -254,6 +258,8 @@ class LivingBroker:
             link.close()
             await launch.abandon()
             return
+        if self._ending.is_set():
+            return  # it is not named, and ends with this broker
         self.holders.keep(name, generation, socket, (link, welcome), launch).named()
 
     async def _run(self) -> None:
@@ -286,8 +292,8 @@ class LivingBroker:
         witnesses.speak_for(self.process, tag)
         sockets = SimulatedSockets(self.process)
         await witnesses.ask(sockets.found())
-        here = log.files.within(log.directory)
-        holders = self.holders = Holders(sockets, here, witnesses.hello(), Silence())
+        known = (sockets, JOURNAL, witnesses.hello(), Silence(), log.files)
+        holders = self.holders = Holders(*known)
         engine = self.engine = Engine(log, self.world, (self._watcher, holders.dispatch))
         holders.work_for(engine, tasks)
         holders.restart = lambda start: _let(tasks, self._start_again(start, log))

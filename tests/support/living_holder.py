@@ -166,9 +166,7 @@ class LivingHolder(FakeHolder):
 
     def _write(self, order: TypeOrder) -> None:
         super()._write(order)
-        typed = Typed(
-            order.delivery_id, order.event_id, order.body, order.attempt, self.obeys
-        )
+        typed = Typed(order.delivery_id, order.event_id, order.body, order.attempt, self.obeys)
         self.terminal.append(typed)
 
     def _die(self) -> None:

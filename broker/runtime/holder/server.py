@@ -78,9 +78,7 @@ class HolderServer:
     """Accepts brokers, and speaks to the one that is obeyed. `look`: at the process of
     a pid, None where there is none."""
 
-    def __init__(
-        self, desk: Desk, home: Home, look: Callable[[int], Stat | None] = stat
-    ) -> None:
+    def __init__(self, desk: Desk, home: Home, look: Callable[[int], Stat | None] = stat) -> None:
         self._desk = desk
         self._home = home
         self._look = look
