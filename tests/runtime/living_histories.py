@@ -44,8 +44,9 @@ async def _history(seed: int, loop: SimulatedLoop) -> LivingStory:
         await story.start(story.place)
         for name in NAMES:
             story.spawn(name)
+        await asyncio.sleep(random.choice((0.1, 0.5)))
         for _ in range(random.randrange(STEPS_MAX)):
-            await asyncio.sleep(random.choice((0, 0.02, 0.2)) * random.random())
+            await asyncio.sleep(random.choice((0, 0.1, 0.5)) * random.random())
             await _act(story, random)
             await story.look()
         await story.finish()
@@ -58,8 +59,10 @@ async def _history(seed: int, loop: SimulatedLoop) -> LivingStory:
 async def _act(story: LivingStory, random: Random) -> None:
     what = random.random()
     if story.place.broker is None:
-        if what < 0.3:
+        if what < 0.5:
             await _change_hands(story, random)
+        elif what < 0.6:
+            await asyncio.sleep(random.random())  # and whoever else serves a copy has its time
         await story.start(story.place)
     elif what < 0.35:
         for _ in range(random.randrange(1, 4)):
@@ -70,7 +73,7 @@ async def _act(story: LivingStory, random: Random) -> None:
         _command(story, random)
     elif what < 0.72:
         _befall(story, random)
-    elif what < 0.82:
+    elif what < 0.8:
         await _copy(story, random)
     else:
         await _interrupt(story, random)
@@ -79,7 +82,7 @@ async def _act(story: LivingStory, random: Random) -> None:
 def _command(story: LivingStory, random: Random) -> None:
     name = random.choice(NAMES)
     what = random.random()
-    if what < 0.4:
+    if what < 0.45:
         story.spawn(name)
     elif what < 0.6:
         story.hold(name)
@@ -100,11 +103,13 @@ def _befall(story: LivingStory, random: Random) -> None:
     what = random.random()
     if what < 0.4:
         holder.unblock()
-    elif what < 0.6:
+    elif what < 0.55:
+        story.cut()
+    elif what < 0.68:
         holder.end_program(random.choice((0, 1)))
-    elif what < 0.7:
+    elif what < 0.75:
         holder.process.kill()
-    elif what < 0.85:
+    elif what < 0.87:
         holder.process.stopped = True
     else:
         for each in living:
@@ -140,7 +145,7 @@ async def _change_hands(story: LivingStory, random: Random) -> None:
     if not story.copies:
         return
     if random.random() < 0.7:
-        story.put_back(random.choice(story.copies))
+        story.put_back(random.choice(story.copies[-2:]))
     elif story.elsewhere is None:
         await story.open_elsewhere(random.choice(story.copies))
         await asyncio.sleep(random.random())

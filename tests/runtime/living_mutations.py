@@ -125,7 +125,7 @@ def reports_are_settled_before_they_are_durable(patch: Patch) -> None:
 
     def settle_first(self: HolderSession, frame: HolderFrame) -> None:
         hear(self, frame)
-        if isinstance(frame, Report) and frame.submitted is not None:
+        if isinstance(frame, Report) and frame.phase == "written":
             self._settle(frame.delivery_id, frame.attempt)
 
     patch(HolderSession, "_hear", settle_first)

@@ -205,5 +205,5 @@ def _has_lost(world: World, holder: LivingHolder) -> bool:
     known = {"", *world.lineages}
     return any(
         position_in(each.delivery_id) > world.seq or lineage_of(each.delivery_id) not in known
-        for each in holder.reported
+        for each in holder.terminal
     )

@@ -162,16 +162,18 @@ class LivingStory:
         return holder
 
     def send(self, name: str) -> None:
-        """A message that is like no other."""
+        """A message that is like no other, to either broker."""
         self._sent += 1
         place = self.place
+        if self.elsewhere is not None and self.random.random() < 0.3:
+            place = self.elsewhere
 
         def answered(verdict: Verdict) -> None:
             if isinstance(verdict, Accepted) and isinstance(verdict.answer, Sent):
                 place.accepted.append(verdict.answer.event_id)
 
         body = f"message {self._sent}"
-        self.put(Send(sender="human", target=name, body=body), answered)
+        self.put(Send(sender="human", target=name, body=body), answered, place)
 
     def hold(self, name: str) -> None:
         self.put(SetMode(name=AgentName(name), mode="manual_flush"))
@@ -191,11 +193,21 @@ class LivingStory:
         if broker is not None and broker.engine is not None:
             self.let(broker.spawn(name))
 
-    def put(
-        self, command: AnyCommand, then: Callable[[Verdict], None] = lambda verdict: None
-    ) -> None:
-        """Give a command to the broker, where one is ready."""
+    def cut(self) -> None:
+        """A connection of a broker breaks."""
         broker = self.place.broker
+        if broker is not None and broker.process.ends:
+            self.tally["cuts"] += 1
+            self.random.choice(list(broker.process.ends)).cut()
+
+    def put(
+        self,
+        command: AnyCommand,
+        then: Callable[[Verdict], None] = lambda verdict: None,
+        place: Place | None = None,
+    ) -> None:
+        """Give a command to a broker, where one is ready."""
+        broker = (place or self.place).broker
         if broker is None or not broker.ready.is_set() or broker.engine is None:
             return
         with contextlib.suppress(Stopped):

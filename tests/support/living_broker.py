@@ -258,7 +258,7 @@ class LivingBroker:
             link.close()
             await launch.abandon()
             return
-        if self._ending.is_set():
+        if self._ending.is_set() or not self.process.alive:
             return  # it is not named, and ends with this broker
         self.holders.keep(name, generation, socket, (link, welcome), launch).named()
 

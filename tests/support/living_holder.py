@@ -13,7 +13,6 @@ from random import Random
 
 import msgspec
 
-from ackbook.broker.core.attempt_report import Report
 from ackbook.broker.runtime.holder.server import BrokerLink
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.frames import ProgramEnded, TypeOrder
@@ -21,10 +20,10 @@ from ackbook.projections.facts import AgentName, HeldReason
 from tests.support.fake_holder import FakeHolder, report_of
 from tests.support.simulated_machine import Machine, Process
 
-WORDS = ("ack",) * 12 + ("unseen", "unseen", "partial", "fail", "fail", "dialog", "die_after")
+WORDS = ("ack",) * 12 + ("unseen", "partial", "fail", "fail", "dialog", "dialog", "die_after")
 """What may become of an attempt; the same odds for each."""
 
-TYPING_S_MAX = 0.3
+TYPING_S_MAX = 0.15
 """How long the text is on its way into the terminal."""
 
 
@@ -90,11 +89,6 @@ class LivingHolder(FakeHolder):
     def lineages(self) -> tuple[str, ...]:
         """The histories of the broker that it obeyed last."""
         return self.server._lineages
-
-    @property
-    def reported(self) -> tuple[Report, ...]:
-        """Of every attempt that it still knows of."""
-        return (*self._attempts.unsettled(), *self._attempts.settled())
 
     def is_kept_from(self, pid: int) -> bool:
         """Another broker than this process is obeyed and runs."""

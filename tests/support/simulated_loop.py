@@ -16,12 +16,17 @@ LOOK_US_MAX = 1_500
 waited for and other things happen meanwhile."""
 
 
+BEGIN_S = 1_000.0
+END_S = BEGIN_S + 3_600
+"""No history takes so long; what looks again and again would look for ever."""
+
+
 class SimulatedLoop(asyncio.BaseEventLoop):
     """Close it like any other."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._now = 1_000.0
+        self._now = BEGIN_S
         self._selector = self
 
     def time(self) -> float:
@@ -34,6 +39,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def select(self, timeout: float | None) -> list[object]:
         """What a loop does while nothing is ready: wait for what comes next."""
         assert timeout is not None, "somebody waits for what never comes"
+        assert self._now < END_S, "somebody waits for what never happens"
         self._now += timeout
         return []
 

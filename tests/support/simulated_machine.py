@@ -94,6 +94,12 @@ class End(asyncio.Transport):
             self._coming.append(data)
             self._schedule()
 
+    def cut(self) -> None:
+        """The connection breaks, and both sides hear of it."""
+        self.peer.lose_some()
+        self.lose_some()
+        self.close()
+
     def die(self) -> None:
         """Its process is no more."""
         if not self._closing:

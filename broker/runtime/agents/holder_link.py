@@ -145,7 +145,9 @@ async def greet(
     """
     try:
         writer.write(frames.encode(hello))
-        line = await asyncio.wait_for(reader.readline(), WELCOME_S_MAX)
+        # Not `wait_for`, which forgets in Python 3.11 that it was cancelled when the answer is there.
+        async with asyncio.timeout(WELCOME_S_MAX):
+            line = await reader.readline()
         if not line:
             raise LinkLost
         answer = frames.decode_holder(line)
