@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ackbook.broker.core.attempt_report import Report
@@ -245,6 +246,63 @@ def test_a_report_is_kept_until_it_is_settled(started: Starter) -> None:
         link.screen()
         link = holder.connect()
         assert link.hello(epoch=3).reports == ()
+
+
+def test_a_welcome_names_the_attempts_that_were_settled_apart_from_the_others(
+    started: Starter,
+) -> None:
+    with started() as holder:
+        link = holder.join()
+        link.ready()
+        settled, kept = message(1, "settled"), message(2, "kept")
+        reports = []
+        for order in (settled, kept):
+            link.send(order)
+            reports.append(link.report(order, lambda each: bool(each.seen and each.input_empty)))
+        link.settle(settled)
+        link.screen()
+        welcome = holder.connect().hello(epoch=2)
+        assert (welcome.settled, welcome.reports) == ((reports[0],), (reports[1],))
+
+
+@pytest.mark.parametrize("is_settled", [True, False], ids=["settled", "not settled"])
+def test_a_text_that_has_reached_the_terminal_is_not_typed_by_a_later_attempt(
+    started: Starter, is_settled: bool
+) -> None:
+    """Only a broker orders it again whose journal was put back from a copy."""
+    with started() as holder:
+        link = holder.join()
+        link.ready()
+        order, again = message(1, "reached it"), message(1, "reached it", attempt=2)
+        link.send(order)
+        first = link.report(order, lambda each: bool(each.submitted and each.input_empty))
+        if is_settled:
+            link.settle(order)
+        link.send(again)
+        told = link.report(again, lambda each: True)
+        assert told == msgspec.structs.replace(first, attempt=2)
+        assert link.screen().count("reached it") == 1
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_another_text_under_a_known_name_is_another_message(started: Starter, attempt: int) -> None:
+    """A copy of a journal gives names again that were given before."""
+    with started() as holder:
+        link = holder.join()
+        link.ready()
+        order, other = message(1, "the first"), message(1, "the other", attempt=attempt)
+        link.send(order)
+        link.report(order, lambda each: bool(each.submitted and each.input_empty))
+        link.settle(order)
+        link.screen()
+        seen = len(link.frames)
+        link.send(other)
+        link.wait(
+            Report,
+            lambda each: each in link.frames[seen:] and bool(each.submitted and each.input_empty),
+        )
+        screen = link.screen()
+        assert (screen.count("the first"), screen.count("the other")) == (1, 1)
 
 
 def test_an_attempt_that_was_not_begun_may_be_ordered_again_once_that_is_settled(

@@ -12,16 +12,18 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 
 from tests.journal.mishaps import restore_backup, rot
-from tests.journal.mutations import MUTATIONS
+from tests.journal.mutations import MUTATIONS, Patch
 from tests.journal.promises import Broken
 from tests.journal.story import RETENTIONS, Story
 from tests.support.disk import Crash, CrashKind
 
 BROKEN = ("lost", "phantom", "false_corrupt", "early", "silent", "error")
+RunSeed = Callable[[int], Counter[str]]
+Mutation = Callable[[Patch], None]
 LIVES_MAX = 6
 BATCHES_MAX = 12
 
@@ -49,19 +51,24 @@ def run_seed(seed: int) -> Counter[str]:
         return Counter({"histories": 1, "error": 1, f"seed {seed}: {error!r} {where}": 1})
 
 
-def run_campaign(seeds: Iterable[int], processes: int, mutation: str | None = None) -> Counter[str]:
-    """All of them, on that many processes, where `mutation` names what is broken on purpose."""
+def run_campaign(
+    seeds: Iterable[int],
+    processes: int,
+    run: RunSeed = run_seed,
+    mutation: Mutation | None = None,
+) -> Counter[str]:
+    """All of them, on that many processes, where `mutation` breaks something on purpose."""
     total: Counter[str] = Counter()
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes, initializer=_mutate, initargs=(mutation,)) as pool:
-        for tally in pool.imap_unordered(run_seed, seeds, chunksize=50):
+        for tally in pool.imap_unordered(run, seeds, chunksize=50):
             total.update(tally)
     return total
 
 
-def _mutate(mutation: str | None) -> None:
+def _mutate(mutation: Mutation | None) -> None:
     if mutation is not None:
-        MUTATIONS[mutation](setattr)
+        mutation(setattr)
 
 
 def _live(story: Story, random: Random) -> None:
@@ -130,24 +137,32 @@ def plan_fault(story: Story, random: Random) -> None:
         story.disk.fail_in(calls, errno.ENOSPC)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command; see the head of this module."""
-    parser = argparse.ArgumentParser(description="crash histories on a simulated disk")
+def main(
+    description: str,
+    run: RunSeed,
+    mutations: Mapping[str, Mutation],
+    broken: Sequence[str],
+    arguments: list[str] | None = None,
+) -> int:
+    """The command of a campaign; see the head of this module. `broken` are the counts that have to
+    be 0."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--histories", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1, help="of the first history")
-    parser.add_argument("--mutation", choices=sorted(MUTATIONS), help="break the protocol first")
+    parser.add_argument("--mutation", choices=sorted(mutations), help="break the protocol first")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)
     started = time.monotonic()
     seeds = range(options.seed, options.seed + options.histories)
-    tally = run_campaign(seeds, options.processes, options.mutation)
-    for name in BROKEN:
+    mutation = None if options.mutation is None else mutations[options.mutation]
+    tally = run_campaign(seeds, options.processes, run, mutation)
+    for name in broken:
         tally.setdefault(name, 0)
     for name, count in sorted(tally.items(), key=lambda item: (item[0].startswith("seed"), item)):
         print(name if name.startswith("seed") else f"{name:24} {count:>9}")
     print(f"{'seconds':24} {time.monotonic() - started:>9.0f}")
-    return 1 if any(tally[name] for name in BROKEN) else 0
+    return 1 if any(tally[name] for name in broken) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("crash histories on a simulated disk", run_seed, MUTATIONS, BROKEN))

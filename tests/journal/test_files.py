@@ -91,6 +91,15 @@ def test_a_rename_replaces_in_one_step_and_open_files_stay(door: tuple[Files, Pa
     files.close(old)
 
 
+def test_a_directory_gets_another_name_with_everything_in_it(door: tuple[Files, Path]) -> None:
+    files, directory = door
+    files.make_dir(directory / "new.partial" / "archive")
+    install(files, directory / "new.partial" / "archive" / "one", b"x")
+    files.rename(directory / "new.partial", directory / "new")
+    assert files.entries(directory) == {"new": "directory"}
+    assert read_whole(files, directory / "new" / "archive" / "one") == b"x"
+
+
 def test_an_unlinked_name_is_gone(door: tuple[Files, Path]) -> None:
     files, directory = door
     files.make_dir(directory)

@@ -337,6 +337,12 @@ class SimulatedDisk:
 
     def rename(self, source: Path, target: Path) -> None:
         self._alive()
+        if self._found(source) in self._folders:
+            self._change()
+            self._folders.pop(self._found(target), None)
+            self.move_dir(self._found(source), self._found(target))
+            self._changed()
+            return
         folder = self._folder(source.parent)
         if source.name not in folder.cached:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))

@@ -28,6 +28,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -37,8 +38,9 @@ from ackbook.broker.core.attempt_report import Phase, Report, Written
 from ackbook.broker.runtime.holder.server import HolderServer
 from ackbook.broker.runtime.system import unix_sockets
 from ackbook.broker.runtime.system.home import Home
+from ackbook.broker.runtime.system.processes import Stat, stat
 from ackbook.broker.wire import frames
-from ackbook.broker.wire.attempts import Attempts
+from ackbook.broker.wire.attempts import Attempts, digest_of
 from ackbook.broker.wire.frames import ProgramEnded, TerminalCondition, TypeOrder
 from ackbook.projections.facts import Evidence, HeldReason
 
@@ -48,8 +50,8 @@ PROMPT = "line> "
 class FakeHolder:
     """The desk of the fake. `over` is set when it is to end."""
 
-    def __init__(self, launch: frames.Launch) -> None:
-        self.server = HolderServer(self, Home(Path("/"), None))
+    def __init__(self, launch: frames.Launch, look: Callable[[int], Stat | None] = stat) -> None:
+        self.server = HolderServer(self, Home(Path("/"), None), look)
         self.over = asyncio.Event()
         self._launch = launch
         self._script = launch.env.get("FAKE_SCRIPT", "ack").split()
@@ -71,6 +73,7 @@ class FakeHolder:
             offset=self._offset,
             condition=self._condition,
             reports=self._attempts.unsettled(),
+            settled=self._attempts.settled(),
             ended=self._ended,
         )
 
@@ -155,17 +158,22 @@ class FakeHolder:
             self.server.tell(self._ended)
 
     def _take(self, order: TypeOrder) -> None:
-        known = self._attempts.known((order.delivery_id, order.attempt))
+        key = (order.delivery_id, order.attempt)
+        known = self._attempts.ordered(key, digest_of(order.event_id, order.body))
         if known is not None:
             self.server.tell(known)
         elif order.generation != self._launch.generation:
-            self.server.tell(_report(order, "not_begun"))
-        elif self._ended is not None:
-            self._put(_report(order, "not_begun", held="agent_gone"))
-        elif self._condition.state == "blocked":
-            self._put(_report(order, "not_begun", held=self._condition.reason))
+            self.server.tell(report_of(order, "not_begun"))
+        elif (reason := self._in_the_way()) is not None:
+            self._put(report_of(order, "not_begun", held=reason))
         else:
             self._perform(order, self._next_word())
+
+    def _in_the_way(self) -> HeldReason | None:
+        """Why nothing can be begun now."""
+        if self._ended is not None:
+            return "agent_gone"
+        return self._condition.reason if self._condition.state == "blocked" else None
 
     def _next_word(self) -> str:
         return self._script.pop(0) if len(self._script) > 1 else self._script[0]
@@ -173,26 +181,29 @@ class FakeHolder:
     def _perform(self, order: TypeOrder, word: str) -> None:
         if word == "dialog":
             self._block("dialog")
-            self._put(_report(order, "not_begun", held="dialog"))
+            self._put(report_of(order, "not_begun", held="dialog"))
             return
         if word == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
+            self._die()
         offset = self._offset
-        self._put(_report(order, "typing"))
+        self._put(report_of(order, "typing"))
         match word:
             case "hang":
                 pass
             case "fail":
-                self._put(_report(order, "not_written", error="the terminal took 0 bytes"))
+                self._put(report_of(order, "not_written", error="the terminal took 0 bytes"))
             case "partial":
-                self._put(_report(order, "unknown", error="the terminal took 1 of 9 bytes"))
+                self._put(report_of(order, "unknown", error="the terminal took 1 of 9 bytes"))
             case "ack" | "unseen" | "die_after":
                 self._write(order)
                 if word == "die_after":
-                    os.kill(os.getpid(), signal.SIGKILL)
+                    self._die()
                 self._prove(order, offset, seen=word == "ack")
             case _:
                 raise ValueError(f"not a word of a script: {word}")
+
+    def _die(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def _write(self, order: TypeOrder) -> None:
         path = self._launch.env.get("FAKE_TRANSCRIPT")
@@ -203,15 +214,15 @@ class FakeHolder:
 
     def _prove(self, order: TypeOrder, offset: int, seen: bool) -> None:
         size = len((order.header + order.body).encode()) + 1
-        report = _report(order, "written", written=Written(bytes_written=size, offset=offset))
+        report = report_of(order, "written", written=Written(bytes_written=size, offset=offset))
         self._put(report)
         if seen:
             echo = Evidence(how="echo_line", offset_from=offset, offset_to=self._offset)
-            report = _report(order, "written", written=report.written, seen=echo)
+            report = report_of(order, "written", written=report.written, seen=echo)
             self._put(report)
             emptied = Evidence(how="input_emptied", offset_from=offset, offset_to=self._offset)
             self._put(
-                _report(
+                report_of(
                     order,
                     "written",
                     written=report.written,
@@ -226,7 +237,7 @@ class FakeHolder:
             self.server.tell(report)
 
 
-def _report(order: TypeOrder, phase: Phase, **more: object) -> Report:
+def report_of(order: TypeOrder, phase: Phase, **more: object) -> Report:
     report = Report(
         delivery_id=order.delivery_id,
         attempt=order.attempt,

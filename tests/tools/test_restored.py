@@ -18,7 +18,7 @@ import pytest
 from ackbook.broker.runtime.system.processes import started_at
 from ackbook.broker.wire.frames import EndOrder, Hello, Welcome
 from ackbook.journal import Reader
-from tests.support.holders import Link
+from tests.support.holders import Link, parent_of
 from tests.support.shell import House, wait_for_end, wait_until
 
 
@@ -179,6 +179,41 @@ def test_a_program_that_the_backup_does_not_know_is_named_and_left(house: House)
     os.kill(int(holder), signal.SIGTERM)
     wait_for_end(pid)
     wait_for_end(int(holder))
+
+
+def test_a_program_of_another_history_is_left_when_its_generation_is_given_again(
+    house: House,
+) -> None:
+    backup = back_up(house)
+    theirs, heard = spawn(house, "bob")
+    put_back(house, backup)
+    house.up()
+    ours, _ = spawn(house, "bob")
+    assert house("down", "--keep-agents").code == 0
+    house.up()
+    assert listed(house, "bob")["pid"] == ours
+    deliver(house, "bob", "for ours")
+    assert times(heard, "for ours") == 1, "it is the file of both"
+    assert Path(f"/proc/{theirs}").exists()
+    told = house("ls")
+    [holder] = re.findall(r"end it with: kill (\d+)", told.err + told.out)
+    os.kill(int(holder), signal.SIGTERM)
+    wait_for_end(theirs)
+    wait_for_end(int(holder))
+
+
+def test_a_program_that_was_let_go_before_a_crash_is_ended_at_the_next_start(house: House) -> None:
+    """Its holder is silent when it is let go, and hears of it from the next broker."""
+    pid, _ = spawn(house, "bob")
+    holder = parent_of(pid)
+    os.kill(holder, signal.SIGSTOP)
+    try:
+        assert house("release", "bob", "--json").out
+        house.kill_broker()
+    finally:
+        os.kill(holder, signal.SIGCONT)
+    house.up()
+    wait_for_end(pid)
 
 
 def obey_another(house: House, name: str) -> Link:

@@ -128,14 +128,26 @@ class HolderLink:
 async def connect(path: str, hello: Hello) -> tuple[HolderLink, Welcome]:
     """Reach the holder that listens at `path`.
 
-    Raises `OSError` where nobody listens, `LinkLost` where somebody does but does not answer, and
-    `LinkRefused` where the holder obeys another broker.
+    Raises `OSError` where nobody listens, and what `greet` raises.
     """
     sock = unix_sockets.connect(path)
     reader, writer = await asyncio.open_unix_connection(sock=sock, limit=frames.FRAME_BYTES_MAX)
+    return await greet(reader, writer, hello)
+
+
+async def greet(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: Hello
+) -> tuple[HolderLink, Welcome]:
+    """The first words on a connection, which is closed where nothing comes of them.
+
+    Raises `OSError` where it breaks, `LinkLost` where somebody listens but does not answer, and
+    `LinkRefused` where the holder obeys another broker.
+    """
     try:
         writer.write(frames.encode(hello))
-        line = await asyncio.wait_for(reader.readline(), WELCOME_S_MAX)
+        # Not `wait_for`: in Python 3.11 it forgets a cancellation when the answer is there.
+        async with asyncio.timeout(WELCOME_S_MAX):
+            line = await reader.readline()
         if not line:
             raise LinkLost
         answer = frames.decode_holder(line)

@@ -21,7 +21,8 @@ from ackbook.broker.runtime.agents.holder_launch import Launched
 from ackbook.broker.runtime.agents.holder_link import HolderLink, LinkLost, LinkRefused
 from ackbook.broker.runtime.agents.holder_session import Audience, HolderSession
 from ackbook.broker.runtime.agents.holder_sockets import HolderSocket, HolderSockets
-from ackbook.broker.runtime.agents.restored import Stranger, Witnesses
+from ackbook.broker.runtime.agents.restored import Witnesses
+from ackbook.broker.runtime.agents.strays import Stranger, is_to_end, living
 from ackbook.broker.runtime.engine.effect_dispatch import EffectDispatch
 from ackbook.broker.runtime.engine.engine import Engine
 from ackbook.broker.runtime.engine.inbox import OutcomeUnknown, Stopped
@@ -29,7 +30,8 @@ from ackbook.broker.runtime.system.processes import kill_session, stat
 from ackbook.broker.runtime.system.shortage import shortage
 from ackbook.broker.wire import frames
 from ackbook.broker.wire.frames import Hello, Welcome
-from ackbook.projections.world.fold import World, key_of
+from ackbook.journal import Files
+from ackbook.projections.world.fold import key_of
 
 log = logging.getLogger("ackbook.holders")
 
@@ -50,18 +52,25 @@ class Holders:
     """The sessions by agent and generation. Implements `EffectHandler`."""
 
     def __init__(
-        self, sockets: HolderSockets, journal: Path, hello: Hello, audience: Audience
+        self,
+        sockets: HolderSockets,
+        journal: Path,
+        hello: Hello,
+        audience: Audience,
+        files: Files | None = None,
     ) -> None:
         self._strangers: list[Stranger] = []
         self.sockets = sockets
         self.dispatch = EffectDispatch(self)
         self.restart: Callable[[Start], None] = lambda start: None
-        self._journal = journal
+        self._journal, self._files = journal, files
         self._hello = hello
         self._audience = audience
         self._sessions: dict[tuple[str, int], HolderSession] = {}
         self._engine: Engine | None = None
         self._tasks: asyncio.TaskGroup | None = None
+        self._unfound: list[End] | None = []
+        """Who is to end and has no session, while strays are not looked at yet: one may be it."""
 
     def work_for(self, engine: Engine, tasks: asyncio.TaskGroup) -> None:
         """Report to this engine; every session lives in this task group."""
@@ -122,15 +131,14 @@ class Holders:
 
     async def adopt(self, met: Witnesses) -> None:
         """Find the holders that an earlier broker left: adopt those of living agents, end those
-        that were to end. One of a later generation than any that is recorded here was named by
-        another history: its program is somebody's work, and is left and listed. Returns when each
-        agent is known to live or to have ended."""
+        that were to end. One that another history named is left and listed: see `strays`. Returns
+        when each agent is known to live or to have ended."""
         assert self._engine is not None
-        living = await self._engine.ask(_living)
-        for name, generation, holder in living:
+        alive = await self._engine.ask(living)
+        for name, generation, holder in alive:
             socket = self.sockets.called(holder or "none")
             self.keep(name, generation, socket, met.take(socket))
-        named = {holder for _, _, holder in living}
+        named = {holder for _, _, holder in alive}
         strays = [each for each in self.sockets.found() if each.name not in named]
         async with asyncio.TaskGroup() as tasks:
             for socket in strays:
@@ -140,6 +148,9 @@ class Holders:
                 for session in self:
                     await session.settled_in.wait()
         met.close()
+        unfound, self._unfound = self._unfound or [], None
+        for effect in unfound:
+            self._end(effect)
 
     async def end_all(self, reason: str) -> None:
         """End every program, and wait until each end is durable.
@@ -202,7 +213,9 @@ class Holders:
             attempt=effect.attempt,
             generation=effect.generation,
             header=effect.header,
-            body=body_at(self._journal, effect.body_seq) if effect.body is None else effect.body,
+            body=body_at(self._journal, effect.body_seq, self._files)
+            if effect.body is None
+            else effect.body,
             hint=effect.hint,
             mode=effect.mode,
             window_ms=effect.window_ms,
@@ -214,6 +227,9 @@ class Holders:
         session = self.session(effect.agent, effect.generation)
         if session is not None:
             session.end()
+            return
+        if self._unfound is not None:
+            self._unfound.append(effect)
             return
         assert self._engine is not None
         with contextlib.suppress(Stopped):
@@ -244,7 +260,7 @@ class Holders:
     async def _end_stray(
         self, socket: HolderSocket, met: tuple[HolderLink, Welcome] | None
     ) -> None:
-        """End a holder that no durable record names, and wait until it has gone."""
+        """End a holder that is to end, and wait until it has gone."""
         try:
             link, welcome = met or await self.meet(socket)
         except OSError:
@@ -256,11 +272,12 @@ class Holders:
         except LinkRefused as refused:
             self._obeys_another(socket, refused)
             return
-        if welcome.named and await self._never_heard_of(welcome):
+        assert self._engine is not None
+        if not await is_to_end(self._engine, self._journal, self._files, socket.name, welcome):
             self._name(Stranger(welcome.name, welcome.pid, welcome.holder_pid))
             link.close()
             return
-        log.info("ending the holder of %s (%d), which nobody named", welcome.name, welcome.pid)
+        log.info("ending the holder of %s (%d), which has no agent", welcome.name, welcome.pid)
         link.send(frames.EndOrder())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(link.pump(lambda frame: None), END_S_MAX)
@@ -277,17 +294,3 @@ class Holders:
     def _name(self, stranger: Stranger) -> None:
         log.error("the program of %s (%d) is of another history", stranger.name, stranger.pid)
         self._strangers.append(stranger)
-
-    async def _never_heard_of(self, welcome: Welcome) -> bool:
-        assert self._engine is not None
-        return await self._engine.ask(
-            lambda world, at: world.generations.get(key_of(welcome.name), 0) < welcome.generation
-        )
-
-
-def _living(world: World, at: int) -> list[tuple[str, int, str]]:
-    return [
-        (agent.name, agent.generation, agent.spawned.holder)
-        for agent in world.agents.values()
-        if agent.alive
-    ]

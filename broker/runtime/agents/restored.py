@@ -37,14 +37,6 @@ ASK_S_MAX = 3.0
 """A holder that is silent for longer is no witness now; if it knows more, it refuses later."""
 
 
-class Stranger(msgspec.Struct, frozen=True):
-    """A program that runs, and that no record of this journal names; `pid` is its own."""
-
-    name: str
-    pid: int
-    holder_pid: int
-
-
 class Witnesses:
     """The holders that were asked. Their links stay open: one that has not been named yet ends with
     the link to its broker. `because`: what shows that the journal was put back, if it was, and it

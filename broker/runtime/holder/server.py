@@ -24,12 +24,13 @@ import asyncio
 import socket
 import sys
 from collections import deque
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import msgspec
 
 from ackbook.broker.runtime.system.home import Home
-from ackbook.broker.runtime.system.processes import holds_lock, stat
+from ackbook.broker.runtime.system.processes import Stat, holds_lock, stat
 from ackbook.broker.wire.frames import (
     FRAME_BYTES_MAX,
     PROTOCOL,
@@ -74,11 +75,13 @@ class Desk(Protocol):
 
 
 class HolderServer:
-    """Accepts brokers, and speaks to the one that is obeyed."""
+    """Accepts brokers, and speaks to the one that is obeyed. `look`: at the process of
+    a pid, None where there is none."""
 
-    def __init__(self, desk: Desk, home: Home) -> None:
+    def __init__(self, desk: Desk, home: Home, look: Callable[[int], Stat | None] = stat) -> None:
         self._desk = desk
         self._home = home
+        self._look = look
         self._obeyed: BrokerLink | None = None
         self._epoch = 0
         self._instance = ""
@@ -174,7 +177,7 @@ class HolderServer:
     def _is_held(self) -> bool:
         """Whether the broker that is obeyed runs."""
         pid, started = self._process
-        running = stat(pid) if pid else None
+        running = self._look(pid) if pid else None
         if running is None or running.started != started:
             return False
         if self.connected or not self._home.is_held:
