@@ -3,9 +3,9 @@
 `python -m tests.support.run_broker DIR [--port N] [--policy JSON] [--respawn] [--disk FILE]
 [--every RECORDS] [--sealed BYTES] [--check SECONDS]` prints one line of JSON when it is ready: url,
 port, api_key, pid, directory. While FILE says `full`, the journal's disk has no room; while
-`dying`, no sync succeeds; while `slow`, none of records ends. `--every` is the number of records between two
-snapshots, `--sealed` what may stand in sealed segments before they are compacted, `--check` the
-time between two looks at older history, and between two at the same file.
+`dying`, no sync succeeds; while `slow`, none of records ends. `--every` is the number of records
+between two snapshots, `--sealed` what may stand in sealed segments before they are compacted,
+`--check` the time between two looks at older history, and between two at the same file.
 """
 
 from __future__ import annotations
