@@ -50,8 +50,9 @@ restore: $(READY) ## put copies of the journal back under living agents, RESTORE
 long: $(READY) ## ten million records: time, CPU and memory of all that is done to them; 8 GB of disk
 	@$(BIN)/python -m tests.bench.long
 
-histories: $(READY) ## crash the journal on a simulated disk, HISTORIES=20000 times
+histories: $(READY) ## crash journals on a simulated disk, alone and under holders, HISTORIES=20000 times
 	$(BIN)/python -m tests.journal.campaign --histories $(HISTORIES)
+	$(BIN)/python -m tests.runtime.living_histories --histories $(HISTORIES)
 
 damage: $(READY) ## damage journals at random and start on each, CASES=20000 times
 	$(BIN)/python -m tests.runtime.damage --cases $(CASES)

@@ -61,14 +61,16 @@ async def _act(story: LivingStory, random: Random) -> None:
     if story.place.broker is None:
         if what < 0.5:
             await _change_hands(story, random)
-        elif what < 0.6:
-            await asyncio.sleep(random.random())  # and whoever else serves a copy has its time
+        elif what < 0.75 and story.elsewhere is not None:
+            story.tally["left_to_the_copy"] += 1
+            story.send(random.choice(NAMES))
+            await asyncio.sleep(random.random() * 4)
         await story.start(story.place)
     elif what < 0.35:
         for _ in range(random.randrange(1, 4)):
             story.send(random.choice(NAMES))
     elif what < 0.45:
-        await asyncio.sleep(random.choice((0.5, 3, 25)) * random.random())
+        await asyncio.sleep(random.choice((0.5, 3, 12)) * random.random())
     elif what < 0.6:
         _command(story, random)
     elif what < 0.72:
@@ -96,16 +98,15 @@ def _command(story: LivingStory, random: Random) -> None:
 
 def _befall(story: LivingStory, random: Random) -> None:
     """Something happens to a program, or to its holder."""
-    living = [each for each in story.oracle.holders.values() if each.process.alive]
+    every = story.oracle.holders.values()
+    living = [each for each in every if each.process.alive and each.is_named]
     if not living:
         return
     holder = random.choice(living)
     what = random.random()
-    if what < 0.4:
-        holder.unblock()
-    elif what < 0.55:
+    if what < 0.3:
         story.cut()
-    elif what < 0.68:
+    elif what < 0.55:
         holder.end_program(random.choice((0, 1)))
     elif what < 0.75:
         holder.process.kill()
@@ -137,7 +138,7 @@ async def _interrupt(story: LivingStory, random: Random) -> None:
     elif story.elsewhere is not None:
         await story.leave_elsewhere()
     elif story.copies:
-        await story.open_elsewhere(random.choice(story.copies))
+        await story.open_elsewhere(random.choice(story.copies[-2:]))
 
 
 async def _change_hands(story: LivingStory, random: Random) -> None:
@@ -147,7 +148,7 @@ async def _change_hands(story: LivingStory, random: Random) -> None:
     if random.random() < 0.7:
         story.put_back(random.choice(story.copies[-2:]))
     elif story.elsewhere is None:
-        await story.open_elsewhere(random.choice(story.copies))
+        await story.open_elsewhere(random.choice(story.copies[-2:]))
         await asyncio.sleep(random.random())
     if random.random() < 0.3:
         story.place.disk.crash_in(random.randrange(1, 60))

@@ -35,11 +35,13 @@ def nothing_settled_is_named(patch: Patch) -> None:
 
 def a_text_that_was_typed_is_begun_again(patch: Patch) -> None:
     """A later attempt of a delivery is an attempt like any other."""
+    ordered = Attempts.ordered
 
-    def ordered(self: Attempts, key: AttemptKey, text: bytes) -> Report | None:
-        return self.known(key)
+    def by_attempt(self: Attempts, key: AttemptKey, text: bytes) -> Report | None:
+        self._typed.clear()
+        return ordered(self, key, text)
 
-    patch(Attempts, "ordered", ordered)
+    patch(Attempts, "ordered", by_attempt)
 
 
 def another_text_under_a_known_name_is_believed(patch: Patch) -> None:

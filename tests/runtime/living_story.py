@@ -43,7 +43,7 @@ NAMES = ("ann", "bob")
 COPY = Path("/sim/copy")
 TORN = Path("/sim/torn")
 
-CALM_S = 60
+CALM_S = 30
 """Longer than anything waits for, with the policy of these brokers."""
 
 
@@ -194,11 +194,13 @@ class LivingStory:
             self.let(broker.spawn(name))
 
     def cut(self) -> None:
-        """A connection of a broker breaks."""
+        """The connection to a holder that has an agent breaks."""
+        named = {each.process for each in self.oracle.holders.values() if each.is_named}
         broker = self.place.broker
-        if broker is not None and broker.process.ends:
+        ends = () if broker is None else broker.process.ends
+        if known := [end for end in ends if end.peer.process in named]:
             self.tally["cuts"] += 1
-            self.random.choice(list(broker.process.ends)).cut()
+            self.random.choice(known).cut()
 
     def put(
         self,
@@ -302,10 +304,7 @@ class LivingStory:
             await self.look()
         for name in NAMES:
             self.let_flow(name)
-        for _ in range(CALM_S):
-            await asyncio.sleep(1)
-            for holder in self.oracle.holders.values():
-                holder.unblock()
+        await asyncio.sleep(CALM_S)
         await self.look()
         broker, place = self.place.broker, self.place
         assert broker is not None

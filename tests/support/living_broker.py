@@ -59,7 +59,7 @@ POLICY = Policy(
     input_hold_ms=2_000,
     throttle_ms_min=20,
     throttle_ms_max=400,
-    hold_ms=20_000,
+    hold_ms=10_000,
 )
 """Everything is over in seconds, so that much of it meets."""
 

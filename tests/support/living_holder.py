@@ -20,11 +20,14 @@ from ackbook.projections.facts import AgentName, HeldReason
 from tests.support.fake_holder import FakeHolder, report_of
 from tests.support.simulated_machine import Machine, Process
 
-WORDS = ("ack",) * 12 + ("unseen", "partial", "fail", "fail", "dialog", "dialog", "die_after")
+WORDS = ("ack",) * 12 + ("unseen", "partial", "fail", "fail", *("dialog",) * 4, "die_after")
 """What may become of an attempt; the same odds for each."""
 
 TYPING_S_MAX = 0.15
 """How long the text is on its way into the terminal."""
+
+ANSWER_S_MAX = 1.0
+"""How long a dialog waits for a human."""
 
 
 class Typed(msgspec.Struct, frozen=True):
@@ -137,6 +140,8 @@ class LivingHolder(FakeHolder):
     def _perform(self, order: TypeOrder, word: str) -> None:
         if word == "dialog":
             super()._perform(order, word)
+            delay = self._random.random() * ANSWER_S_MAX
+            self._machine.loop.call_later(delay, self.unblock)
             return
         self._under_way = order
         self._put(report_of(order, "typing"))
