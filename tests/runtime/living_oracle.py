@@ -155,11 +155,12 @@ class Oracle:
         ]
 
     def check_start(
-        self, fact: BrokerStarted, witnesses: Iterable[LivingHolder], was_put_back: bool
+        self, fact: BrokerStarted, own: str, witnesses: Iterable[LivingHolder], was_put_back: bool
     ) -> None:
-        """Whether another history begins. `was_put_back`: so it may."""
+        """Whether another history begins: `own`, by the journal's own files, or by what holders
+        say. `was_put_back`: so it may."""
         knowing = [each for each in witnesses if each.process.alive and not each.process.stopped]
-        if knowing and not fact.lineage:
+        if knowing and not (own or fact.lineage):
             self.breach("no_history", f"{[each.file for each in knowing]} know more")
         if fact.lineage and not was_put_back:
             self.breach("needless_history", fact.because)

@@ -332,10 +332,14 @@ class LivingStory:
         """These are durable there."""
         for entry in entries:
             if isinstance(entry.fact, BrokerStarted):
-                self.oracle.check_start(entry.fact, place.witnesses, self._forked)
-                if entry.fact.lineage or place.put_back:
-                    place.excused = not entry.fact.lineage
+                assert place.broker is not None
+                assert place.broker.log is not None
+                own = place.broker.log.lineage
+                self.oracle.check_start(entry.fact, own, place.witnesses, self._forked)
+                if own or entry.fact.lineage or place.put_back:
+                    place.excused = not (own or entry.fact.lineage)
                 self.tally["histories_begun"] += bool(entry.fact.lineage)
+                self.tally["histories_begun_by_files"] += bool(own)
                 place.put_back = False
         self.oracle.check_entries(place.told, world, entries, sure=not place.excused)
 

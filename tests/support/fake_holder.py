@@ -75,6 +75,7 @@ class FakeHolder:
             reports=self._attempts.unsettled(),
             settled=self._attempts.settled(),
             ended=self._ended,
+            speaks=frames.SPEAKS,
         )
 
     def introduction(self) -> frames.EpochRefusal:

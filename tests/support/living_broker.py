@@ -272,6 +272,7 @@ class LivingBroker:
             trusted=True,
             fold_version=LOADABLE,
             new_id="5eed",
+            new_lineage=f"{self.process.pid:08x}",
         )
         log._committer = LateCommitter(self._machine, self.process)
         for _ in fold_rest(JOURNAL, self.world, log.head.seq, files=log.files):
@@ -288,7 +289,9 @@ class LivingBroker:
     async def _serve(self, log: Log, tasks: asyncio.TaskGroup) -> None:
         instance, tag = f"{self.random.getrandbits(32):08x}", f"{self.random.getrandbits(32):08x}"
         home = Home(Path("/"), None)
-        witnesses = SimulatedWitnesses(log.epoch, log.journal_id, instance, self.world, home)
+        witnesses = SimulatedWitnesses(
+            log.epoch, log.journal_id, instance, self.world, home, log.because
+        )
         witnesses.speak_for(self.process, tag)
         sockets = SimulatedSockets(self.process)
         await witnesses.ask(sockets.found())
