@@ -34,7 +34,8 @@ DOORS = frozenset(
         "ackbook.journal.storage.commit_thread",
         "ackbook.journal.recovery.open_log",
     }
-    | {"ackbook.journal.storage.mounts", "ackbook.journal.maintenance.handed_over"}
+    | {"ackbook.journal.storage.mounts", "ackbook.journal.storage.inode_generation"}
+    | {"ackbook.journal.storage.held_directory", "ackbook.journal.maintenance.handed_over"}
     | {"ackbook.journal.maintenance.archive_worker", "ackbook.journal.maintenance.scrub_worker"}
     | {
         "ackbook.journal.storage.notifier",

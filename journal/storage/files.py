@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 from typing import Literal, NewType, Protocol, assert_never
 
-from ackbook.journal.storage.file_status import EntryKind, FileStatus, generation_of, kind_of
+from ackbook.journal.storage.file_status import EntryKind, FileStatus
+from ackbook.journal.storage.inode_generation import generation_of
 from ackbook.journal.storage.mounts import network_of
 
 Handle = NewType("Handle", int)
@@ -61,8 +62,7 @@ class Files(Protocol):
 
     def status(self, handle: Handle) -> FileStatus: ...
     def generation(self, handle: Handle) -> int:
-        """Which use of its inode a file or directory is: that of a removed one is given again. 0
-        where the file system does not tell, or never gives one twice."""
+        """Which use of its inode it is; 0 where the file system does not tell."""
         ...
 
     def close(self, handle: Handle) -> None: ...
@@ -129,7 +129,7 @@ class OsFiles:
 
     def entries(self, directory: Path) -> dict[str, EntryKind]:
         with os.scandir(directory) as found:
-            return {entry.name: kind_of(entry) for entry in found}
+            return {entry.name: _kind_of(entry) for entry in found}
 
     def open(self, path: Path, access: Access) -> Handle:
         """As `Files` says. Raises OSError, ELOOP for a link in the place of a file to write."""
@@ -294,3 +294,7 @@ def install(files: Files, path: Path, content: bytes, *, maker: int = 0) -> None
         files.close(handle)
     files.rename(temporary, path)
     files.sync_dir(path.parent)
+
+
+def _kind_of(entry: os.DirEntry[str]) -> EntryKind:
+    return "file" if entry.is_file() else "directory" if entry.is_dir() else "other"

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent.parent
 def test_everything_is_done_to_both_journals_and_told(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.bench.long", "--records", "12000", "--beside", "6000"]
     done = subprocess.run(
-        [*command, "--dir", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=110
+        [*command, "--dir", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=380
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for step in ("build", "verify --full", "salvage", "compact", "why,", "replay --to", "backup"):

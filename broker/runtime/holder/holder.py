@@ -232,9 +232,8 @@ class Holder:
             async with asyncio.timeout(CLOSED_GRACE_S):
                 await self._exited.wait()
         except TimeoutError:
-            self._tell_ended(
-                frames.ProgramEnded(reason="terminal_closed", uptime_ms=self._watch.uptime_ms)
-            )
+            lived_ms = self._watch.uptime_ms
+            self._tell_ended(frames.ProgramEnded(reason="terminal_closed", uptime_ms=lived_ms))
 
     def _reap(self) -> None:
         exit_ = self._program.reap()
