@@ -1,4 +1,4 @@
-"""Which use of its inode a file is: a file system gives the inode of a removed file to a new one."""
+"""Which use of its inode a file is: that of a removed file is given again to a new one."""
 
 import fcntl
 import struct
