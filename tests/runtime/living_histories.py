@@ -156,6 +156,7 @@ async def _change_hands(story: LivingStory, random: Random) -> None:
 
 def run_seed(seed: int) -> Counter[str]:
     """One history as a count: a broken promise is counted and its seed kept."""
+    logging.disable()  # brokers tell operators what the histories do to them
     try:
         return run_history(seed)
     except Broken as broken:
@@ -166,5 +167,4 @@ def run_seed(seed: int) -> Counter[str]:
 
 
 if __name__ == "__main__":
-    logging.disable()  # what brokers say to operators would be too much
     sys.exit(main("histories of living holders", run_seed, MUTATIONS, BROKEN))
